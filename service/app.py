@@ -1,0 +1,218 @@
+"""The composition root: builds every room in one exit stack; shutting down is its reverse.
+
+Called by: cli, the tests and the demo. Never here: a decision; this file only says who gets what.
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from importlib.metadata import version
+
+import structlog
+from aiohttp import web
+from pydantic import TypeAdapter
+
+from service.act.executor import Executor, Hand
+from service.act.queries import KillHand
+from service.act.workloads import RestartHand, ScaleHand
+from service.clients.clickhouse import ClickHouseClient
+from service.clients.kafka import KafkaClient
+from service.clients.kubernetes import KubernetesReader
+from service.clients.kubernetes_write import KubernetesWriter
+from service.clients.prometheus import PrometheusClient
+from service.decide.course import Patience
+from service.desk.api import Api
+from service.diagnose import DIAGNOSES
+from service.diagnose.eyes import Eyes
+from service.intake.http import Door
+from service.intake.sorter import Sorter
+from service.kit.clock import Clock, SystemClock
+from service.kit.deadline import Deadline
+from service.kit.tasks import running
+from service.model.action import KillQuery, RolloutRestart, Scale
+from service.model.errors import Unavailable
+from service.model.evidence import Evidence
+from service.model.incident import Incident
+from service.model.playbook import Playbook
+from service.playbooks.load import load
+from service.record.metrics import Metrics
+from service.settings import IntakeSettings, Settings
+from service.stages import Look, Stages
+from service.store.database import Database
+from service.store.inbox import Inbox
+from service.store.incidents import Incidents
+from service.store.ledger import Ledger
+from service.worker import Worker
+
+log = structlog.get_logger()
+
+_HOUSEKEEPING_S = 3600.0
+
+
+@dataclass(slots=True)
+class Service:
+    """A running service. `failed` is set with the reason when a part that must not end has ended."""
+
+    url: str
+    metrics: Metrics
+    worker: Worker
+    incidents: Incidents
+    ledger: Ledger
+    inbox: Inbox
+    door: Door
+    failed: "asyncio.Future[str]"
+
+
+@asynccontextmanager
+async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Service]:
+    """Runs the whole service until the block ends. Raises BadConfig or Unavailable(store_down) at the start."""
+    clock = clock or SystemClock()
+    playbooks = load(settings.playbooks, DIAGNOSES)
+    metrics = Metrics()
+    metrics.info.labels(version("paramedic"), settings.mode).set(1)
+    async with AsyncExitStack() as stack:
+        database = await Database.open(settings.store.url)
+        stack.push_async_callback(database.close)
+        intake = settings.intake
+        inbox = Inbox(
+            database, clock, max_waiting=intake.max_waiting, max_dead_letters=intake.max_dead_letters
+        )
+        await inbox.open()
+        incidents, ledger = Incidents(database), Ledger(database)
+        if database.dialect == "sqlite":
+            await incidents.release_all()
+        eyes, hands = await _backends(settings, clock, stack)
+        stages = Stages(
+            playbooks={p.name: p for p in playbooks},
+            look=_look(eyes, settings, metrics, clock),
+            executor=Executor(hands, clock, settings.work.act_within_s),
+            incidents=incidents,
+            ledger=ledger,
+            metrics=metrics,
+            limits=settings.guard,
+            ceiling=settings.mode,
+            patience=Patience(settings.work.recheck_s, settings.work.hand_over_after_s),
+            clock=clock,
+        )
+        worker = Worker(incidents, stages, clock, settings.work.workers)
+        sorter = Sorter(inbox, incidents, playbooks, settings.guard.namespaces, metrics, clock, worker.wake)
+        failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        keep = timedelta(days=settings.store.keep_days)
+        for name, eternal in (
+            ("inbox", inbox.run()),
+            ("worker", worker.run()),
+            ("sorter", sorter.run()),
+            ("housekeeping", _housekeeping(inbox, keep)),
+        ):
+            _ = await stack.enter_async_context(running(name, eternal, partial(_died, failed)))
+        door = Door(intake, inbox, metrics)
+        api = Api(intake, inbox, incidents, ledger, metrics, partial(_not_ready, door, inbox, database))
+        port = await _listen(intake, door, api, stack)
+        scheme = "https" if intake.tls_cert else "http"
+        service = Service(
+            f"{scheme}://{intake.host}:{port}", metrics, worker, incidents, ledger, inbox, door, failed
+        )
+        log.info("ready", url=service.url, mode=settings.mode, playbooks=[p.name for p in playbooks])
+        yield service
+        door.closing = True
+
+
+async def _backends(settings: Settings, clock: Clock, stack: AsyncExitStack) -> tuple[Eyes, dict[str, Hand]]:
+    """The clients of what is configured. None is connected yet: a backend that is away must not stop the start."""
+    hands: dict[str, Hand] = {}
+    kubernetes = kafka = clickhouse = prometheus = None
+    if settings.kubernetes.configured:
+        kubernetes = await stack.enter_async_context(KubernetesReader(settings.kubernetes))
+        writer = await stack.enter_async_context(KubernetesWriter(settings.kubernetes))
+        hands[Scale.kind] = ScaleHand(writer)
+        hands[RolloutRestart.kind] = RestartHand(writer)
+    if settings.kafka.bootstrap:
+        kafka = await stack.enter_async_context(KafkaClient(settings.kafka))
+    if settings.clickhouse.host:
+        clickhouse = await stack.enter_async_context(ClickHouseClient(settings.clickhouse))
+        acting = await stack.enter_async_context(ClickHouseClient(settings.clickhouse, for_acting=True))
+        hands[KillQuery.kind] = KillHand(acting, clock)
+    if settings.prometheus.url:
+        prometheus = await stack.enter_async_context(PrometheusClient(settings.prometheus))
+    return Eyes(kubernetes, kafka, clickhouse, prometheus), hands
+
+
+def _look(eyes: Eyes, settings: Settings, metrics: Metrics, clock: Clock) -> Look:
+    async def look(playbook: Playbook, incident: Incident) -> Evidence:
+        diagnosis = DIAGNOSES[playbook.diagnose]
+        params: object = TypeAdapter(diagnosis.params_type).validate_python(
+            playbook.params_for(incident.target)
+        )
+        evidence: Evidence = await diagnosis.run(
+            eyes, incident.target, params,
+            deadline=Deadline.after(settings.work.diagnose_within_s), clock=clock, observe=metrics.probe,
+        )  # fmt: skip
+        return evidence
+
+    return look
+
+
+async def _listen(intake: IntakeSettings, door: Door, api: Api, stack: AsyncExitStack) -> int:
+    """Opens the port, and the plain one where it is wanted. Returns the port, which 0 lets the system choose."""
+    port = await _site(intake, [*door.routes(), *api.routes()], intake.port, _tls(intake), stack)
+    if intake.plain_port is not None:
+        await _site(intake, api.plain_routes(), intake.plain_port, None, stack)
+    return port
+
+
+async def _site(
+    intake: IntakeSettings,
+    routes: Sequence[web.RouteDef],
+    port: int,
+    tls: ssl.SSLContext | None,
+    stack: AsyncExitStack,
+) -> int:
+    app = web.Application(client_max_size=intake.max_body_bytes)
+    app.add_routes(routes)
+    runner = web.AppRunner(app, access_log=None, keepalive_timeout=75.0, shutdown_timeout=10.0)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    await web.TCPSite(runner, intake.host, port, ssl_context=tls).start()
+    return int(runner.addresses[0][1])
+
+
+def _tls(intake: IntakeSettings) -> ssl.SSLContext | None:
+    if intake.tls_cert is None or intake.tls_key is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=intake.tls_client_ca)
+    context.load_cert_chain(intake.tls_cert, intake.tls_key)
+    if intake.tls_client_ca:
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+async def _not_ready(door: Door, inbox: Inbox, database: Database) -> str | None:
+    if door.closing:
+        return "shutting_down"
+    if inbox.full:
+        return "store_full"
+    try:
+        await database.ping()
+    except Unavailable as error:
+        return error.reason
+    return None
+
+
+async def _housekeeping(inbox: Inbox, keep: timedelta) -> None:
+    while True:
+        try:
+            await inbox.prune(keep)
+        except Unavailable as error:
+            log.error("housekeeping put off", reason=error.reason, detail=error.detail)
+        await asyncio.sleep(_HOUSEKEEPING_S)
+
+
+def _died(failed: "asyncio.Future[str]", name: str, error: BaseException | None) -> None:
+    """A part that must run for ever has ended: the service stops, and is started anew where it stands."""
+    log.critical("a part of the service ended", part=name, error=repr(error))
+    if not failed.done():
+        failed.set_result(f"{name}: {error!r}")

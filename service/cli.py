@@ -1,0 +1,154 @@
+"""The command line: each command is a thin function over one room.
+
+Called by: people and process managers. Never here: anything that a test could want without a terminal.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from service.model.action import Mode
+from service.model.errors import BadConfig, Unavailable
+
+app = typer.Typer(
+    help="Paramedic: diagnoses and remedies alerts, within limits, and proves that it worked.",
+    epilog="First steps: `paramedic check`, then `paramedic serve`. See the README for the settings.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+)
+
+Folder = Annotated[Path, typer.Argument(help="Folder of playbooks.")]
+
+
+def _fail(error: Exception, code: int = 2) -> typer.Exit:
+    typer.secho(str(error), fg=typer.colors.RED, err=True)
+    return typer.Exit(code)
+
+
+@app.command(epilog="Example: PARAMEDIC_MODE=observe PARAMEDIC_KAFKA__BOOTSTRAP=kafka:9092 paramedic serve")
+def serve(
+    mode: Annotated[
+        Mode | None, typer.Option(help="Ceiling over every playbook; wins over the settings.")
+    ] = None,
+) -> None:
+    """Run the service until SIGTERM or SIGINT. Settings come from PARAMEDIC_* and PARAMEDIC_CONFIG."""
+    from service import settings as room
+    from service.record import log
+
+    try:
+        settings = room.load()
+        if mode is not None:
+            settings = settings.model_copy(update={"mode": mode})
+        log.configure(settings.log_format, settings.log_level)
+        problem = asyncio.run(_serve(settings))
+    except (BadConfig, Unavailable) as error:
+        raise _fail(error) from error
+    if problem:
+        raise _fail(RuntimeError(problem), code=1)
+
+
+async def _serve(settings: Any) -> str | None:  # Any: imported late, so that --help is quick
+    from service.app import serving
+
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with serving(settings) as service:
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait([stopping, service.failed], return_when=asyncio.FIRST_COMPLETED)
+        service.door.closing = True  # readiness says no while the endpoints are taken away
+        stopping.cancel()
+        return service.failed.result() if service.failed.done() else None
+
+
+@app.command(epilog="Example: paramedic check rules/playbooks --json")
+def check(
+    folder: Folder = Path("rules/playbooks"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+) -> None:
+    """Check playbooks: every field, matcher, condition, type and action. Exit code 2 when something is wrong."""
+    from service.diagnose import DIAGNOSES
+    from service.playbooks.load import load
+
+    try:
+        playbooks = load(folder, DIAGNOSES)
+    except BadConfig as error:
+        if as_json:
+            typer.echo(json.dumps({"ok": False, "mistakes": str(error).splitlines()}))
+            raise typer.Exit(2) from error
+        raise _fail(error) from error
+    rows = [
+        {"playbook": p.name, "diagnose": p.diagnose, "remedies": [f"{r.name} ({r.mode})" for r in p.remedies],
+         "healed": p.healed.text.strip(), "source": p.source}
+        for p in playbooks
+    ]  # fmt: skip
+    if as_json:
+        typer.echo(json.dumps({"ok": True, "playbooks": rows}))
+        return
+    for row in rows:
+        typer.secho(f"{row['playbook']}  ", bold=True, nl=False)
+        typer.echo(f"{row['source']}\n  diagnose {row['diagnose']}\n  ladder   {' > '.join(row['remedies'])}")
+        typer.echo(f"  healed   {row['healed']}")
+    typer.secho(f"{len(rows)} playbook(s) good", fg=typer.colors.GREEN)
+
+
+@app.command(epilog="Example: paramedic incidents inc-20261123-203412-9f3a1c")
+def incidents(
+    incident: Annotated[str | None, typer.Argument(help="An incident's id, for its decision record.")] = None,
+    url: Annotated[str, typer.Option(help="The running service.")] = "http://127.0.0.1:9095",
+    token_file: Annotated[Path | None, typer.Option(help="File with the bearer token.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+) -> None:
+    """List incidents of a running service, or tell one incident's story."""
+    from service.desk.story import listing, story
+
+    path = f"/api/v1/incidents/{incident}" if incident else "/api/v1/incidents"
+    found = _ask(url.rstrip("/") + path, token_file)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+    elif incident:
+        typer.echo(story(found))
+    else:
+        typer.echo(listing(found))
+
+
+def _ask(url: str, token_file: Path | None) -> Any:  # Any: JSON
+    request = urllib.request.Request(url)  # noqa: S310 - the operator's own URL
+    if token_file:
+        request.add_header("Authorization", f"Bearer {token_file.read_text().strip()}")
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+            return json.load(answer)
+    except urllib.error.HTTPError as error:
+        raise _fail(
+            RuntimeError(f"{url}: {error.code} {error.read().decode(errors='replace')}"), 1
+        ) from error
+    except OSError as error:
+        raise _fail(
+            RuntimeError(f"{url}: no answer ({error}); is `paramedic serve` running there?"), 1
+        ) from error
+
+
+@app.command(epilog="Example: paramedic demo --once")
+def demo(
+    once: Annotated[
+        bool, typer.Option(help="End when the incident is closed as healed; 1 if it is not.")
+    ] = False,
+    within_s: Annotated[float, typer.Option(help="With --once: at most this many seconds.")] = 120.0,
+    port: Annotated[int, typer.Option(help="Port of the service; 0 lets the system choose.")] = 9095,
+) -> None:
+    """Start a small platform under load on this machine, and watch an alert being healed."""
+    from service.rehearse.demo import run
+
+    os.environ.pop("PARAMEDIC_CONFIG", None)
+    sys.exit(asyncio.run(run(once=once, within_s=within_s, port=port)))

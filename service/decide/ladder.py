@@ -1,0 +1,52 @@
+"""The ladder: each rung is looked at in order, and each gets a word that says why it was or was not taken."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from service.decide.plan import NotPossible, plan
+from service.model.action import Action
+from service.model.evidence import Evidence, Facts, facts
+from service.model.playbook import Playbook, Remedy, Truth
+from service.model.reasons import Reason
+from service.model.ruling import Considered, Proposal
+from service.model.target import Target
+
+
+def propose(
+    playbook: Playbook, target: Target, evidence: Evidence, tried: Mapping[str, int], now: datetime
+) -> Proposal:
+    """The first rung that holds, was not used up in this incident and whose action is possible."""
+    view = {"evidence": facts(evidence)}
+    if playbook.healed.judge(view) is Truth.HOLDS:
+        passed = tuple(Considered(r.name, r.when.text, Reason.ALREADY_HEALTHY) for r in playbook.remedies)
+        return Proposal(passed, Reason.ALREADY_HEALTHY, evidence_at=now)
+    considered: list[Considered] = []
+    for place, remedy in enumerate(playbook.remedies):
+        seen = _consider(remedy, target, view, tried)
+        if isinstance(seen, Considered):
+            considered.append(seen)
+            continue
+        considered.append(Considered(remedy.name, remedy.when.text, None, str(seen)))
+        below = playbook.remedies[place + 1 :]
+        considered += [Considered(r.name, r.when.text, Reason.NOT_REACHED) for r in below]
+        return Proposal(tuple(considered), None, remedy.name, seen, remedy.mode, now)
+    reason = Reason.NO_RUNG_HOLDS
+    if considered and all(c.reason in (Reason.ALREADY_TRIED, Reason.AT_CEILING) for c in considered):
+        reason = Reason.LADDER_EXHAUSTED
+    return Proposal(tuple(considered), reason, evidence_at=now)
+
+
+def _consider(
+    remedy: Remedy, target: Target, view: Mapping[str, Facts], tried: Mapping[str, int]
+) -> Considered | Action:
+    if tried.get(remedy.name, 0) >= remedy.times:
+        return Considered(remedy.name, remedy.when.text, Reason.ALREADY_TRIED, f"{remedy.times} time(s)")
+    truth = remedy.when.judge(view)
+    if truth is Truth.UNKNOWN:
+        return Considered(remedy.name, remedy.when.text, Reason.EVIDENCE_UNKNOWN)
+    if truth is Truth.FAILS:
+        return Considered(remedy.name, remedy.when.text, Reason.DOES_NOT_HOLD)
+    action = plan(remedy.do, target, view)
+    if isinstance(action, NotPossible):
+        return Considered(remedy.name, remedy.when.text, action.reason, action.detail)
+    return action

@@ -1,0 +1,123 @@
+"""The read-only HTTP API, and the endpoints for probes and Prometheus."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from prometheus_client.aiohttp import make_aiohttp_handler
+from pydantic_core import to_json
+
+from service.desk.record import decision_record, summary
+from service.intake.auth import admitted
+from service.model.errors import Unavailable
+from service.model.incident import IncidentState
+from service.record.metrics import Metrics
+from service.settings import IntakeSettings
+from service.store.inbox import Inbox
+from service.store.incidents import Incidents
+from service.store.ledger import Ledger
+
+_MOST = 1_000  # rows of one answer
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """Answers questions. Everything under /api/ wants the same credentials as webhooks."""
+
+    settings: IntakeSettings
+    inbox: Inbox
+    incidents: Incidents
+    ledger: Ledger
+    metrics: Metrics
+    ready: Callable[[], Awaitable[str | None]]  # None, or why not
+
+    def routes(self) -> list[web.RouteDef]:
+        """The API for people and scripts."""
+        return [
+            web.get("/api/v1/incidents", self._guarded(self.list_incidents)),
+            web.get("/api/v1/incidents/{id}", self._guarded(self.get_incident)),
+            web.get("/api/v1/actions", self._guarded(self.list_actions)),
+            web.get("/api/v1/unrouted", self._guarded(self.list_unrouted)),
+            web.get("/api/v1/dead-letters", self._guarded(self.list_dead_letters)),
+            *self.plain_routes(),
+        ]
+
+    def plain_routes(self) -> list[web.RouteDef]:
+        """What the kubelet and Prometheus ask, without credentials."""
+        return [
+            web.get("/healthz", self.healthz),
+            web.get("/readyz", self.readyz),
+            web.get("/metrics", self.scrape),
+        ]
+
+    def _guarded(self, handler: Handler) -> Handler:
+        async def guarded(request: web.Request) -> web.StreamResponse:
+            if not admitted(self.settings, request.headers.get("Authorization")):
+                return _error(401, "bad_credentials", "send the configured Bearer or Basic credentials")
+            try:
+                return await handler(request)
+            except Unavailable as error:
+                return _error(503, error.reason, "the store gave no answer")
+
+        return guarded
+
+    async def healthz(self, request: web.Request) -> web.Response:
+        """200 while the event loop runs; it asks no backend."""
+        return web.Response(text="ok\n")
+
+    async def readyz(self, request: web.Request) -> web.Response:
+        """200 while a webhook would be accepted."""
+        why_not = await self.ready()
+        return web.Response(text=f"{why_not or 'ok'}\n", status=503 if why_not else 200)
+
+    async def scrape(self, request: web.Request) -> web.StreamResponse:
+        """Prometheus text."""
+        self.metrics.inbox_waiting.set(self.inbox.waiting)
+        try:
+            counts = await self.incidents.counts()
+        except Unavailable:
+            self.metrics.faults.labels("scrape").inc()
+        else:
+            for state in IncidentState:
+                if state is not IncidentState.CLOSED:
+                    self.metrics.open_incidents.labels(state).set(counts.get(state, 0))
+        return await make_aiohttp_handler(self.metrics.registry)(request)
+
+    async def list_incidents(self, request: web.Request) -> web.Response:
+        """The newest incidents, a line each; `?limit=` up to 1000."""
+        return _json([summary(row) for row in await self.incidents.listing(_limit(request))])
+
+    async def get_incident(self, request: web.Request) -> web.Response:
+        """The decision record."""
+        record = await decision_record(self.incidents, self.ledger, request.match_info["id"])
+        if record is None:
+            return _error(404, "not_found", "no incident of this id; GET /api/v1/incidents lists them")
+        return _json(record)
+
+    async def list_actions(self, request: web.Request) -> web.Response:
+        """The newest lines of the ledger."""
+        rows = await self.ledger.entries(None, _limit(request))
+        return _json([{k: v for k, v in row.items() if k != "before"} for row in rows])
+
+    async def list_unrouted(self, request: web.Request) -> web.Response:
+        """Alerts that lead to no incident, and why."""
+        return _json(await self.incidents.unrouted(_limit(request)))
+
+    async def list_dead_letters(self, request: web.Request) -> web.Response:
+        """Bodies that could not be taken, and why."""
+        return _json(await self.inbox.dead(_limit(request)))
+
+
+def _limit(request: web.Request) -> int:
+    text = request.query.get("limit", "100")
+    return max(1, min(int(text), _MOST)) if text.isdigit() else 100
+
+
+def _json(value: object) -> web.Response:
+    return web.Response(body=to_json(value, indent=2), content_type="application/json")
+
+
+def _error(status: int, reason: str, detail: str) -> web.Response:
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+    return web.json_response({"reason": reason, "detail": detail}, status=status, headers=headers)

@@ -1,0 +1,108 @@
+"""A decision record as text that can be read at three in the morning. Pure: JSON in, text out."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+Json: TypeAlias = Mapping[str, Any]  # Any: JSON of the API
+
+
+def listing(incidents: Sequence[Json]) -> str:
+    """A line an incident."""
+    if not incidents:
+        return "no incidents"
+    return "\n".join(
+        f"{i['id']}  {i['state']:<11} {i['outcome'] or '-':<12} {i['playbook']:<18} {i['target']}  ({i['reason'] or 'new'})"
+        for i in incidents
+    )
+
+
+def story(record: Json) -> str:
+    """The whole record, step by step."""
+    ended = f", closed {_clock(record['closed_at'])}" if record["closed_at"] else ""
+    lines = [
+        f"{record['id']}: {record['playbook']} on {record['target']}",
+        f"{record['state']} ({record['reason'] or 'new'}), outcome {record['outcome'] or 'none'}, "
+        f"opened {_clock(record['opened_at'])}{ended}",
+        "",
+    ]
+    for alert in record["alerts"]:
+        name = alert["labels"].get("alertname", "?")
+        summary = alert["annotations"].get("summary", "")
+        lines.append(
+            f"{_clock(alert['starts_at'])}  alert {name} {alert['status']}, seen {alert['deliveries']}x  {summary}"
+        )
+    for step in record["steps"]:
+        lines += _step(step)
+    return "\n".join(lines)
+
+
+def _step(step: Json) -> list[str]:
+    head, *more = _TELL.get(step["step"], _plain)(step)
+    return [f"{_clock(step['at'])}  {head}", *(f"          {line}" for line in more)]
+
+
+def _diagnosed(step: Json) -> list[str]:
+    lines = [f"diagnosed {step['diagnosis']} in {step['took_s']:.2f} s"]
+    for name, reading in step["evidence"].items():
+        if "value" in reading:
+            value = reading["value"]
+            shown = ", ".join(f"{k}={_short(v)}" for k, v in value.items() if not isinstance(v, dict) or v)
+            lines.append(f"{name}: {shown}  ({reading['source']}, {reading['took_s']:.2f} s)")
+        else:
+            lines.append(f"{name}: UNKNOWN, {reading['reason']}: {reading['detail']}")
+    return lines
+
+
+def _decided(step: Json) -> list[str]:
+    head = f"decided: {step['action']}" if step["action"] else f"decided: nothing ({step['reason']})"
+    return [
+        head,
+        *(f"{c['rung']}: {c['reason'] or 'CHOSEN'} {c['detail']}".rstrip() for c in step["considered"]),
+    ]
+
+
+def _ruled(step: Json) -> list[str]:
+    return [f"guard {step['guard']}: {step['verdict']} ({step['reason']}) {step['detail']}"]
+
+
+def _acted(step: Json) -> list[str]:
+    result = step["result"]
+    return [f"acted: {step['action']}: {result['applied']} ({result['reason']}) {result['detail']}"]
+
+
+def _read(step: Json) -> list[str]:
+    return [f"read again: healed {step['healed']}, {step['in_a_row']} in a row"]
+
+
+def _verified(step: Json) -> list[str]:
+    outcome = step["outcome"]
+    return [f"verified: {outcome['kind']} ({outcome['reason']}) {outcome['detail']}"]
+
+
+def _moved(step: Json) -> list[str]:
+    return [f"now {step['state']} ({step['reason']}) {step['detail']}"]
+
+
+def _plain(step: Json) -> list[str]:
+    return [str(dict(step))]
+
+
+_TELL: Mapping[str, Callable[[Json], list[str]]] = {
+    "diagnosed": _diagnosed,
+    "decided": _decided,
+    "ruled": _ruled,
+    "acted": _acted,
+    "read": _read,
+    "verified": _verified,
+    "moved": _moved,
+}
+
+
+def _short(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
+    return str(value)[:120]
+
+
+def _clock(instant: str) -> str:
+    return instant[11:19]

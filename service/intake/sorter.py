@@ -1,0 +1,144 @@
+"""From committed webhooks to episodes and incidents, in one transaction a batch: a crash repeats it harmlessly."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+
+import structlog
+
+from service.intake.payload import decode
+from service.kit.clock import Clock
+from service.model.alert import Alert, EpisodeKey
+from service.model.errors import BadInput, Unavailable
+from service.model.playbook import Playbook
+from service.model.target import Target
+from service.record.metrics import Metrics
+from service.route.episodes import Change, Episode, advance
+from service.route.target import Unrouted, destination
+from service.store.inbox import Inbox, Letter
+from service.store.incidents import Incidents, Row, Sorted, alert_of
+
+log = structlog.get_logger()
+
+_OPENING = (Change.NEW, Change.REFIRED)
+
+
+class Sorter:
+    """Sorts what the inbox holds; `wake` is called when an incident may have become due."""
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        incidents: Incidents,
+        playbooks: Sequence[Playbook],
+        namespaces: Sequence[str],
+        metrics: Metrics,
+        clock: Clock,
+        wake: Callable[[], None],
+    ) -> None:
+        self._inbox = inbox
+        self._incidents = incidents
+        self._playbooks = playbooks
+        self._namespaces = namespaces
+        self._metrics = metrics
+        self._clock = clock
+        self._wake = wake
+
+    async def run(self) -> None:
+        """Sorts for ever. While the store is down it waits and tries again: nothing accepted is dropped."""
+        pause_s = 0.5
+        while True:
+            await self._inbox.arrived.wait()
+            self._inbox.arrived.clear()
+            try:
+                while await self.sort_batch():
+                    pause_s = 0.5
+            except Unavailable as error:
+                log.error("sorting waits for the store", reason=error.reason, detail=error.detail)
+                self._metrics.faults.labels("sorter").inc()
+                self._inbox.arrived.set()
+                await self._clock.sleep(pause_s)
+                pause_s = min(pause_s * 2, 30.0)
+
+    async def sort_batch(self) -> bool:
+        """Sorts some webhooks; False when none wait."""
+        letters = await self._inbox.unsorted()
+        if not letters:
+            return False
+        now = self._clock.now()
+        alerts = [alert for letter in letters for alert in await self._alerts(letter)]
+        known = await self._incidents.known([a.key for a in alerts])
+        items, changes = self._sort(alerts, known, now)
+        absorbed = await self._incidents.absorb([letter.id for letter in letters], items, now)
+        self._inbox.waiting -= len(letters)
+        self._count(items, changes, absorbed.opened)
+        self._wake()
+        return True
+
+    async def _alerts(self, letter: Letter) -> Sequence[Alert]:
+        try:
+            return decode(letter.body).alerts
+        except BadInput as error:  # accepted by an older version that read it otherwise
+            await self._inbox.bury(letter.body, error.reason, error.detail)
+            return ()
+
+    def _sort(
+        self, alerts: Sequence[Alert], known: Mapping[EpisodeKey, Row], now: datetime
+    ) -> tuple[list[Sorted], list[Change]]:
+        states = {key: _episode(row) for key, row in known.items()}
+        opens: dict[EpisodeKey, tuple[str, Target]] = {}
+        touched: dict[EpisodeKey, None] = {}
+        changes = []
+        for alert in alerts:
+            episode, change = advance(states.get(alert.key), alert, now)
+            changes.append(change)
+            if change in _OPENING:
+                episode = self._route(episode, opens)
+            states[alert.key] = episode
+            touched[alert.key] = None
+        items = [Sorted(_row(states[key]), key in known, opens.get(key)) for key in touched]
+        return items, changes
+
+    def _route(self, episode: Episode, opens: dict[EpisodeKey, tuple[str, Target]]) -> Episode:
+        alert = episode.alert
+        place = destination(alert, self._playbooks, self._namespaces)
+        if isinstance(place, Unrouted):
+            self._metrics.unrouted.labels(place.reason).inc()
+            log.info("alert unrouted", alert=alert.name, reason=place.reason, detail=place.detail)
+            return Episode(
+                alert,
+                episode.deliveries,
+                episode.first_seen_at,
+                episode.last_seen_at,
+                None,
+                None,
+                place.reason,
+            )
+        opens[alert.key] = (place.playbook, place.target)
+        return episode
+
+    def _count(self, items: Sequence[Sorted], changes: Sequence[Change], opened: Sequence[str]) -> None:
+        for change in changes:
+            self._metrics.alerts.labels(change).inc()
+        playbook_of = {i.row.get("incident_id"): i.opens[0] for i in items if i.opens}
+        for incident_id in opened:
+            self._metrics.opened.labels(playbook_of[incident_id]).inc()
+            log.info("incident opened", incident=incident_id, playbook=playbook_of[incident_id])
+
+
+def _episode(row: Row) -> Episode:
+    return Episode(
+        alert_of(row), row["deliveries"], row["first_seen_at"], row["last_seen_at"], row["resolved_seen_at"],
+        row["incident_id"], row["unrouted"],
+    )  # fmt: skip
+
+
+def _row(episode: Episode) -> Row:
+    alert = episode.alert
+    return {
+        "fingerprint": alert.fingerprint, "starts_at": alert.starts_at, "ends_at": alert.ends_at,
+        "status": alert.status.value, "labels": dict(alert.labels), "annotations": dict(alert.annotations),
+        "generator_url": alert.generator_url, "deliveries": episode.deliveries,
+        "first_seen_at": episode.first_seen_at, "last_seen_at": episode.last_seen_at,
+        "resolved_seen_at": episode.resolved_seen_at, "incident_id": episode.incident_id,
+        "unrouted": episode.unrouted,
+    }  # fmt: skip

@@ -1,0 +1,1 @@
+"""Asyncio tools that know nothing of alerts: the clock, deadlines, guarded tasks."""

@@ -1,0 +1,149 @@
+"""A playbook: which alerts it answers, what it aims at, the ladder of remedies, and what healed means.
+
+Built by playbooks/load.py from YAML; conditions and templates arrive compiled, behind the two protocols here,
+so that route and decide can use them without knowing CEL.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol, runtime_checkable
+
+from service.model.action import Mode
+from service.model.errors import BadInput
+from service.model.evidence import Facts
+from service.model.matcher import LabelMatcher
+from service.model.reasons import Reason
+from service.model.target import Target, TargetKind
+
+
+class Truth(StrEnum):
+    """A condition's answer. Unknown is neither yes nor no."""
+
+    HOLDS = "holds"
+    FAILS = "fails"
+    UNKNOWN = "unknown"
+
+
+class Condition(Protocol):
+    """A compiled condition over the evidence."""
+
+    @property
+    def text(self) -> str: ...
+
+    def judge(self, facts: Mapping[str, Facts]) -> Truth:
+        """The condition's truth under `{"evidence": ..., "before": ...}`."""
+        ...
+
+
+@runtime_checkable
+class Template(Protocol):
+    """Text with `{{ expression }}` in it, compiled."""
+
+    @property
+    def text(self) -> str: ...
+
+    def render(self, facts: Mapping[str, Facts]) -> object | None:
+        """The value (of its own type where the text is one expression), or None when a part is missing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TargetTemplate:
+    """How an alert's labels name the target."""
+
+    kind: Template
+    namespace: Template
+    name: Template
+    kinds: tuple[TargetKind, ...] = tuple(TargetKind)
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """At most `count` actions in any `window_s` seconds."""
+
+    count: int
+    window_s: float
+
+    def __str__(self) -> str:
+        return f"{self.count} in {self.window_s:g} s"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Budgets of a playbook's actions, and the rest a target gets after one."""
+
+    per_target: Budget
+    per_playbook: Budget
+    cooldown_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyPlan:
+    """How an action is proved: wait, then read until `readings` good ones in a row, at most `within_s`."""
+
+    settle_s: float
+    within_s: float
+    readings: int
+    every_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Do:
+    """The action of a rung: its kind and its arguments, templates still open."""
+
+    kind: str
+    args: Mapping[str, Template | int | float | str]
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """A rung of the ladder."""
+
+    name: str
+    when: Condition
+    do: Do
+    mode: Mode
+    times: int  # how often it may be tried in one incident
+    verify: VerifyPlan  # the playbook's, unless the rung says otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class Playbook:
+    """One playbook, checked and compiled."""
+
+    name: str
+    matchers: tuple[LabelMatcher, ...]
+    target: TargetTemplate
+    diagnose: str
+    params: Mapping[str, object]  # `with`: its texts may be templates over the target
+    remedies: tuple[Remedy, ...]
+    healed: Condition
+    worse: Condition | None
+    limits: Limits
+    source: str  # file:line
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        return all(m.matches(labels) for m in self.matchers)
+
+    def params_for(self, target: Target) -> Mapping[str, object]:
+        """`with` for one target. Raises BadInput(target_unresolved) when a template has no value for it."""
+        view = {"target": {"kind": target.kind.value, "namespace": target.namespace, "name": target.name}}
+        return {
+            name: _filled(value, view, f"{self.name}: with.{name}") for name, value in self.params.items()
+        }
+
+
+def _filled(value: object, view: Mapping[str, Facts], place: str) -> object:
+    if isinstance(value, Mapping):
+        return {k: _filled(v, view, f"{place}.{k}") for k, v in value.items()}
+    if isinstance(value, list):
+        return [_filled(v, view, place) for v in value]
+    if not isinstance(value, Template):
+        return value
+    filled = value.render(view)
+    if filled is None:
+        raise BadInput(
+            Reason.TARGET_UNRESOLVED, f"playbook {place}: {value.text} has no value for {view['target']}"
+        )
+    return filled

@@ -1,0 +1,84 @@
+"""The closed list of reasons. No verdict without one of these words.
+
+The same word stands in the log event, the metric label, the ledger and the decision record, so that a person
+who sees it in one place can search for it in all others. A new reason needs a line here and in the README's
+table; a test compares the two.
+"""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why something was found, ruled, done or not done: one word, the same everywhere."""
+
+    # A reading is Unknown because ...
+    LATE = "late"  # the backend had not answered at the deadline
+    UNREACHABLE = "unreachable"  # no connection: refused, no route, name not found, TLS failed
+    CONNECTION_LOST = "connection_lost"  # the connection broke before the answer was whole
+    WRONG_ANSWER = "wrong_answer"  # an answer came that cannot be read as what was asked for
+    UNAUTHORIZED = "unauthorized"  # the backend does not know us (401)
+    FORBIDDEN = "forbidden"  # the backend knows us and says no (403)
+    NOT_FOUND = "not_found"  # the thing asked for does not exist (404)
+    CONFLICT = "conflict"  # the object changed under our hands (409)
+    THROTTLED = "throttled"  # the backend sheds load (429)
+    INVALID_REQUEST = "invalid_request"  # the backend says that what we sent cannot be (400, 415, 422)
+    SERVER_ERROR = "server_error"  # the backend failed inside (5xx)
+    NOT_CONFIGURED = "not_configured"  # no address of this backend is configured
+    NO_DATA = "no_data"  # the backend answered, and has nothing about this
+    PROBE_FAILED = "probe_failed"  # a bug of ours: the probe itself raised
+
+    # An alert leads to no incident because ...
+    NO_PLAYBOOK = "no_playbook"  # no playbook's matchers match its labels
+    TARGET_UNRESOLVED = "target_unresolved"  # its labels do not name the playbook's target
+    NAMESPACE_NOT_ALLOWED = "namespace_not_allowed"  # its target lies outside the allowed namespaces
+
+    # A rung of the ladder is passed over because ...
+    DOES_NOT_HOLD = "does_not_hold"  # its condition is false
+    EVIDENCE_UNKNOWN = "evidence_unknown"  # its condition needs a reading that is Unknown
+    ALREADY_TRIED = "already_tried"  # it was tried as often as it may be in this incident
+    AT_CEILING = "at_ceiling"  # its action would pass the written ceiling
+    NOT_REACHED = "not_reached"  # a rung above it was chosen
+    NO_RUNG_HOLDS = "no_rung_holds"  # no rung of the ladder can be chosen
+    ALREADY_HEALTHY = "already_healthy"  # the healed condition holds before anything was done
+
+    # A guard holds an action back because ...
+    MODE_OBSERVE = "mode_observe"  # the ceiling or the rung only observes
+    MODE_DRY_RUN = "mode_dry_run"  # the server was asked to check the write, not to do it
+    APPROVAL_REQUIRED = "approval_required"  # a person has to say yes
+    ALERT_RESOLVED = "alert_resolved"  # no alert of the incident fires any more
+    EVIDENCE_STALE = "evidence_stale"  # the evidence is older than the guard accepts
+    TARGET_BUSY = "target_busy"  # another action on the target has no outcome yet
+    COOLING_DOWN = "cooling_down"  # the target was acted on a moment ago
+    BUDGET_TARGET = "budget_target"  # the target's budget is spent
+    BUDGET_PLAYBOOK = "budget_playbook"  # the playbook's budget is spent
+    BUDGET_OVERALL = "budget_overall"  # the budget of all actions together is spent
+    GUARD_FAILED = "guard_failed"  # a guard raised: that denies
+    WITHIN_LIMITS = "within_limits"  # every guard lets the action pass
+
+    # An action ended because ...
+    DONE = "done"  # the write was taken
+    ALREADY_DONE = "already_done"  # the target already was as the action wants it
+    TARGET_CHANGED = "target_changed"  # somebody else changed the target in between
+    AUTOSCALED = "autoscaled"  # a HorizontalPodAutoscaler owns the replica count
+    PAUSED = "paused"  # the rollout is paused: a restart would do nothing
+    INDETERMINATE = "indeterminate"  # the write was sent, its reply lost, and reading back did not tell
+
+    # An incident's outcome is what it is because ...
+    READINGS_GOOD = "readings_good"  # the healed condition held for the written number of readings in a row
+    READINGS_BAD = "readings_bad"  # the time for healing is over and the condition does not hold
+    READINGS_WORSE = "readings_worse"  # the playbook's worse condition held
+    READINGS_UNKNOWN = "readings_unknown"  # at the end of the time the readings were Unknown
+    ACTION_FAILED = "action_failed"  # nothing was done, so there is nothing to verify
+    LADDER_EXHAUSTED = "ladder_exhausted"  # every remedy was tried or does not apply: over to a person
+    PIPELINE_FAILED = "pipeline_failed"  # a bug of ours: the incident is set aside for a person
+
+    # A webhook is not taken because ...
+    ACCEPTED = "accepted"  # committed to the store
+    NOT_JSON = "not_json"  # the body is no JSON
+    WRONG_VERSION = "wrong_version"  # the body is of another payload version than 4
+    WRONG_SHAPE = "wrong_shape"  # JSON, but not an Alertmanager webhook
+    TOO_LARGE = "too_large"  # the body is over the limit
+    BAD_CREDENTIALS = "bad_credentials"  # none or wrong credentials
+    STORE_FULL = "store_full"  # too many webhooks wait: asked to come again
+    STORE_DOWN = "store_down"  # the store did not commit: asked to come again
+    SHUTTING_DOWN = "shutting_down"  # the service is about to stop: asked to come again

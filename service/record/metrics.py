@@ -1,0 +1,107 @@
+"""Paramedic's own metrics. Label values are bounded: playbooks, rungs and reasons, never pods or ids.
+
+The README's table is compared with this file by a test.
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_MINUTES = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
+
+
+class Metrics:
+    """All metrics on a registry of their own, so that two services in one process do not mix."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # they would double the number of series and say nothing that is used
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+        self.info = Gauge(
+            "paramedic_info", "Always 1; the version and the mode's ceiling.", ["version", "mode"],
+            registry=registry,
+        )  # fmt: skip
+        self.webhooks = Counter(
+            "paramedic_webhooks_total", "Webhooks by what became of them (accepted, or a reason).", ["result"],
+            registry=registry,
+        )  # fmt: skip
+        self.webhook_seconds = Histogram(
+            "paramedic_webhook_duration_seconds", "From a webhook's headers to its answer, the commit included.",
+            registry=registry, buckets=_SECONDS,
+        )  # fmt: skip
+        self.alerts = Counter(
+            "paramedic_alerts_total",
+            "Deliveries of alerts by what they changed.",
+            ["change"],
+            registry=registry,
+        )
+        self.unrouted = Counter(
+            "paramedic_alerts_unrouted_total", "New alerts that lead to no incident, by reason.", ["reason"],
+            registry=registry,
+        )  # fmt: skip
+        self.truncated = Counter(
+            "paramedic_alerts_truncated_total",
+            "Alerts that Alertmanager cut off (max_alerts).",
+            registry=registry,
+        )
+        self.inbox_waiting = Gauge(
+            "paramedic_inbox_waiting", "Webhooks accepted and not yet sorted.", registry=registry
+        )
+        self.opened = Counter(
+            "paramedic_incidents_opened_total", "Incidents opened.", ["playbook"], registry=registry
+        )
+        self.closed = Counter(
+            "paramedic_incidents_closed_total", "Incidents closed, by outcome (healed, or none) and reason.",
+            ["playbook", "outcome", "reason"], registry=registry,
+        )  # fmt: skip
+        self.handed_over = Counter(
+            "paramedic_incidents_handed_over_total", "Incidents handed to a person, by reason.",
+            ["playbook", "reason"], registry=registry,
+        )  # fmt: skip
+        self.open_incidents = Gauge(
+            "paramedic_incidents", "Incidents that are not closed, by state.", ["state"], registry=registry
+        )
+        self.incident_seconds = Histogram(
+            "paramedic_incident_duration_seconds", "From an incident's first alert to its close.", ["playbook"],
+            registry=registry, buckets=_MINUTES,
+        )  # fmt: skip
+        self.diagnosis_seconds = Histogram(
+            "paramedic_diagnosis_duration_seconds", "All probes of a diagnosis together.", ["diagnosis"],
+            registry=registry, buckets=_SECONDS,
+        )  # fmt: skip
+        self.probe_seconds = Histogram(
+            "paramedic_probe_duration_seconds", "One probe.", ["probe"], registry=registry, buckets=_SECONDS
+        )
+        self.probes = Counter(
+            "paramedic_probe_readings_total", "Readings by result (known, or the reason why Unknown).",
+            ["probe", "result"], registry=registry,
+        )  # fmt: skip
+        self.rulings = Counter(
+            "paramedic_rulings_total", "The guard's rulings.", ["playbook", "rung", "verdict", "reason"],
+            registry=registry,
+        )  # fmt: skip
+        self.actions = Counter(
+            "paramedic_actions_total", "Actions by how they ended (done, dry, failed) and why.",
+            ["playbook", "rung", "action", "applied", "reason"], registry=registry,
+        )  # fmt: skip
+        self.action_seconds = Histogram(
+            "paramedic_action_duration_seconds", "One action, its reading back included.", ["action"],
+            registry=registry, buckets=_SECONDS,
+        )  # fmt: skip
+        self.outcomes = Counter(
+            "paramedic_outcomes_total", "Verified outcomes of actions.", ["playbook", "rung", "outcome"],
+            registry=registry,
+        )  # fmt: skip
+        self.faults = Counter(
+            "paramedic_faults_total", "Bugs and outages of our own: each one wants a look.", ["where"],
+            registry=registry,
+        )  # fmt: skip
+
+    def probe(self, name: str, result: str, took_s: float) -> None:
+        """One reading, as diagnose/gather.py reports it."""
+        self.probe_seconds.labels(name).observe(took_s)
+        self.probes.labels(name, result).inc()

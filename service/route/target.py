@@ -1,0 +1,70 @@
+"""From an alert's labels to its playbook and its target, or to the reason why there is none."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from service.model.alert import Alert
+from service.model.playbook import Playbook, TargetTemplate
+from service.model.reasons import Reason
+from service.model.target import Target, TargetKind
+
+_EXPORTED = "exported_"
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where an alert goes."""
+
+    playbook: str
+    target: Target
+
+
+@dataclass(frozen=True, slots=True)
+class Unrouted:
+    """Why an alert goes nowhere; it is kept and shown all the same."""
+
+    reason: Reason
+    detail: str
+    playbook: str | None = None
+
+
+def true_labels(labels: Mapping[str, str]) -> Mapping[str, str]:
+    """The labels with `exported_*` in the place of what they were pushed aside by.
+
+    A scrape without honor_labels gives the exporter's own namespace and pod, and the real ones as
+    `exported_namespace` and `exported_pod`: acting on the former would restart the exporter.
+    """
+    exported = {k.removeprefix(_EXPORTED): v for k, v in labels.items() if k.startswith(_EXPORTED)}
+    return {**labels, **exported}
+
+
+def destination(
+    alert: Alert, playbooks: Sequence[Playbook], namespaces: Sequence[str]
+) -> Destination | Unrouted:
+    """The first playbook that matches, with the target it names."""
+    labels = true_labels(alert.labels)
+    playbook = next((p for p in playbooks if p.matches(labels)), None)
+    if playbook is None:
+        return Unrouted(Reason.NO_PLAYBOOK, f"no playbook matches alert {alert.name or '(no name)'}")
+    target = resolve(playbook.target, labels)
+    if isinstance(target, str):
+        return Unrouted(Reason.TARGET_UNRESOLVED, f"playbook {playbook.name}: {target}", playbook.name)
+    if target.namespace not in namespaces:
+        detail = f"{target} lies outside the allowed namespaces {', '.join(namespaces)}"
+        return Unrouted(Reason.NAMESPACE_NOT_ALLOWED, detail, playbook.name)
+    return Destination(playbook.name, target)
+
+
+def resolve(template: TargetTemplate, labels: Mapping[str, str]) -> Target | str:
+    """The target that the labels name, or a sentence that says what is missing."""
+    view = {"labels": labels}
+    parts: dict[str, str] = {}
+    for part in ("kind", "namespace", "name"):
+        source = getattr(template, part)
+        value = source.render(view)
+        if not isinstance(value, str) or not value:
+            return f"its target's {part} is {source.text!r}, and the alert has no such label"
+        parts[part] = value
+    if parts["kind"] not in template.kinds:
+        return f"its target's kind would be {parts['kind']!r}, which is none of {', '.join(template.kinds)}"
+    return Target(TargetKind(parts["kind"]), parts["namespace"], parts["name"])

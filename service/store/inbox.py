@@ -1,0 +1,150 @@
+"""Accepted webhooks and dead letters. `accept` returns when the body is on disk, and not before.
+
+Requests that arrive while a commit is under way share the next one: one fsync for many webhooks.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from service.kit.clock import Clock
+from service.model.errors import Unavailable
+from service.model.reasons import Reason
+from service.store.database import Database
+from service.store.schema import dead_letters, inbox
+
+DEAD_BODY_BYTES = 64 * 1024
+PENDING_BYTES = 128 * 2**20  # not yet committed, held in memory
+
+
+class Letter(NamedTuple):
+    """A committed webhook that waits to be sorted."""
+
+    id: int
+    received_at: datetime
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    row: Mapping[str, object]
+    table: sa.Table
+    size: int
+    done: "asyncio.Future[None]"
+
+
+class Inbox:
+    """The door of the store. `run` has to be running for `accept` and `bury` to return."""
+
+    def __init__(self, database: Database, clock: Clock, *, max_waiting: int, max_dead_letters: int) -> None:
+        self._database = database
+        self._clock = clock
+        self._max_waiting = max_waiting
+        self._max_dead_letters = max_dead_letters
+        self._pending: list[_Pending] = []
+        self._pending_bytes = 0
+        self._something_pending = asyncio.Event()
+        self.waiting = 0  # committed, not yet sorted
+        self.arrived = asyncio.Event()  # set when there may be something to sort
+
+    async def open(self) -> None:
+        """Counts what an earlier run left unsorted."""
+        unsorted = sa.select(sa.func.count()).select_from(inbox).where(inbox.c.sorted_at.is_(None))
+        async with self._database.read() as connection:
+            self.waiting = (await connection.execute(unsorted)).scalar_one()
+        if self.waiting:
+            self.arrived.set()
+
+    @property
+    def full(self) -> bool:
+        return self.waiting + len(self._pending) >= self._max_waiting or self._pending_bytes >= PENDING_BYTES
+
+    async def accept(self, body: bytes) -> None:
+        """Commits a webhook. Raises Unavailable(store_full | store_down); then it was not taken."""
+        if self.full:
+            raise Unavailable(Reason.STORE_FULL, f"{self.waiting} webhooks wait to be sorted")
+        await self._commit(inbox, {"received_at": self._clock.now(), "body": body}, len(body))
+
+    async def bury(self, body: bytes, reason: Reason, detail: str) -> None:
+        """Commits a dead letter: the first 64 KiB, and why it can never be taken."""
+        kept = body[:DEAD_BODY_BYTES]
+        row = {"received_at": self._clock.now(), "reason": reason.value, "detail": detail[:1000],
+               "size": len(body), "body": kept}  # fmt: skip
+        await self._commit(dead_letters, row, len(kept))
+
+    async def _commit(self, table: sa.Table, row: Mapping[str, object], size: int) -> None:
+        pending = _Pending(row, table, size, asyncio.get_running_loop().create_future())
+        self._pending.append(pending)
+        self._pending_bytes += size
+        self._something_pending.set()
+        await asyncio.shield(pending.done)
+
+    async def run(self) -> None:
+        """Commits what is pending, batch after batch, for ever."""
+        while True:
+            await self._something_pending.wait()
+            self._something_pending.clear()
+            batch, self._pending = self._pending, []
+            try:
+                await self._write(batch)
+            except Unavailable as error:
+                for pending in batch:
+                    if not pending.done.done():
+                        pending.done.set_exception(error)
+            else:
+                for pending in batch:
+                    if not pending.done.done():
+                        pending.done.set_result(None)
+            finally:
+                self._pending_bytes -= sum(p.size for p in batch)
+
+    async def _write(self, batch: Sequence[_Pending]) -> None:
+        letters = [p.row for p in batch if p.table is inbox]
+        dead = [p.row for p in batch if p.table is dead_letters]
+        async with self._database.write() as tx:
+            if letters:
+                await tx.execute(sa.insert(inbox), letters)
+            if dead:
+                await tx.execute(sa.insert(dead_letters), dead)
+                newest = sa.select(sa.func.max(dead_letters.c.id)).scalar_subquery()
+                await tx.execute(
+                    sa.delete(dead_letters).where(dead_letters.c.id <= newest - self._max_dead_letters)
+                )
+        if letters:
+            self.waiting += len(letters)
+            self.arrived.set()
+
+    async def unsorted(self, limit: int = 100, limit_bytes: int = 8 * 2**20) -> list[Letter]:
+        """The oldest webhooks that wait to be sorted: at least one, then as many as the limits let in."""
+        sizes = (
+            sa.select(inbox.c.id, sa.func.length(inbox.c.body))
+            .where(inbox.c.sorted_at.is_(None))
+            .order_by(inbox.c.id)
+            .limit(limit)
+        )
+        async with self._database.read() as connection:
+            ids: list[int] = []
+            total = 0
+            for letter_id, size in await connection.execute(sizes):
+                total += size
+                if ids and total > limit_bytes:
+                    break
+                ids.append(letter_id)
+            bodies = sa.select(inbox.c.id, inbox.c.received_at, inbox.c.body).where(inbox.c.id.in_(ids))
+            return [Letter(*row) for row in await connection.execute(bodies.order_by(inbox.c.id))]
+
+    async def dead(self, limit: int) -> list[dict[str, object]]:
+        """The newest dead letters, for people. The body as text, undecodable bytes replaced."""
+        query = sa.select(dead_letters).order_by(dead_letters.c.id.desc()).limit(limit)
+        async with self._database.read() as connection:
+            rows = [dict(row._mapping) for row in await connection.execute(query)]
+        return [{**row, "body": bytes(row["body"]).decode(errors="replace")} for row in rows]
+
+    async def prune(self, keep: timedelta) -> None:
+        """Deletes webhooks that were sorted longer ago than `keep`."""
+        async with self._database.write() as tx:
+            await tx.execute(sa.delete(inbox).where(inbox.c.sorted_at < self._clock.now() - keep))

@@ -1,0 +1,152 @@
+"""The tables, for SQLite and PostgreSQL alike. Migrations in `migrations/` build what this file describes.
+
+Instants are whole microseconds since 1970 (UTC) in a big integer: the same order and precision everywhere.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Instant(sa.types.TypeDecorator[datetime]):
+    """An aware UTC datetime, stored as microseconds since 1970."""
+
+    impl = sa.BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> int | None:
+        return None if value is None else (value - EPOCH) // timedelta(microseconds=1)
+
+    def process_result_value(self, value: int | None, dialect: Any) -> datetime | None:
+        return None if value is None else EPOCH + timedelta(microseconds=value)
+
+
+# SQLite only counts up by itself in an INTEGER primary key, PostgreSQL wants a BIGINT.
+Serial = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+
+metadata = sa.MetaData()
+
+inbox = sa.Table(
+    "inbox",
+    metadata,
+    sa.Column("id", Serial, primary_key=True, autoincrement=True),
+    sa.Column("received_at", Instant, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("sorted_at", Instant),
+    sa.Index(
+        "inbox_waiting",
+        "id",
+        sqlite_where=sa.text("sorted_at IS NULL"),
+        postgresql_where=sa.text("sorted_at IS NULL"),
+    ),
+    sa.Index("inbox_sorted_at", "sorted_at"),
+)
+
+dead_letters = sa.Table(
+    "dead_letters",
+    metadata,
+    sa.Column("id", Serial, primary_key=True, autoincrement=True),
+    sa.Column("received_at", Instant, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),  # the first 64 KiB
+)
+
+incidents = sa.Table(
+    "incidents",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("playbook", sa.Text, nullable=False),
+    sa.Column("target_kind", sa.Text, nullable=False),
+    sa.Column("target_namespace", sa.Text, nullable=False),
+    sa.Column("target_name", sa.Text, nullable=False),
+    sa.Column("target_key", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("outcome", sa.Text),
+    sa.Column("reason", sa.Text),
+    sa.Column("opened_at", Instant, nullable=False),
+    sa.Column("due_at", Instant),  # None: nothing to do until an alert changes
+    sa.Column("closed_at", Instant),
+    sa.Index("incidents_due", "due_at"),
+    sa.Index("incidents_opened_at", "opened_at"),
+    sa.Index(
+        "incidents_one_open",
+        "playbook",
+        "target_key",
+        unique=True,
+        sqlite_where=sa.text("state <> 'closed'"),
+        postgresql_where=sa.text("state <> 'closed'"),
+    ),
+)
+
+episodes = sa.Table(
+    "episodes",
+    metadata,
+    sa.Column("fingerprint", sa.Text, primary_key=True),
+    sa.Column("starts_at", Instant, primary_key=True),
+    sa.Column("ends_at", Instant),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("labels", sa.JSON, nullable=False),
+    sa.Column("annotations", sa.JSON, nullable=False),
+    sa.Column("generator_url", sa.Text, nullable=False),
+    sa.Column("deliveries", sa.Integer, nullable=False),
+    sa.Column("first_seen_at", Instant, nullable=False),
+    sa.Column("last_seen_at", Instant, nullable=False),
+    sa.Column("resolved_seen_at", Instant),
+    sa.Column("incident_id", sa.Text, sa.ForeignKey("incidents.id")),
+    sa.Column("unrouted", sa.Text),  # the reason why it belongs to no incident
+    sa.Index("episodes_incident", "incident_id"),
+    sa.Index("episodes_last_seen_at", "last_seen_at"),
+)
+
+locks = sa.Table(
+    "locks",
+    metadata,
+    sa.Column("target_key", sa.Text, primary_key=True),
+    sa.Column("incident_id", sa.Text, nullable=False),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("until", Instant, nullable=False),
+)
+
+ledger = sa.Table(
+    "ledger",
+    metadata,
+    sa.Column("action_id", sa.Text, primary_key=True),
+    sa.Column("incident_id", sa.Text, sa.ForeignKey("incidents.id"), nullable=False),
+    sa.Column("playbook", sa.Text, nullable=False),
+    sa.Column("target_key", sa.Text, nullable=False),
+    sa.Column("namespace", sa.Text, nullable=False),
+    sa.Column("rung", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("request", sa.JSON, nullable=False),
+    sa.Column("mode", sa.Text, nullable=False),
+    sa.Column("intended_at", Instant, nullable=False),
+    sa.Column("before", sa.JSON),  # the evidence it was decided on, for the worse condition
+    sa.Column("applied", sa.Text),
+    sa.Column("applied_reason", sa.Text),
+    sa.Column("applied_detail", sa.Text),
+    sa.Column("applied_at", Instant),
+    sa.Column("outcome", sa.Text),
+    sa.Column("outcome_reason", sa.Text),
+    sa.Column("outcome_detail", sa.Text),
+    sa.Column("settled_at", Instant),
+    sa.Index("ledger_incident", "incident_id"),
+    sa.Index("ledger_target", "target_key", "intended_at"),
+    sa.Index("ledger_playbook", "playbook", "intended_at"),
+    sa.Index("ledger_intended_at", "intended_at"),
+)
+
+steps = sa.Table(
+    "steps",
+    metadata,
+    sa.Column("id", Serial, primary_key=True, autoincrement=True),
+    sa.Column("incident_id", sa.Text, sa.ForeignKey("incidents.id"), nullable=False),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("data", sa.JSON, nullable=False),
+    sa.Index("steps_incident", "incident_id", "id"),
+)

@@ -28,6 +28,7 @@ from service.decide.course import Patience
 from service.desk.api import Api
 from service.diagnose import DIAGNOSES
 from service.diagnose.eyes import Eyes
+from service.intake.auth import admitted
 from service.intake.http import Door
 from service.intake.sorter import Sorter
 from service.kit.clock import Clock, SystemClock
@@ -110,7 +111,7 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         ):
             _ = await stack.enter_async_context(running(name, eternal, partial(_died, failed)))
         door = Door(intake, inbox, metrics)
-        api = Api(intake, inbox, incidents, ledger, metrics, partial(_not_ready, door, inbox, database))
+        api = Api(partial(admitted, intake), inbox, incidents, ledger, metrics, partial(_not_ready, door, inbox, database))
         port = await _listen(intake, door, api, stack)
         scheme = "https" if intake.tls_cert else "http"
         service = Service(

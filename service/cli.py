@@ -11,12 +11,15 @@ import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from service.model.action import Mode
 from service.model.errors import BadConfig, Unavailable
+
+if TYPE_CHECKING:  # imported late where it is used, so that --help is quick
+    from service.settings import Settings
 
 app = typer.Typer(
     help="Paramedic: diagnoses and remedies alerts, within limits, and proves that it worked.",
@@ -56,7 +59,7 @@ def serve(
         raise _fail(RuntimeError(problem), code=1)
 
 
-async def _serve(settings: Any) -> str | None:  # Any: imported late, so that --help is quick
+async def _serve(settings: "Settings") -> str | None:
     from service.app import serving
 
     loop = asyncio.get_running_loop()
@@ -64,10 +67,9 @@ async def _serve(settings: Any) -> str | None:  # Any: imported late, so that --
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with serving(settings) as service:
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait([stopping, service.failed], return_when=asyncio.FIRST_COMPLETED)
+        service.failed.add_done_callback(lambda _: stop.set())
+        await stop.wait()
         service.door.closing = True  # readiness says no while the endpoints are taken away
-        stopping.cancel()
         return service.failed.result() if service.failed.done() else None
 
 

@@ -29,6 +29,6 @@ async def remediate(incident: Incident, stages: Stages) -> None:
         unsettled = Unsettled(ruling.intent, None, facts(evidence))
         result = await stages.act(unsettled.intent)
     else:
-        result = unsettled.result or await stages.act(unsettled.intent, resumed=True)
+        result = unsettled.result or await stages.resume(incident, unsettled.intent)
     outcome = await stages.verify(incident, unsettled, result)
     return await stages.conclude(incident, outcome)

@@ -205,7 +205,7 @@ class Settings(BaseSettings):
 def _read_yaml(path: Path) -> dict[str, object]:
     try:
         content = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise BadConfig(f"PARAMEDIC_CONFIG={path}: {error}") from error
     if content is None:
         return {}

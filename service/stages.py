@@ -96,10 +96,25 @@ class Stages:
         intent = Intent(new_id("act", now), incident.id, proposal.rung, proposal.action, ruling.mode, now)
         return replace(ruling, intent=intent)
 
-    async def act(self, intent: Intent, *, resumed: bool = False) -> ActionResult:
+    async def act(self, intent: Intent) -> ActionResult:
         """Does it once, and writes what became of it."""
+        return await self._act(intent, resumed=False)
+
+    async def resume(self, incident: Incident, intent: Intent) -> ActionResult:
+        """Takes up an intent that a crash left without a result. What the world has moved on from is not sent."""
+        age_s = (self.clock.now() - intent.intended_at).total_seconds()
+        lapsed = None
+        if not incident.firing:
+            lapsed = Reason.ALERT_RESOLVED
+        elif incident.state is IncidentState.HANDED_OVER:
+            lapsed = incident.reason or Reason.PIPELINE_FAILED
+        elif age_s > self.limits.evidence_max_age_s:
+            lapsed = Reason.EVIDENCE_STALE
+        return await self._act(intent, resumed=True, lapsed=lapsed)
+
+    async def _act(self, intent: Intent, *, resumed: bool, lapsed: Reason | None = None) -> ActionResult:
         began = self.clock.monotonic()
-        result = await self.executor.act(intent, resumed=resumed)
+        result = await self.executor.act(intent, resumed=resumed, lapsed=lapsed)
         self.metrics.action_seconds.labels(intent.action.kind).observe(self.clock.monotonic() - began)
         await self.ledger.applied(intent, result)
         log.info("acted", incident=intent.incident_id, action_id=intent.action_id, action=str(intent.action),
@@ -153,12 +168,13 @@ class Stages:
     async def conclude(self, incident: Incident, outcome: Outcome) -> None:
         """The round's action has its verdict."""
         now = self.clock.now()
-        await self._move(incident, after_outcome(outcome, self.patience, now), now, outcome.kind)
+        await self._move(incident, after_outcome(incident, outcome, self.patience, now), now, outcome.kind)
 
     async def close(self, incident: Incident) -> None:
         """No alert fires any more, and nothing is under way."""
         now = self.clock.now()
-        await self._move(incident, after_resolve(incident), now)
+        if not await self._move(incident, after_resolve(incident), now):
+            return  # an alert joined in the meantime
         outcome = incident.outcome or "none"
         reason = after_resolve(incident).reason
         self.metrics.closed.labels(incident.playbook, outcome, reason).inc()
@@ -178,8 +194,10 @@ class Stages:
 
     async def _move(
         self, incident: Incident, move: Move, now: datetime, outcome: OutcomeKind | None = None
-    ) -> None:
-        await self.incidents.move(incident, move, now, outcome)
+    ) -> bool:
+        if not await self.incidents.move(incident, move, now, outcome):
+            return False
         if move.state is IncidentState.HANDED_OVER and incident.state is not IncidentState.HANDED_OVER:
             self.metrics.handed_over.labels(incident.playbook, move.reason).inc()
         log.info("moved", incident=incident.id, state=move.state, reason=move.reason, detail=move.detail)
+        return True

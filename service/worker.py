@@ -13,7 +13,7 @@ import structlog
 
 from service.kit.clock import Clock
 from service.kit.tasks import running
-from service.model.errors import Unavailable
+from service.model.errors import BadInput, Unavailable
 from service.model.incident import Incident
 from service.model.reasons import Reason
 from service.pipeline import remediate
@@ -67,7 +67,7 @@ class Worker:
     async def _nap(self) -> None:
         """Until something wakes the worker or the next incident is due."""
         try:
-            due = await self._incidents.next_due(tuple(self._busy))
+            due = await self._incidents.next_due(self.owner, self._clock.now(), tuple(self._busy))
         except Unavailable:
             due = None  # _claim has told of it; look again after a nap
         nap_s = _LONGEST_NAP_S
@@ -104,6 +104,8 @@ class Worker:
             return await remediate(incident, self._stages)
         except Unavailable:
             raise
+        except BadInput as error:  # the playbook has no parameters for this target: its word, not a bug
+            return await self._stages.set_aside(incident, error.reason, error.detail[:500])
         except Exception as error:  # a bug of ours: this incident goes to a person, others go on
             self._stages.metrics.faults.labels("pipeline").inc()
             log.exception("pipeline failed", incident=incident.id)

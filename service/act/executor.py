@@ -13,7 +13,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait
 
 from service.kit.clock import Clock
 from service.kit.deadline import Deadline
-from service.model.action import ActionResult, Applied, Intent
+from service.model.action import ActionResult, Applied, Intent, Mode
 from service.model.errors import Indeterminate, ParamedicError, Unavailable
 from service.model.reasons import Reason
 
@@ -56,8 +56,11 @@ class Executor:
         self._clock = clock
         self._within_s = within_s
 
-    async def act(self, intent: Intent, *, resumed: bool) -> ActionResult:
-        """Does the intent's action. `resumed`: a crash came in between, so it may have been done already."""
+    async def act(self, intent: Intent, *, resumed: bool, lapsed: Reason | None = None) -> ActionResult:
+        """Does the intent's action. `resumed`: a crash came in between, so it may have been done already.
+
+        `lapsed` is why a resumed action that was not done yet is not wanted any more.
+        """
         hand = self._hands.get(intent.action.kind)
         if hand is None:
             return self._result(
@@ -70,7 +73,7 @@ class Executor:
         deadline = Deadline.after(self._within_s)
         try:
             if resumed:
-                return self._result(await self._after_silence(hand, intent, deadline))
+                return self._result(await self._after_silence(hand, intent, deadline, lapsed))
             try:
                 return self._result(await self._send(hand, intent, deadline))
             except Indeterminate as error:
@@ -79,8 +82,12 @@ class Executor:
         except ParamedicError as error:
             return self._result(Deed(Applied.FAILED, error.reason, error.detail))
 
-    async def _after_silence(self, hand: Hand, intent: Intent, deadline: Deadline) -> Deed:
+    async def _after_silence(
+        self, hand: Hand, intent: Intent, deadline: Deadline, lapsed: Reason | None = None
+    ) -> Deed:
         """Reads the target back, and sends the write once more only where nothing of it is seen."""
+        if intent.mode is Mode.DRY_RUN:  # it left no trace to read back, and asking again does nothing either
+            return await self._send(hand, intent, deadline)
         try:
             state = await self._read_back(hand, intent, deadline)
         except Unavailable as error:
@@ -92,19 +99,21 @@ class Executor:
                 )
             case TargetState.CHANGED:
                 return Deed(Applied.FAILED, Reason.TARGET_CHANGED, "reading back shows another value")
+            case TargetState.UNTOUCHED if lapsed:
+                return Deed(Applied.FAILED, lapsed, "it was not done before the restart, and is let be now")
             case TargetState.UNTOUCHED:
                 return await self._send(hand, intent, deadline)
 
     async def _send(self, hand: Hand, intent: Intent, deadline: Deadline) -> Deed:
         # Unavailable means that nothing was sent or that it was shed unread: trying again is safe.
-        async for attempt in _few_times():
+        async for attempt in self._few_times():
             with attempt:
                 return await hand.apply(intent, deadline)
         raise AssertionError("tenacity ends by returning or raising")
 
     async def _read_back(self, hand: Hand, intent: Intent, deadline: Deadline) -> TargetState:
         # Reading has a deadline of its own: the action's may be what has just run out.
-        async for attempt in _few_times():
+        async for attempt in self._few_times():
             with attempt:
                 patience = Deadline.after(max(5.0, deadline.remaining_s()))
                 async with patience.enforced(f"reading back {intent.action}"):
@@ -114,11 +123,11 @@ class Executor:
     def _result(self, deed: Deed) -> ActionResult:
         return ActionResult(deed.applied, deed.reason, deed.detail, self._clock.now())
 
-
-def _few_times() -> AsyncRetrying:
-    return AsyncRetrying(
-        stop=stop_after_attempt(3),
-        wait=wait_exponential_jitter(initial=0.2, max=2.0, jitter=0.2),
-        retry=retry_if_exception(lambda e: isinstance(e, Unavailable) and e.reason is not Reason.LATE),
-        reraise=True,
-    )
+    def _few_times(self) -> AsyncRetrying:
+        return AsyncRetrying(
+            sleep=self._clock.sleep,
+            stop=stop_after_attempt(3),
+            wait=wait_exponential_jitter(multiplier=0.2, max=2.0, jitter=0.2),
+            retry=retry_if_exception(lambda e: isinstance(e, Unavailable) and e.reason is not Reason.LATE),
+            reraise=True,
+        )

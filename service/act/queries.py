@@ -7,7 +7,6 @@ from service.clients.clickhouse import ClickHouseClient
 from service.kit.clock import Clock
 from service.kit.deadline import Deadline
 from service.model.action import Applied, Intent, KillQuery, Mode
-from service.model.errors import Indeterminate, Unavailable
 from service.model.reasons import Reason
 
 # The user and the age are part of the condition: an id that was used again by another query is not hit.
@@ -29,12 +28,8 @@ class KillHand:
         if intent.mode is Mode.DRY_RUN:
             await self.client.query(f"KILL QUERY WHERE {_WHERE} TEST", _args(action), deadline=deadline)
             return Deed(Applied.DRY, Reason.MODE_DRY_RUN, "the server would end it")
-        try:
-            await self.client.query(f"KILL QUERY WHERE {_WHERE} ASYNC", _args(action), deadline=deadline)
-        except Unavailable as error:
-            if error.reason in (Reason.UNREACHABLE, Reason.THROTTLED):
-                raise  # nothing was sent, or it was shed unread
-            raise Indeterminate(f"KILL QUERY was sent: {error}") from error
+        kill = f"KILL QUERY WHERE {_WHERE} ASYNC"
+        await self.client.query(kill, _args(action), write=True, deadline=deadline)
         while await self._running(action, deadline):
             if deadline.remaining_s() <= _POLL_S:
                 return Deed(Applied.FAILED, Reason.LATE, "killed, and still listed when the time was over")

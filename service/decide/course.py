@@ -33,6 +33,8 @@ def after_proposal(incident: Incident, proposal: Proposal, patience: Patience, n
 
 def after_denial(incident: Incident, ruling: Ruling, patience: Patience, now: datetime) -> Move:
     """The course when a guard says no."""
+    if ruling.reason is Reason.ALERT_RESOLVED:
+        return Move(IncidentState.OPEN, ruling.reason, ruling.detail, now)  # to its close, not to a person
     if ruling.retry_at is None:
         return Move(IncidentState.HANDED_OVER, ruling.reason, ruling.detail)
     due_at = max(ruling.retry_at, now + timedelta(seconds=1))
@@ -43,8 +45,10 @@ def after_denial(incident: Incident, ruling: Ruling, patience: Patience, now: da
     return Move(IncidentState.OPEN, ruling.reason, ruling.detail, due_at)
 
 
-def after_outcome(outcome: Outcome, patience: Patience, now: datetime) -> Move:
+def after_outcome(incident: Incident, outcome: Outcome, patience: Patience, now: datetime) -> Move:
     """The course when an action has its verdict."""
+    if incident.state is IncidentState.HANDED_OVER and outcome.kind is not OutcomeKind.HEALED:
+        return Move(IncidentState.HANDED_OVER, outcome.reason, f"{outcome.detail}; it stays with a person")
     match outcome.kind:
         case OutcomeKind.HEALED:
             again = now + timedelta(seconds=patience.recheck_s)

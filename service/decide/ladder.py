@@ -5,7 +5,7 @@ from datetime import datetime
 
 from service.decide.plan import NotPossible, plan
 from service.model.action import Action
-from service.model.evidence import Evidence, Facts, facts
+from service.model.evidence import Evidence, Facts, Known, facts
 from service.model.playbook import Playbook, Remedy, Truth
 from service.model.reasons import Reason
 from service.model.ruling import Considered, Proposal
@@ -17,9 +17,11 @@ def propose(
 ) -> Proposal:
     """The first rung that holds, was not used up in this incident and whose action is possible."""
     view = {"evidence": facts(evidence)}
+    # As old as its oldest reading: the guard asks how old.
+    seen_at = min((r.at for r in evidence.readings().values() if isinstance(r, Known)), default=now)
     if playbook.healed.judge(view) is Truth.HOLDS:
         passed = tuple(Considered(r.name, r.when.text, Reason.ALREADY_HEALTHY) for r in playbook.remedies)
-        return Proposal(passed, Reason.ALREADY_HEALTHY, evidence_at=now)
+        return Proposal(passed, Reason.ALREADY_HEALTHY, evidence_at=seen_at)
     considered: list[Considered] = []
     for place, remedy in enumerate(playbook.remedies):
         seen = _consider(remedy, target, view, tried)
@@ -29,11 +31,11 @@ def propose(
         considered.append(Considered(remedy.name, remedy.when.text, None, str(seen)))
         below = playbook.remedies[place + 1 :]
         considered += [Considered(r.name, r.when.text, Reason.NOT_REACHED) for r in below]
-        return Proposal(tuple(considered), None, remedy.name, seen, remedy.mode, now)
+        return Proposal(tuple(considered), None, remedy.name, seen, remedy.mode, seen_at)
     reason = Reason.NO_RUNG_HOLDS
     if considered and all(c.reason in (Reason.ALREADY_TRIED, Reason.AT_CEILING) for c in considered):
         reason = Reason.LADDER_EXHAUSTED
-    return Proposal(tuple(considered), reason, evidence_at=now)
+    return Proposal(tuple(considered), reason, evidence_at=seen_at)
 
 
 def _consider(

@@ -11,7 +11,10 @@ def listing(incidents: Sequence[Json]) -> str:
     if not incidents:
         return "no incidents"
     return "\n".join(
-        f"{i['id']}  {i['state']:<11} {i['outcome'] or '-':<12} {i['playbook']:<18} {i['target']}  ({i['reason'] or 'new'})"
+        _harmless(
+            f"{i['id']}  {i['state']:<11} {i['outcome'] or '-':<12} {i['playbook']:<18} {i['target']}"
+            f"  ({i['reason'] or 'new'})"
+        )
         for i in incidents
     )
 
@@ -32,13 +35,14 @@ def story(record: Json) -> str:
             f"{_clock(alert['starts_at'])}  alert {name} {alert['status']}, seen {alert['deliveries']}x  {summary}"
         )
     for step in record["steps"]:
-        lines += _step(step)
-    return "\n".join(lines)
+        lines += step_lines(step)
+    return "\n".join(_harmless(line) for line in lines)
 
 
-def _step(step: Json) -> list[str]:
+def step_lines(step: Json) -> list[str]:
+    """One step, its details indented below it."""
     head, *more = _TELL.get(step["step"], _plain)(step)
-    return [f"{_clock(step['at'])}  {head}", *(f"          {line}" for line in more)]
+    return [_harmless(f"{_clock(step['at'])}  {head}"), *(_harmless(f"          {line}") for line in more)]
 
 
 def _diagnosed(step: Json) -> list[str]:
@@ -46,7 +50,7 @@ def _diagnosed(step: Json) -> list[str]:
     for name, reading in step["evidence"].items():
         if "value" in reading:
             value = reading["value"]
-            shown = ", ".join(f"{k}={_short(v)}" for k, v in value.items() if not isinstance(v, dict) or v)
+            shown = ", ".join(f"{k}={_short(v)}" for k, v in value.items() if not isinstance(v, dict))
             lines.append(f"{name}: {shown}  ({reading['source']}, {reading['took_s']:.2f} s)")
         else:
             lines.append(f"{name}: UNKNOWN, {reading['reason']}: {reading['detail']}")
@@ -96,6 +100,11 @@ _TELL: Mapping[str, Callable[[Json], list[str]]] = {
     "verified": _verified,
     "moved": _moved,
 }
+
+
+def _harmless(line: str) -> str:
+    """One line without control characters: labels and annotations are strangers' text, and terminals obey it."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
 
 
 def _short(value: object) -> str:

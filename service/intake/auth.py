@@ -5,7 +5,6 @@ compared in constant time.
 """
 
 import base64
-import binascii
 import hmac
 
 from service.settings import IntakeSettings, secret
@@ -29,9 +28,10 @@ def admitted(settings: IntakeSettings, authorization: str | None) -> bool:
 def _decoded(shown: str) -> str:
     try:
         return base64.b64decode(shown.strip(), validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # no base64, no ASCII, or no text inside
         return ""
 
 
 def _same(shown: str, expected: str) -> bool:
-    return hmac.compare_digest(shown.encode(), expected.encode())
+    # aiohttp hands bytes of a header that are no UTF-8 over as surrogates, which a plain encode() refuses.
+    return hmac.compare_digest(shown.encode("utf-8", "surrogateescape"), expected.encode())

@@ -12,7 +12,7 @@ import structlog
 from aiohttp import web
 
 from service.intake.auth import admitted
-from service.intake.payload import decode
+from service.intake.payload import NAME_LIMIT, check
 from service.model.errors import BadInput, Unavailable
 from service.model.reasons import Reason
 from service.record.metrics import Metrics
@@ -53,7 +53,7 @@ class Door:
             body, size = await self._read(request)
         except TimeoutError:
             return _answer(Reason.LATE, 503, f"the body took over {self.settings.read_timeout_s:g} s")
-        except (ConnectionError, web.HTTPException):
+        except (ConnectionError, web.HTTPException, web.RequestPayloadError):
             return _answer(Reason.CONNECTION_LOST, 503, "the body did not arrive whole")
         try:
             return await self._keep(body, size)
@@ -67,18 +67,17 @@ class Door:
                 raise BadInput(
                     Reason.TOO_LARGE, f"{size} bytes; at most {self.settings.max_body_bytes} are read"
                 )
-            webhook = decode(body)
+            webhook = check(body)
         except BadInput as error:
-            await self.inbox.bury(body, error.reason, error.detail)
+            await self.inbox.bury(body, size, error.reason, error.detail)
             log.warning("dead letter", reason=error.reason, detail=error.detail, size=size)
             return _answer(error.reason, 200, error.detail, status="dead_letter")
         await self.inbox.accept(body)
-        if webhook.truncated:
-            self.metrics.truncated.inc(webhook.truncated)
-            log.warning(
-                "alerts cut off by max_alerts", truncated=webhook.truncated, receiver=webhook.receiver
-            )
-        return _answer(Reason.ACCEPTED, 200, f"{len(webhook.alerts)} alerts", status="accepted")
+        if cut := webhook.get("truncatedAlerts", 0):
+            self.metrics.truncated.inc(cut)
+            receiver = webhook.get("receiver", "")[:NAME_LIMIT]
+            log.warning("alerts cut off by max_alerts", truncated=cut, receiver=receiver)
+        return _answer(Reason.ACCEPTED, 200, f"{len(webhook['alerts'])} alerts", status="accepted")
 
     async def _read(self, request: web.Request) -> tuple[bytes, int]:
         """The body and its size. Of a body over the limit the first part only, read to its end all the same:

@@ -4,9 +4,18 @@ Every string is untrusted: labels and annotations are bounded here, once, for al
 """
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BeforeValidator,
+    FailFast,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
+from typing_extensions import TypedDict
 
 from service.model.alert import Alert, AlertStatus
 from service.model.errors import BadInput
@@ -17,6 +26,8 @@ NAME_LIMIT = 256  # characters of a label's or an annotation's name
 LABEL_LIMIT = 2_048  # characters of a label's value
 TEXT_LIMIT = 8_192  # characters of an annotation or a URL
 MAP_LIMIT = 128  # labels or annotations of one alert
+COUNT_LIMIT = 2**53  # of alerts cut off; beyond it a metric's float counts no more
+TOLD_LIMIT = 1_000  # characters of what is said about a bad body
 
 
 def _instant(value: object) -> object:
@@ -31,55 +42,51 @@ def _instant(value: object) -> object:
 
 
 Instant = Annotated[AwareDatetime, BeforeValidator(_instant)]
+# An error of each item, kept until all are told, takes 600 times the room of the body: the first one is enough.
+Texts = Annotated[dict[str, str], FailFast()]
 
 
-class _Loose(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-class AlertBody(_Loose):
-    """One alert as it comes over the wire."""
+class AlertBody(TypedDict):
+    """One alert as it comes over the wire; only what is used is read."""
 
     status: AlertStatus
-    labels: dict[str, str]
-    annotations: dict[str, str] = {}
-    starts_at: Instant = Field(alias="startsAt")
-    ends_at: Instant | None = Field(None, alias="endsAt")
-    generator_url: str = Field("", alias="generatorURL")
-    fingerprint: str = Field(min_length=1, max_length=64)
+    labels: Texts
+    annotations: NotRequired[Texts]
+    startsAt: Instant
+    endsAt: NotRequired[Instant | None]
+    generatorURL: NotRequired[str]
+    fingerprint: Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 
-class WebhookBody(_Loose):
+class WebhookBody(TypedDict):
     """One webhook as it comes over the wire; only what is used is read."""
 
     version: str
-    alerts: list[AlertBody]
-    receiver: str = ""
-    group_key: str = Field("", alias="groupKey")
-    truncated_alerts: int = Field(0, alias="truncatedAlerts", ge=0)
+    alerts: Annotated[list[AlertBody], FailFast()]
+    receiver: NotRequired[str]
+    truncatedAlerts: NotRequired[Annotated[int, Field(ge=0, le=COUNT_LIMIT)]]
 
 
-class Webhook(_Loose):
-    """A decoded webhook."""
-
-    receiver: str
-    truncated: int
-    alerts: tuple[Alert, ...]
+_WEBHOOK: TypeAdapter[WebhookBody] = TypeAdapter(WebhookBody)
 
 
-def decode(body: bytes) -> Webhook:
+def check(body: bytes) -> WebhookBody:
     """The webhook in `body`. Raises BadInput(not_json | wrong_version | wrong_shape), with where and what."""
     try:
-        webhook = WebhookBody.model_validate_json(body)
+        webhook: WebhookBody = _WEBHOOK.validate_json(body)
     except ValidationError as error:
         raise _bad(error) from error
-    if webhook.version != VERSION:
+    if webhook["version"] != VERSION:
         raise BadInput(
             Reason.WRONG_VERSION,
-            f"payload version {webhook.version!r}; this receiver reads version {VERSION!r}",
+            f"payload version {webhook['version']!r}; this receiver reads version {VERSION!r}",
         )
-    alerts = tuple(_alert(alert) for alert in webhook.alerts)
-    return Webhook(receiver=webhook.receiver[:NAME_LIMIT], truncated=webhook.truncated_alerts, alerts=alerts)
+    return webhook
+
+
+def decode(body: bytes) -> tuple[Alert, ...]:
+    """The alerts in `body`, bounded and cleaned. Raises BadInput as `check` does."""
+    return tuple(_alert(alert) for alert in check(body)["alerts"])
 
 
 def _bad(error: ValidationError) -> BadInput:
@@ -90,26 +97,30 @@ def _bad(error: ValidationError) -> BadInput:
     told = "; ".join(f"{'.'.join(map(str, m['loc'])) or 'body'}: {m['msg']}" for m in mistakes[:5])
     more = f" (and {len(mistakes) - 5} more)" if len(mistakes) > 5 else ""
     hint = ". Is a custom `payload` set in the receiver? Leave it out"
+    told = _clean(told)[:TOLD_LIMIT]
     return BadInput(Reason.WRONG_SHAPE, f"not an Alertmanager webhook: {told}{more}{hint}")
 
 
 def _alert(body: AlertBody) -> Alert:
-    ends_at = body.ends_at
+    ends_at = body.get("endsAt")
     # Alertmanager writes the zero time for "has not ended"; year 1 overflows on the way to other zones.
-    over = ends_at is not None and ends_at.year > 1 and body.status is AlertStatus.RESOLVED
+    over = ends_at is not None and ends_at.year > 1 and body["status"] is AlertStatus.RESOLVED
     return Alert(
-        fingerprint=body.fingerprint,
-        starts_at=_utc(body.starts_at),
+        fingerprint=_clean(body["fingerprint"]),
+        starts_at=_utc(body["startsAt"]),
         ends_at=_utc(ends_at) if over and ends_at is not None else None,
-        status=body.status,
-        labels=_bounded(body.labels, LABEL_LIMIT),
-        annotations=_bounded(body.annotations, TEXT_LIMIT),
-        generator_url=body.generator_url[:TEXT_LIMIT],
+        status=body["status"],
+        labels=_bounded(body["labels"], LABEL_LIMIT),
+        annotations=_bounded(body.get("annotations", {}), TEXT_LIMIT),
+        generator_url=_clean(body.get("generatorURL", ""))[:TEXT_LIMIT],
     )
 
 
 def _utc(value: datetime) -> datetime:
-    return value.astimezone(UTC) if value.year > 1 else datetime(1, 1, 1, tzinfo=UTC)
+    try:
+        return value.astimezone(UTC) if value.year > 1 else datetime(1, 1, 1, tzinfo=UTC)
+    except OverflowError:  # the last hours of year 9999, written in a zone west of Greenwich
+        return datetime.max.replace(tzinfo=UTC)
 
 
 def _bounded(texts: dict[str, str], limit: int) -> dict[str, str]:

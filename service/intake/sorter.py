@@ -1,5 +1,7 @@
 """From committed webhooks to episodes and incidents, in one transaction a batch: a crash repeats it harmlessly."""
 
+import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
@@ -20,6 +22,8 @@ from service.store.incidents import Incidents, Row, Sorted, alert_of
 log = structlog.get_logger()
 
 _OPENING = (Change.NEW, Change.REFIRED)
+_GIVE_WAY_S = 0.25
+_WAKING = (Change.RESOLVED, Change.REFIRED)
 
 
 class Sorter:
@@ -50,8 +54,12 @@ class Sorter:
             await self._inbox.arrived.wait()
             self._inbox.arrived.clear()
             try:
-                while await self.sort_batch():
+                while took_s := await self.sort_batch():
                     pause_s = 0.5
+                    if self._inbox.waiting:
+                        # Under load receiving goes first: Alertmanager waits for an answer, nobody for sorting,
+                        # and a later batch is a larger one.
+                        await asyncio.sleep(min(2 * took_s, _GIVE_WAY_S))
             except Unavailable as error:
                 log.error("sorting waits for the store", reason=error.reason, detail=error.detail)
                 self._metrics.faults.labels("sorter").inc()
@@ -59,11 +67,12 @@ class Sorter:
                 await self._clock.sleep(pause_s)
                 pause_s = min(pause_s * 2, 30.0)
 
-    async def sort_batch(self) -> bool:
-        """Sorts some webhooks; False when none wait."""
+    async def sort_batch(self) -> float:
+        """Sorts some webhooks; the seconds it took, 0.0 when none wait."""
         letters = await self._inbox.unsorted()
         if not letters:
-            return False
+            return 0.0
+        began = time.perf_counter()
         now = self._clock.now()
         alerts = [alert for letter in letters for alert in await self._alerts(letter)]
         known = await self._incidents.known([a.key for a in alerts])
@@ -71,14 +80,15 @@ class Sorter:
         absorbed = await self._incidents.absorb([letter.id for letter in letters], items, now)
         self._inbox.waiting -= len(letters)
         self._count(items, changes, absorbed.opened)
-        self._wake()
-        return True
+        if absorbed.opened or any(change in _WAKING for change in changes):
+            self._wake()
+        return time.perf_counter() - began
 
     async def _alerts(self, letter: Letter) -> Sequence[Alert]:
         try:
-            return decode(letter.body).alerts
+            return decode(letter.body)
         except BadInput as error:  # accepted by an older version that read it otherwise
-            await self._inbox.bury(letter.body, error.reason, error.detail)
+            await self._inbox.bury(letter.body, len(letter.body), error.reason, error.detail)
             return ()
 
     def _sort(

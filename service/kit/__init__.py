@@ -1,1 +1,1 @@
-"""Asyncio tools that know nothing of alerts: the clock, deadlines, guarded tasks."""
+"""Tools that know nothing of alerts: the clock, deadlines, guarded tasks, lean imports."""

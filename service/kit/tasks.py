@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 
 @asynccontextmanager
@@ -22,7 +22,8 @@ async def running(
         yield task
     finally:
         leaving = True
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            if not task.done():
-                await task
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task])  # `await task` would take our own cancellation for the task's
+            if not task.cancelled() and (error := task.exception()):
+                raise error

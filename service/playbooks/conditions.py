@@ -12,12 +12,14 @@ from dataclasses import dataclass, fields
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
-import cel
-
+from service.kit.hollow import hollow
 from service.model.evidence import Evidence, Facts, Known, Series
 from service.model.playbook import Truth
 
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'')
+with hollow("cel.cli"):
+    import cel
+
+_ASIDE = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'|//[^\n]*')  # texts and comments
 _PATH = re.compile(r"\b(evidence|before|labels|target)((?:\s*\.\s*[A-Za-z_]\w*|\s*\[[^\]]*\])*)")
 _EXPRESSION = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _SAMPLES: Mapping[type, tuple[Any, ...]] = {
@@ -118,7 +120,7 @@ def _simple(hint: Any) -> type:  # Any: a type hint is any object
 def condition(text: str, vocabulary: Vocabulary, *, may_ask_has: bool) -> CelCondition:
     """A checked condition. Raises ValueError with the mistake and, for a name, the nearest good one."""
     program = _compile(text)
-    if not may_ask_has and "has" in re.findall(r"\b(\w+)\s*\(", _STRING.sub('""', text)):
+    if not may_ask_has and "has" in re.findall(r"\b(\w+)\s*\(", _bare(text)):
         raise ValueError(
             f"{text!r} asks has(): a remedy may not argue from what is not known; name the field itself"
         )
@@ -155,7 +157,7 @@ def _compile(text: str) -> cel.Program:
 
 
 def _check_names(text: str, vocabulary: Vocabulary | None, *, may_name: tuple[str, ...]) -> None:
-    bare = _STRING.sub('""', text)
+    bare = _bare(text)
     roots = set(cel.compile(text.strip()).variables()) - set(may_name)
     if roots:
         raise ValueError(
@@ -169,6 +171,11 @@ def _check_names(text: str, vocabulary: Vocabulary | None, *, may_name: tuple[st
         if group_fields is None or len(steps) < 2 or steps[1] not in group_fields:
             shown = ".".join([root, *steps])
             raise UnknownName(shown, [n.replace("evidence", root, 1) for n in vocabulary.names()])
+
+
+def _bare(text: str) -> str:
+    """The expression with its texts emptied and its comments taken out: what is left is syntax."""
+    return _ASIDE.sub(lambda found: "" if found[0].startswith("//") else '""', text)
 
 
 class UnknownName(ValueError):

@@ -99,7 +99,8 @@ class _Verify(_Strict):
 class _Remedy(_Strict):
     name: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
     when: str
-    do: dict[str, dict[str, str | int | float]] = Field(min_length=1, max_length=1)
+    # bool is there to be refused by name: without it `true` would be read as 1.
+    do: dict[str, dict[str, bool | str | int | float]] = Field(min_length=1, max_length=1)
     mode: Mode = Mode.APPROVE
     times: int = Field(1, ge=1)
     verify: _Verify | None = None
@@ -163,7 +164,7 @@ def load(folder: Path, diagnoses: Mapping[str, Diagnosis]) -> tuple[Playbook, ..
 def _load_file(file: Path, diagnoses: Mapping[str, Diagnosis]) -> tuple[Playbook | None, list[str]]:
     try:
         root = yaml.compose(file.read_text(), Loader=yaml.SafeLoader)
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         return None, [f"{file}: {' '.join(str(error).split())}"]
     if not isinstance(root, yaml.MappingNode):
         return None, [f"{file}:1: a playbook is a map; it begins with `playbook: its-name`"]
@@ -194,8 +195,11 @@ def _content(node: yaml.Node, path: Path_, lines: dict[Path_, int], mistakes: _M
         return content
     if isinstance(node, yaml.SequenceNode):
         return [_content(item, (*path, place), lines, mistakes) for place, item in enumerate(node.value)]
-    loader = yaml.SafeLoader("")
-    return loader.construct_object(node, deep=True)
+    try:
+        return yaml.SafeLoader("").construct_object(node, deep=True)
+    except (yaml.YAMLError, ValueError) as error:  # a tag of another program, or a date that is none
+        mistakes.add(path, " ".join(str(error).split()))
+        return None
 
 
 def _sentence(mistake: Any) -> str:  # Any: pydantic's error details

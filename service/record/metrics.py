@@ -16,7 +16,7 @@ class Metrics:
     """All metrics on a registry of their own, so that two services in one process do not mix."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # they would double the number of series and say nothing that is used
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # they would double the number of series and say nothing that is used
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)

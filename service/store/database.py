@@ -6,28 +6,34 @@ services on one file would each believe in their own claims. PostgreSQL is the s
 
 import asyncio
 import fcntl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from service.model.errors import BadConfig, Unavailable
 from service.model.reasons import Reason
+
+T = TypeVar("T")
 
 HEAD = "0001"  # the newest migration; when the database has it, Alembic need not be loaded at all
 
 
 class Database:
-    """One engine. `write()` is one transaction at a time; `read()` sees the last commit."""
+    """One engine. A transaction is a plain function over a connection, run whole: one thread hop on SQLite (where
+    every statement of an async driver would be several), `run_sync` on PostgreSQL; the functions are the same.
+    """
 
-    def __init__(self, engine: AsyncEngine, lock_file: IO[str] | None = None) -> None:
+    def __init__(self, engine: sa.Engine | AsyncEngine, lock_file: IO[str] | None = None) -> None:
         self._engine = engine
         self._lock_file = lock_file
-        self._writing = asyncio.Lock()
+        # One writer: SQLite has one, and queueing here is cheaper than its busy handler.
+        self._writer = ThreadPoolExecutor(1, "store-write")
+        self._readers = ThreadPoolExecutor(2, "store-read")
 
     @property
     def dialect(self) -> str:
@@ -37,58 +43,80 @@ class Database:
     async def open(cls, url: str) -> "Database":
         """Opens and migrates. Raises BadConfig for a URL that cannot be, Unavailable for a database away."""
         parsed = _parse(url)
-        lock_file = None
         if parsed.get_backend_name() == "sqlite":
             lock_file = _lock(Path(parsed.database or ""))
-        engine = create_async_engine(parsed, pool_pre_ping=lock_file is None)
-        if lock_file:
-            sa.event.listen(engine.sync_engine, "connect", _tune_sqlite)
-            sa.event.listen(engine.sync_engine, "begin", _begin_immediate)
-        database = cls(engine, lock_file)
+            engine = sa.create_engine(parsed)
+            sa.event.listen(engine, "connect", _tune_sqlite)
+            sa.event.listen(engine, "begin", _begin)
+            database = cls(engine, lock_file)
+        else:
+            database = cls(create_async_engine(parsed, pool_pre_ping=True))
         try:
-            await database._migrate()
-        except (SQLAlchemyError, OSError) as error:
+            await database.write(_migrate)
+        except Unavailable:
             await database.close()
-            raise Unavailable(Reason.STORE_DOWN, f"store {parsed.render_as_string()}: {error}") from error
+            raise
         return database
 
     async def close(self) -> None:
-        await self._engine.dispose()
+        """Waits for what is under way, then closes every connection."""
+        for pool in (self._writer, self._readers):
+            await asyncio.to_thread(pool.shutdown)
+        if isinstance(self._engine, AsyncEngine):
+            await self._engine.dispose()
+        else:
+            self._engine.dispose()
         if self._lock_file:
             self._lock_file.close()
 
-    @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
-        """One transaction, committed at the end of the block. Raises Unavailable(store_down)."""
-        async with self._writing:
-            try:
-                async with self._engine.begin() as tx:
-                    yield tx
-            except SQLAlchemyError as error:
-                raise Unavailable(Reason.STORE_DOWN, f"store: {error}") from error
+    async def write(self, transaction: Callable[[sa.Connection], T]) -> T:
+        """Runs `transaction` and commits, or rolls back and raises; Unavailable(store_down) for the database's fault.
 
-    @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
-        """A connection to read from. Raises Unavailable(store_down)."""
+        A caller that is cancelled does not stop it: it commits or fails whole.
+        """
+        return await self._run(self._writer, _WRITING, transaction)
+
+    async def read(self, query: Callable[[sa.Connection], T]) -> T:
+        """Runs `query` on the last commit. Raises Unavailable(store_down)."""
+        return await self._run(self._readers, _READING, query)
+
+    async def _run(
+        self, pool: ThreadPoolExecutor, options: dict[str, Any], work: Callable[[sa.Connection], T]
+    ) -> T:
         try:
-            async with self._engine.connect() as connection:
-                yield await connection.execution_options(reading=True)
-        except SQLAlchemyError as error:
-            raise Unavailable(Reason.STORE_DOWN, f"store: {error}") from error
+            if isinstance(self._engine, AsyncEngine):
+                async with self._engine.begin() as connection:
+                    return await connection.run_sync(work)
+            return await asyncio.get_running_loop().run_in_executor(pool, _whole, self._engine, options, work)
+        except (SQLAlchemyError, OSError) as error:
+            raise Unavailable(Reason.STORE_DOWN, f"store: {str(error).splitlines()[0]}") from error
 
     async def ping(self) -> None:
-        """Proves that the store can be written: opens and ends a write transaction."""
-        async with self.write() as tx:
-            await tx.execute(sa.text("SELECT 1"))
+        """Proves that the store can be written: begins and ends a write transaction."""
+        await self.write(lambda tx: tx.execute(sa.text("SELECT 1")).scalar())
 
-    async def _migrate(self) -> None:
-        async with self._engine.begin() as tx:
-            tables = await tx.run_sync(lambda c: set(sa.inspect(c).get_table_names()))
-            if "alembic_version" in tables:
-                version = (await tx.execute(sa.text("SELECT version_num FROM alembic_version"))).scalar()
-                if version == HEAD:
-                    return
-            await tx.run_sync(_upgrade)
+
+_WRITING: dict[str, Any] = {}
+_READING: dict[str, Any] = {"reading": True}
+
+
+def _whole(engine: sa.Engine, options: dict[str, Any], work: Callable[[sa.Connection], T]) -> T:
+    with engine.connect().execution_options(**options) as connection, connection.begin():
+        return work(connection)
+
+
+def _migrate(connection: sa.Connection) -> None:
+    if "alembic_version" in sa.inspect(connection).get_table_names():
+        version = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+        if version == HEAD:
+            return
+    from alembic import command  # 20 MiB that only a migration needs
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
 
 
 def _parse(url: str) -> sa.URL:
@@ -96,7 +124,7 @@ def _parse(url: str) -> sa.URL:
         parsed = sa.make_url(url)
     except SQLAlchemyError as error:
         raise BadConfig(f"store.url {url!r}: {error}") from error
-    drivers = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
+    drivers = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+asyncpg"}
     driver = drivers.get(parsed.get_backend_name())
     if driver is None:
         raise BadConfig(f"store.url {url!r}: use sqlite:///PATH or postgresql://USER@HOST/DB")
@@ -106,8 +134,11 @@ def _parse(url: str) -> sa.URL:
 
 
 def _lock(path: Path) -> IO[str]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock_file = path.with_name(path.name + ".lock").open("w")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock_file = path.with_name(path.name + ".lock").open("w")
+    except OSError as error:
+        raise BadConfig(f"store {path}: its folder has to be writable: {error}") from error
     try:
         fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -119,7 +150,7 @@ def _lock(path: Path) -> IO[str]:
 
 
 def _tune_sqlite(connection: Any, _record: object) -> None:  # Any: the driver's own connection
-    # The driver must not begin transactions by itself: _begin_immediate does, so that two writers queue
+    # The driver must not begin transactions by itself: _begin does, so that two writers queue
     # at the start instead of failing in the middle.
     connection.isolation_level = None
     cursor = connection.cursor()
@@ -128,16 +159,6 @@ def _tune_sqlite(connection: Any, _record: object) -> None:  # Any: the driver's
     cursor.close()
 
 
-def _begin_immediate(connection: sa.Connection) -> None:
-    immediate = connection.get_execution_options().get("reading") is not True
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
-
-
-def _upgrade(connection: sa.Connection) -> None:
-    from alembic import command
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+def _begin(connection: sa.Connection) -> None:
+    reading = connection.get_execution_options().get("reading")
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")

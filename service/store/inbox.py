@@ -15,7 +15,7 @@ from service.kit.clock import Clock
 from service.model.errors import Unavailable
 from service.model.reasons import Reason
 from service.store.database import Database
-from service.store.schema import dead_letters, inbox
+from service.store.schema import dead_letters, inbox, waiting
 
 DEAD_BODY_BYTES = 64 * 1024
 PENDING_BYTES = 128 * 2**20  # not yet committed, held in memory
@@ -53,9 +53,8 @@ class Inbox:
 
     async def open(self) -> None:
         """Counts what an earlier run left unsorted."""
-        unsorted = sa.select(sa.func.count()).select_from(inbox).where(inbox.c.sorted_at.is_(None))
-        async with self._database.read() as connection:
-            self.waiting = (await connection.execute(unsorted)).scalar_one()
+        count = sa.select(sa.func.count()).select_from(waiting)
+        self.waiting = await self._database.read(lambda c: c.execute(count).scalar_one())
         if self.waiting:
             self.arrived.set()
 
@@ -67,13 +66,14 @@ class Inbox:
         """Commits a webhook. Raises Unavailable(store_full | store_down); then it was not taken."""
         if self.full:
             raise Unavailable(Reason.STORE_FULL, f"{self.waiting} webhooks wait to be sorted")
-        await self._commit(inbox, {"received_at": self._clock.now(), "body": body}, len(body))
+        row = {"received_at": self._clock.now(), "size": len(body), "body": body}
+        await self._commit(inbox, row, len(body))
 
-    async def bury(self, body: bytes, reason: Reason, detail: str) -> None:
-        """Commits a dead letter: the first 64 KiB, and why it can never be taken."""
+    async def bury(self, body: bytes, size: int, reason: Reason, detail: str) -> None:
+        """Commits a dead letter of `size` bytes: the first 64 KiB, and why it can never be taken."""
         kept = body[:DEAD_BODY_BYTES]
         row = {"received_at": self._clock.now(), "reason": reason.value, "detail": detail[:1000],
-               "size": len(body), "body": kept}  # fmt: skip
+               "size": size, "body": kept}  # fmt: skip
         await self._commit(dead_letters, row, len(kept))
 
     async def _commit(self, table: sa.Table, row: Mapping[str, object], size: int) -> None:
@@ -105,46 +105,58 @@ class Inbox:
     async def _write(self, batch: Sequence[_Pending]) -> None:
         letters = [p.row for p in batch if p.table is inbox]
         dead = [p.row for p in batch if p.table is dead_letters]
-        async with self._database.write() as tx:
+
+        def commit(tx: sa.Connection) -> None:
             if letters:
-                await tx.execute(sa.insert(inbox), letters)
+                ids = tx.execute(sa.insert(inbox).returning(inbox.c.id), letters).scalars()
+                tx.execute(sa.insert(waiting), [{"inbox_id": letter_id} for letter_id in ids])
             if dead:
-                await tx.execute(sa.insert(dead_letters), dead)
+                tx.execute(sa.insert(dead_letters), dead)
                 newest = sa.select(sa.func.max(dead_letters.c.id)).scalar_subquery()
-                await tx.execute(
+                tx.execute(
                     sa.delete(dead_letters).where(dead_letters.c.id <= newest - self._max_dead_letters)
                 )
+
+        await self._database.write(commit)
         if letters:
             self.waiting += len(letters)
             self.arrived.set()
 
-    async def unsorted(self, limit: int = 100, limit_bytes: int = 8 * 2**20) -> list[Letter]:
+    async def unsorted(self, limit: int = 500, limit_bytes: int = 8 * 2**20) -> list[Letter]:
         """The oldest webhooks that wait to be sorted: at least one, then as many as the limits let in."""
         sizes = (
-            sa.select(inbox.c.id, sa.func.length(inbox.c.body))
-            .where(inbox.c.sorted_at.is_(None))
-            .order_by(inbox.c.id)
+            sa.select(inbox.c.id, inbox.c.size)
+            .join(waiting, waiting.c.inbox_id == inbox.c.id)
+            .order_by(waiting.c.inbox_id)
             .limit(limit)
         )
-        async with self._database.read() as connection:
+
+        def query(connection: sa.Connection) -> list[Letter]:
             ids: list[int] = []
             total = 0
-            for letter_id, size in await connection.execute(sizes):
+            for letter_id, size in connection.execute(sizes):
                 total += size
                 if ids and total > limit_bytes:
                     break
                 ids.append(letter_id)
+            if not ids:
+                return []
             bodies = sa.select(inbox.c.id, inbox.c.received_at, inbox.c.body).where(inbox.c.id.in_(ids))
-            return [Letter(*row) for row in await connection.execute(bodies.order_by(inbox.c.id))]
+            return [Letter(*row) for row in connection.execute(bodies.order_by(inbox.c.id))]
+
+        return await self._database.read(query)
 
     async def dead(self, limit: int) -> list[dict[str, object]]:
         """The newest dead letters, for people. The body as text, undecodable bytes replaced."""
         query = sa.select(dead_letters).order_by(dead_letters.c.id.desc()).limit(limit)
-        async with self._database.read() as connection:
-            rows = [dict(row._mapping) for row in await connection.execute(query)]
+        rows = await self._database.read(lambda c: [dict(row) for row in c.execute(query).mappings()])
         return [{**row, "body": bytes(row["body"]).decode(errors="replace")} for row in rows]
 
     async def prune(self, keep: timedelta) -> None:
-        """Deletes webhooks that were sorted longer ago than `keep`."""
-        async with self._database.write() as tx:
-            await tx.execute(sa.delete(inbox).where(inbox.c.sorted_at < self._clock.now() - keep))
+        """Deletes sorted webhooks that were received longer ago than `keep`."""
+        old = (
+            sa.delete(inbox)
+            .where(inbox.c.received_at < self._clock.now() - keep)
+            .where(inbox.c.id.not_in(sa.select(waiting.c.inbox_id)))
+        )
+        await self._database.write(lambda tx: tx.execute(old).rowcount)

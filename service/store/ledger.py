@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.model.action import ActionResult, Applied, Intent, Mode
 from service.model.evidence import Facts
@@ -50,48 +49,32 @@ class Ledger:
         now: datetime,
     ) -> Ruling:
         """Asks `judge` and, if it allows, commits the intent in the same transaction as the ruling."""
-        async with self._database.write() as tx:
-            ruling = judge(await self._history(tx, incident, now))
+
+        def decide(tx: sa.Connection) -> Ruling:
+            ruling = judge(_history(tx, incident, now))
             if ruling.intent is not None:
-                await self._intend(tx, incident, ruling.intent, before)
-            await write_step(tx, incident.id, "ruled", _shown(ruling), now)
-        return ruling
+                tx.execute(sa.insert(ledger).values(_row(incident, ruling.intent, before)))
+            write_step(tx, incident.id, "ruled", _shown(ruling), now)
+            return ruling
 
-    async def _intend(self, tx: AsyncConnection, incident: Incident, intent: Intent, before: Facts) -> None:
-        await tx.execute(
-            sa.insert(ledger).values(
-                action_id=intent.action_id, incident_id=incident.id, playbook=incident.playbook,
-                target_key=incident.target.key, namespace=incident.target.namespace, rung=intent.rung,
-                kind=intent.action.kind, request=plain(intent.action), mode=intent.mode,
-                intended_at=intent.intended_at, before=plain(before),
-            )
-        )  # fmt: skip
-
-    async def _history(self, tx: AsyncConnection, incident: Incident, now: datetime) -> History:
-        recent = (await tx.execute(sa.select(ledger).where(ledger.c.intended_at > now - LOOKBACK))).mappings()
-        acted = [_past(dict(row)) for row in recent if row["mode"] == Mode.AUTO]
-        return History(
-            firing_alerts=await count_firing(tx, incident.id),
-            on_target=[a for a in acted if a.target_key == incident.target.key],
-            in_playbook=[a for a in acted if a.playbook == incident.playbook],
-            overall=acted,
-        )
+        return await self._database.write(decide)
 
     async def tried(self, incident_id: str) -> Mapping[str, int]:
-        """How often each rung was tried in the incident, whatever came of it."""
+        """How often each rung was tried in the incident, whatever came of it; what was let be was not tried."""
+        let_be = (Reason.EVIDENCE_STALE, Reason.ALERT_RESOLVED)  # see stages.resume
         query = (
             sa.select(ledger.c.rung, sa.func.count())
             .where(ledger.c.incident_id == incident_id)
+            .where(sa.func.coalesce(ledger.c.applied_reason, "").not_in(let_be))
             .group_by(ledger.c.rung)
         )
-        async with self._database.read() as connection:
-            return {str(rung): int(count) for rung, count in await connection.execute(query)}
+        rows = await self._database.read(lambda c: c.execute(query).all())
+        return {str(rung): int(count) for rung, count in rows}
 
     async def unsettled(self, incident_id: str) -> Unsettled | None:
         """The incident's action that has no outcome yet, which a crash may have left."""
         query = sa.select(ledger).where(ledger.c.incident_id == incident_id, ledger.c.settled_at.is_(None))
-        async with self._database.read() as connection:
-            row = (await connection.execute(query)).mappings().first()
+        row = await self._database.read(lambda c: c.execute(query).mappings().first())
         if row is None:
             return None
         intent = Intent(
@@ -110,31 +93,28 @@ class Ledger:
 
     async def applied(self, intent: Intent, result: ActionResult) -> None:
         """Writes what became of the action."""
-        async with self._database.write() as tx:
-            await tx.execute(
-                sa.update(ledger)
-                .where(ledger.c.action_id == intent.action_id)
-                .values(
-                    applied=result.applied, applied_reason=result.reason, applied_detail=result.detail,
-                    applied_at=result.at,
-                )
-            )  # fmt: skip
-            said = {"action_id": intent.action_id, "action": str(intent.action), "result": plain(result)}
-            await write_step(tx, intent.incident_id, "acted", said, result.at)
+        values = {"applied": result.applied, "applied_reason": result.reason, "applied_detail": result.detail,
+                  "applied_at": result.at}  # fmt: skip
+        said = {"action_id": intent.action_id, "action": str(intent.action), "result": result}
+        await self._complete(intent, values, "acted", said, result.at)
 
     async def settle(self, intent: Intent, outcome: Outcome) -> None:
         """Writes whether the action helped."""
-        async with self._database.write() as tx:
-            await tx.execute(
-                sa.update(ledger)
-                .where(ledger.c.action_id == intent.action_id)
-                .values(
-                    outcome=outcome.kind, outcome_reason=outcome.reason, outcome_detail=outcome.detail,
-                    settled_at=outcome.at,
-                )
-            )  # fmt: skip
-            said = {"action_id": intent.action_id, "outcome": plain(outcome)}
-            await write_step(tx, intent.incident_id, "verified", said, outcome.at)
+        values = {"outcome": outcome.kind, "outcome_reason": outcome.reason, "outcome_detail": outcome.detail,
+                  "settled_at": outcome.at}  # fmt: skip
+        said = {"action_id": intent.action_id, "outcome": outcome}
+        await self._complete(intent, values, "verified", said, outcome.at)
+
+    async def _complete(
+        self, intent: Intent, values: Mapping[str, object], kind: str, said: object, at: datetime
+    ) -> None:
+        line = sa.update(ledger).where(ledger.c.action_id == intent.action_id).values(**values)
+
+        def commit(tx: sa.Connection) -> None:
+            tx.execute(line)
+            write_step(tx, intent.incident_id, kind, said, at)
+
+        await self._database.write(commit)
 
     async def entries(self, incident_id: str | None, limit: int) -> list[dict[str, Any]]:
         """Lines of the ledger as they stand, of one incident or the newest of all."""
@@ -143,8 +123,29 @@ class Ledger:
             query = (
                 sa.select(ledger).where(ledger.c.incident_id == incident_id).order_by(ledger.c.intended_at)
             )
-        async with self._database.read() as connection:
-            return [dict(row) for row in (await connection.execute(query)).mappings()]
+        return await self._database.read(lambda c: [dict(row) for row in c.execute(query).mappings()])
+
+
+def _row(incident: Incident, intent: Intent, before: Facts) -> dict[str, object]:
+    return {
+        "action_id": intent.action_id, "incident_id": incident.id, "playbook": incident.playbook,
+        "target_key": incident.target.key, "namespace": incident.target.namespace, "rung": intent.rung,
+        "kind": intent.action.kind, "request": plain(intent.action), "mode": intent.mode,
+        "intended_at": intent.intended_at, "before": plain(before),
+    }  # fmt: skip
+
+
+def _history(tx: sa.Connection, incident: Incident, now: datetime) -> History:
+    columns = (ledger.c.action_id, ledger.c.incident_id, ledger.c.playbook, ledger.c.target_key, ledger.c.rung,
+               ledger.c.kind, ledger.c.intended_at, ledger.c.settled_at)  # fmt: skip
+    query = sa.select(*columns).where(ledger.c.intended_at > now - LOOKBACK, ledger.c.mode == Mode.AUTO)
+    acted = [_past(dict(row)) for row in tx.execute(query).mappings()]
+    return History(
+        firing_alerts=count_firing(tx, incident.id),
+        on_target=[a for a in acted if a.target_key == incident.target.key],
+        in_playbook=[a for a in acted if a.playbook == incident.playbook],
+        overall=acted,
+    )
 
 
 def _past(row: dict[str, Any]) -> PastAction:

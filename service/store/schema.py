@@ -34,15 +34,16 @@ inbox = sa.Table(
     metadata,
     sa.Column("id", Serial, primary_key=True, autoincrement=True),
     sa.Column("received_at", Instant, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
-    sa.Column("sorted_at", Instant),
-    sa.Index(
-        "inbox_waiting",
-        "id",
-        sqlite_where=sa.text("sorted_at IS NULL"),
-        postgresql_where=sa.text("sorted_at IS NULL"),
-    ),
-    sa.Index("inbox_sorted_at", "sorted_at"),
+    sa.Index("inbox_received_at", "received_at"),
+)
+
+# The letters that are not sorted yet. A row of its own, because marking the letter would write its body again.
+waiting = sa.Table(
+    "waiting",
+    metadata,
+    sa.Column("inbox_id", sa.BigInteger, sa.ForeignKey("inbox.id"), primary_key=True, autoincrement=False),
 )
 
 dead_letters = sa.Table(

@@ -17,12 +17,16 @@ def upgrade() -> None:
         "inbox",
         sa.Column("id", SERIAL, primary_key=True, autoincrement=True),
         sa.Column("received_at", AT, nullable=False),
+        sa.Column("size", sa.BigInteger, nullable=False),
         sa.Column("body", sa.LargeBinary, nullable=False),
-        sa.Column("sorted_at", AT),
     )
-    waiting = sa.text("sorted_at IS NULL")
-    op.create_index("inbox_waiting", "inbox", ["id"], sqlite_where=waiting, postgresql_where=waiting)
-    op.create_index("inbox_sorted_at", "inbox", ["sorted_at"])
+    op.create_index("inbox_received_at", "inbox", ["received_at"])
+    op.create_table(
+        "waiting",
+        sa.Column(
+            "inbox_id", sa.BigInteger, sa.ForeignKey("inbox.id"), primary_key=True, autoincrement=False
+        ),
+    )
     op.create_table(
         "dead_letters",
         sa.Column("id", SERIAL, primary_key=True, autoincrement=True),
@@ -121,5 +125,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("steps", "ledger", "locks", "episodes", "incidents", "dead_letters", "inbox"):
+    for table in ("steps", "ledger", "locks", "episodes", "incidents", "dead_letters", "waiting", "inbox"):
         op.drop_table(table)

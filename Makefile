@@ -1,0 +1,50 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`. See README.md.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+help:  ## What there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(READY): requirements-dev.lock pyproject.toml
+	@echo "==> environment in $(VENV)"
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+setup: $(READY)  ## Only the environment
+
+demo: $(READY)  ## A platform under load, an alert, a proven fix (ONCE=1: end when healed)
+	@tests/servers/install.sh clickhouse-modern || true
+	@$(BIN)/paramedic demo $(if $(ONCE),--once) $(if $(PORT),--port $(PORT))
+
+servers: $(READY)  ## The real servers that tests want
+	@tests/servers/install.sh
+
+test: $(READY) servers  ## Every test and check (STRICT=1: a missing server fails)
+	@$(MAKE) --no-print-directory check
+	@$(BIN)/pytest -q $(ARGS)
+
+check: $(READY)  ## Lint, types, import contracts, playbooks
+	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/paramedic check
+
+bench: $(READY)  ## Intake against a bare handler, diagnosis against its slowest probe, start, memory
+	@$(BIN)/python -m tests.bench
+
+LOCK := uv pip compile -q --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header
+lock:  ## Renew the locks (needs uv): what runs, and what also tests
+	$(LOCK) --extra postgres pyproject.toml -o requirements.lock
+	$(LOCK) --all-extras -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+clean:  ## Remove everything that was made here
+	rm -rf $(VENV) .servers .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info var
+
+.PHONY: help setup demo servers test check bench lock clean

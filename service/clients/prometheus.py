@@ -1,0 +1,108 @@
+"""The wire to Prometheus: instant queries.
+
+Called by: diagnose/probes/series.py. Never here: which series matter.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+
+from service.clients import http
+from service.kit.deadline import Deadline
+from service.model.errors import BadConfig, ParamedicError, Unavailable
+from service.model.reasons import Reason
+from service.settings import PrometheusSettings, secret
+
+LONGEST_GET = 2000  # characters
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One sample of an instant vector; `value` may be NaN or infinite. A scalar has no labels."""
+
+    labels: Mapping[str, str]
+    value: float
+
+
+class PrometheusClient:
+    """Asks one Prometheus. Errors: Unavailable, Refused (a query that cannot be parsed: invalid_request)."""
+
+    def __init__(self, settings: PrometheusSettings) -> None:
+        if settings.url is None:
+            raise BadConfig("prometheus.url is not set")
+        self._url = settings.url.rstrip("/") + "/api/v1/query"
+        self._bearer_file = settings.bearer_file
+        self._session: aiohttp.ClientSession | None = None
+        self.source = f"prometheus at {settings.url}"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def query(self, promql: str, *, deadline: Deadline) -> Sequence[Sample]:
+        """The samples of an instant query now; none when nothing matches. Warnings are no errors."""
+        what = http.bounded(f"prometheus {promql}")
+        if self._session is None:
+            self._session = aiohttp.ClientSession()
+        # The server's own timeout frees it when we are gone. GET, because aiohttp sends that once more when the
+        # server has closed an idle connection meanwhile; POST for what proxies would find too long.
+        form = {"query": promql, "timeout": f"{max(1, math.ceil(deadline.remaining_s()))}s"}
+        short = len(promql) < LONGEST_GET
+        async with deadline.enforced(what):
+            try:
+                async with self._session.request(
+                    "GET" if short else "POST",
+                    self._url,
+                    params=form if short else None,
+                    data=None if short else form,
+                    headers=self._headers(),
+                    timeout=http.timeout(deadline),
+                ) as response:
+                    status, headers, body = response.status, response.headers, await response.read()
+            except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                raise http.from_transport(error, what) from error
+        if status >= 300:
+            raise _refusal(status, body, headers.get("Retry-After"))
+        return _samples(http.parsed(body, what), what)
+
+    def _headers(self) -> dict[str, str]:
+        token = secret(self._bearer_file)
+        return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def _refusal(status: int, body: bytes, retry_after: str | None) -> ParamedicError:
+    try:
+        answer = http.parsed(body, "")
+        said = str(answer.get("error", ""))
+    except Unavailable:
+        return http.from_status(status, body[: http.MAX_DETAIL].decode(errors="replace"), retry_after)
+    if answer.get("errorType") == "timeout":
+        return Unavailable(Reason.LATE, f"{status}: {http.bounded(said)}")
+    return http.from_status(status, said, retry_after)
+
+
+def _samples(answer: dict[str, Any], what: str) -> Sequence[Sample]:
+    try:
+        data = answer["data"]
+        kind, result = data["resultType"], data["result"]
+        if kind == "scalar":
+            return [Sample({}, float(result[1]))]
+        if kind != "vector":
+            raise Unavailable(Reason.WRONG_ANSWER, f"{what}: a {kind}, where a vector or scalar is needed")
+        # A native histogram has "histogram" instead of "value": it is no number.
+        return [Sample(dict(s["metric"]), float(s["value"][1])) for s in result if "value" in s]
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise Unavailable(Reason.WRONG_ANSWER, f"{what}: not the answer of an instant query") from error

@@ -1,0 +1,33 @@
+"""The clients a diagnosis looks through. A backend that is not configured is None.
+
+Called by: app (builds it), diagnose/probes (ask it). Never here: opening, closing, asking.
+"""
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+from service.clients.clickhouse import ClickHouseClient
+from service.clients.kafka import KafkaClient
+from service.clients.kubernetes import KubernetesReader
+from service.clients.prometheus import PrometheusClient
+from service.model.errors import Unavailable
+from service.model.reasons import Reason
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Eyes:
+    """Read-only clients of every backend."""
+
+    kubernetes: KubernetesReader | None = None
+    kafka: KafkaClient | None = None
+    clickhouse: ClickHouseClient | None = None
+    prometheus: PrometheusClient | None = None
+
+
+def configured(client: T | None, name: str) -> T:
+    """The client, or Unavailable(not_configured)."""
+    if client is None:
+        raise Unavailable(Reason.NOT_CONFIGURED, f"no address of {name} is configured")
+    return client

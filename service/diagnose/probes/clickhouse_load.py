@@ -1,0 +1,72 @@
+"""What ClickHouse is busy with: running queries, the fullest disk, parts and merges.
+
+Called by: diagnose/performance.py. Never here: which query is a runaway.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from service.clients.clickhouse import OWN, ClickHouseClient
+from service.diagnose.redact import redacted
+from service.kit.deadline import Deadline
+from service.model.errors import Refused
+from service.model.evidence import ClickHouseLoad
+from service.model.reasons import Reason
+
+# Queries of a client, not the parts of them that other servers of a cluster sent on; without our own.
+_PROCESSES = """
+SELECT query_id, user, elapsed, memory_usage, query FROM system.processes
+WHERE is_initial_query = 1 AND query_id NOT LIKE %(own)s
+"""
+_DISKS = "SELECT name, free_space, total_space FROM system.disks WHERE total_space > 0"
+_PARTS = """
+SELECT max(parts) AS parts FROM
+(SELECT count() AS parts FROM system.parts WHERE active GROUP BY database, table, partition)
+"""
+_MERGES = "SELECT count() AS merges FROM system.merges"
+
+
+async def clickhouse_load(
+    clickhouse: ClickHouseClient, system_users: Sequence[str], *, deadline: Deadline
+) -> ClickHouseLoad:
+    """The load now. The longest query is of a user that is none of `system_users`."""
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(clickhouse.query(_PROCESSES, {"own": f"{OWN}%"}, deadline=deadline))
+        disk = tasks.create_task(_fullest(clickhouse, deadline))
+        parts = tasks.create_task(clickhouse.query(_PARTS, deadline=deadline))
+        merges = tasks.create_task(clickhouse.query(_MERGES, deadline=deadline))
+    rows: list[dict[str, Any]] = running.result()
+    others = [row for row in rows if row["user"] not in system_users]
+    longest = max(others, key=lambda row: float(row["elapsed"]), default=None)
+    name, free_ratio = disk.result()
+    return ClickHouseLoad(
+        queries=len(rows),
+        memory_bytes=sum(max(0, int(row["memory_usage"])) for row in rows),  # can be negative for a moment
+        longest_query_s=float(longest["elapsed"]) if longest else 0.0,
+        longest_query_id=str(longest["query_id"]) if longest else "",
+        longest_query_user=str(longest["user"]) if longest else "",
+        longest_query_text=redacted(str(longest["query"])) if longest else "",
+        disk_free_ratio=free_ratio,
+        disk_fullest=name,
+        max_parts=_number(parts.result(), "parts"),
+        merges=_number(merges.result(), "merges"),
+    )
+
+
+async def _fullest(clickhouse: ClickHouseClient, deadline: Deadline) -> tuple[str | None, float | None]:
+    """The disk with the least share of free space, 0.0 to 1.0; nothing before ClickHouse 19.15."""
+    try:
+        rows: list[dict[str, Any]] = await clickhouse.query(_DISKS, deadline=deadline)
+    except Refused as error:
+        if error.reason is Reason.NOT_FOUND:
+            return None, None
+        raise
+    if not rows:
+        return None, None
+    ratio, name = min((min(1.0, row["free_space"] / row["total_space"]), str(row["name"])) for row in rows)
+    return name, ratio
+
+
+def _number(rows: list[dict[str, Any]], column: str) -> int:
+    return int(rows[0][column] or 0) if rows else 0

@@ -1,0 +1,20 @@
+"""Real servers that need no installation of their own: a Kafka broker and a ClickHouse, each a child process.
+
+Called by: the demo (service.rehearse) and the tests. Never here: anything that a deployed service needs.
+"""
+
+import os
+import socket
+from pathlib import Path
+
+
+def folder() -> Path:
+    """Where tests/servers/install.sh puts what it installs: PARAMEDIC_SERVERS, or .servers here."""
+    return Path(os.environ.get("PARAMEDIC_SERVERS", ".servers")).absolute()
+
+
+def free_port() -> int:
+    """A port of the loopback address that nobody listens on now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

@@ -1,0 +1,52 @@
+"""A diagnosis against its slowest probe: all probes wait at the same time, so the whole takes little longer."""
+
+import asyncio
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from service.clients.kafka import KafkaClient
+from service.clients.kubernetes import KubernetesReader
+from service.diagnose.eyes import Eyes
+from service.diagnose.performance import PerformanceParams, performance
+from service.kit.clock import SystemClock
+from service.kit.deadline import Deadline
+from service.model.target import Target, TargetKind
+from service.rehearse.platform import NAMESPACE, WORKLOAD, platform
+from service.settings import KafkaSettings, KubernetesSettings
+
+ROUNDS = 10
+
+
+async def run() -> None:
+    """Prints the ratio of the whole diagnosis to its slowest probe, on the demo's platform."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with (
+            platform(Path(folder), database=False) as world,
+            KubernetesReader(KubernetesSettings(kubeconfig=world.kubeconfig)) as kubernetes,
+            KafkaClient(KafkaSettings(bootstrap=world.bootstrap)) as kafka,
+        ):
+            await asyncio.sleep(3)
+            ratios, wholes = [], []
+            for _ in range(ROUNDS):
+                slowest = 0.0
+
+                def observe(name: str, result: str, took_s: float) -> None:
+                    nonlocal slowest
+                    slowest = max(slowest, took_s)
+
+                began = time.perf_counter()
+                await performance(
+                    Eyes(kubernetes=kubernetes, kafka=kafka),
+                    Target(TargetKind.DEPLOYMENT, NAMESPACE, WORKLOAD),
+                    PerformanceParams(consumer_group=world.load.group, sample_s=0.2),
+                    deadline=Deadline.after(10), clock=SystemClock(), observe=observe,
+                )  # fmt: skip
+                wholes.append(time.perf_counter() - began)
+                ratios.append(wholes[-1] / slowest)
+    print(
+        f"diagnosis {statistics.median(wholes):.3f} s, {statistics.median(ratios):.3f} x its slowest probe"
+        f" (worst of {ROUNDS}: {max(ratios):.3f})",
+        flush=True,
+    )

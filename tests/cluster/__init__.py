@@ -1,0 +1,1 @@
+"""The Kubernetes emulator, held against recordings of a real server."""

@@ -1,0 +1,45 @@
+"""What every test may ask for, and the last lines of a run: which servers were missing, and how to get them."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from service.kit.clock import VirtualClock
+from service.store.database import Database
+from tests.servers import absent
+
+# The same examples at every run: a red test has to be red for the next person too.
+settings.register_profile(
+    "steady", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
+)
+settings.load_profile("steady")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Names each missing server once, where nobody can miss it."""
+    if absent:
+        terminalreporter.section("missing servers: their tests were skipped (STRICT=1 fails them)")
+        for name, hint in sorted(absent.items()):
+            terminalreporter.line(f"{name}: {hint}")
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    """A clock that moves when somebody waits on it."""
+    return VirtualClock()
+
+
+@pytest.fixture
+def store_url(tmp_path: Path) -> str:
+    """A store of its own for one test."""
+    return f"sqlite:///{tmp_path / 'store' / 'paramedic.db'}"
+
+
+@pytest.fixture
+async def database(store_url: str) -> AsyncIterator[Database]:
+    """An open store."""
+    opened = await Database.open(store_url)
+    yield opened
+    await opened.close()

@@ -1,0 +1,1 @@
+"""The main job from end to end: real messages, a real rule, a real Alertmanager, a real fix."""

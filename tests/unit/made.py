@@ -1,0 +1,186 @@
+"""Made-up values for tests: alerts, evidence, incidents, playbooks. Called by tests only."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from service.diagnose import DIAGNOSES
+from service.model.action import KillQuery, RolloutRestart, Scale
+from service.model.alert import Alert, AlertStatus
+from service.model.evidence import (
+    ClickHouseLoad,
+    Evidence,
+    KafkaLag,
+    Known,
+    PerformanceEvidence,
+    Pods,
+    Series,
+    Unknown,
+    Usage,
+)
+from service.model.incident import Incident, IncidentState, OutcomeKind
+from service.model.playbook import Playbook
+from service.model.reasons import Reason
+from service.model.target import Target, TargetKind
+from service.playbooks.load import load
+
+ROOT = Path(__file__).resolve().parents[2]
+BODIES = ROOT / "tests" / "data" / "alertmanager"
+PLAYBOOKS = ROOT / "rules" / "playbooks"
+
+T0 = datetime(2026, 1, 1, tzinfo=UTC)
+NAMESPACE = "carbon-ingestion"
+TARGET = Target(TargetKind.DEPLOYMENT, NAMESPACE, "normalization-service")
+LABELS = {
+    "alertname": "ConsumerLagHigh",
+    "namespace": NAMESPACE,
+    "workload_kind": "Deployment",
+    "workload": "normalization-service",
+    "remediate": "true",
+}
+
+
+def after(seconds: float) -> datetime:
+    """T0 and some seconds."""
+    return T0 + timedelta(seconds=seconds)
+
+
+def alert(
+    *,
+    fingerprint: str = "f1",
+    starts_at: datetime = T0,
+    ends_at: datetime | None = None,
+    labels: Mapping[str, str] = LABELS,
+    annotations: Mapping[str, str] | None = None,
+) -> Alert:
+    """An alert, resolved when it has an end."""
+    status = AlertStatus.RESOLVED if ends_at else AlertStatus.FIRING
+    return Alert(fingerprint, starts_at, ends_at, status, labels, annotations or {})
+
+
+def body(alerts: Sequence[Mapping[str, Any]], **more: Any) -> dict[str, Any]:
+    """A webhook as Alertmanager posts it."""
+    return {
+        "version": "4", "receiver": "paramedic", "status": "firing", "groupKey": "{}:{}", "groupLabels": {},
+        "commonLabels": {}, "commonAnnotations": {}, "externalURL": "http://am", "truncatedAlerts": 0,
+        "alerts": list(alerts), **more,
+    }  # fmt: skip
+
+
+def item(
+    fingerprint: str = "f1",
+    *,
+    status: str = "firing",
+    starts_at: str = "2026-01-01T00:00:00Z",
+    ends_at: str = "0001-01-01T00:00:00Z",
+    labels: Mapping[str, str] | None = None,
+    **more: Any,
+) -> dict[str, Any]:
+    """One alert of a webhook."""
+    return {
+        "status": status, "labels": dict(LABELS) if labels is None else dict(labels),
+        "annotations": {"summary": "behind"}, "startsAt": starts_at, "endsAt": ends_at,
+        "generatorURL": "http://prometheus/graph", "fingerprint": fingerprint, **more,
+    }  # fmt: skip
+
+
+KAFKA = KafkaLag(
+    "normalization-consumer", "Stable", 2, 6, 50_000, 20_000, True, 900.0, 300.0, 0, {"t/0": 20_000}
+)
+CLICKHOUSE = ClickHouseLoad(1, 0, 0.0, "", "", "", 0.5, "default", 10, 0)
+PODS = Pods(2, 2, 2, 2, 0, (), True, False, False)
+USAGE = Usage(0.5, 2**30, None, None, 0.5, 0.5)
+VALUES = {"kafka": KAFKA, "clickhouse": CLICKHOUSE, "pods": PODS, "usage": USAGE}
+
+
+def evidence(
+    at: datetime = T0,
+    *,
+    unknown: Sequence[str] = ("series",),
+    series: Mapping[str, float] | None = None,
+    **changes: Mapping[str, Any],
+) -> PerformanceEvidence:
+    """What a diagnosis saw: lag that grows, all pods ready, an idle database; `kafka={"lag_total": 0}` changes it."""
+    readings: dict[str, Any] = {}
+    for name, value in VALUES.items():
+        changed = replace(value, **changes.get(name, {}))  # type: ignore[type-var]
+        readings[name] = Known(changed, name, at, 0.01)
+    readings["series"] = Known(Series(series or {}), "prometheus", at, 0.01)
+    missing = [n for n in unknown if n != "series" or series is None]
+    readings |= {name: Unknown(Reason.LATE, name, at, 1.0, "no answer in time") for name in missing}
+    return PerformanceEvidence(**readings)
+
+
+def healthy(at: datetime = T0) -> PerformanceEvidence:
+    """No lag any more."""
+    return evidence(at, kafka={"lag_total": 10, "lag_growing": False})
+
+
+def runaway(at: datetime = T0) -> PerformanceEvidence:
+    """One query that has run for ten minutes, and lag."""
+    return evidence(
+        at, clickhouse={"longest_query_s": 600.0, "longest_query_id": "q1", "longest_query_user": "analyst"}
+    )
+
+
+def without(seen: Evidence, names: Sequence[str]) -> Evidence:
+    """The same evidence, some readings Unknown."""
+    readings = {f.name: getattr(seen, f.name) for f in fields(seen)}
+    readings |= {name: Unknown(Reason.LATE, name, T0, 1.0) for name in names}
+    return type(seen)(**readings)
+
+
+def incident(
+    state: IncidentState = IncidentState.OPEN,
+    *,
+    alerts: Sequence[Alert] = (),
+    outcome: OutcomeKind | None = None,
+    opened_at: datetime = T0,
+) -> Incident:
+    """An incident of the shipped playbook."""
+    return Incident(
+        "inc-1",
+        "high-latency",
+        TARGET,
+        state,
+        None,
+        opened_at,
+        opened_at,
+        None,
+        outcome,
+        tuple(alerts) or (alert(),),
+    )
+
+
+SCALE = Scale(TARGET, 2, 3)
+RESTART = RolloutRestart(TARGET)
+KILL = KillQuery(TARGET, "q1", "analyst", 300.0)
+
+GOOD = """\
+playbook: lag
+match: ['alertname="ConsumerLagHigh"']
+target: {kind: Deployment, namespace: "{{ labels.namespace }}", name: "{{ labels.workload }}"}
+diagnose: performance
+with: {consumer_group: g}
+remedies:
+  - name: scale-out
+    when: evidence.kafka.lag_growing
+    do: {scale: {by: 1, max: 5}}
+    mode: auto
+healed: evidence.kafka.lag_total < 5000
+"""
+
+
+def playbooks_in(folder: Path, *texts: str) -> tuple[Playbook, ...]:
+    """Writes and loads playbooks."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for n, text in enumerate(texts):
+        (folder / f"{n}.yaml").write_text(text)
+    return load(folder, DIAGNOSES)
+
+
+def shipped() -> Playbook:
+    """The playbook of chapter 3.1."""
+    return next(p for p in load(PLAYBOOKS, DIAGNOSES) if p.name == "high-latency")

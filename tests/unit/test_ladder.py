@@ -1,0 +1,184 @@
+"""The ladder of chapter 3.1: for each cause the rung that is taken, and for every other rung the word why not."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.decide.ladder import propose
+from service.decide.plan import NotPossible, plan
+from service.model.action import Action, KillQuery, RolloutRestart, Scale
+from service.model.evidence import PerformanceEvidence, facts
+from service.model.playbook import Do
+from service.model.reasons import Reason
+from tests.unit.made import (
+    GOOD,
+    KILL,
+    T0,
+    TARGET,
+    after,
+    evidence,
+    healthy,
+    playbooks_in,
+    runaway,
+    shipped,
+    without,
+)
+
+PLAYBOOK = shipped()
+KILL_RUNG, SCALE_RUNG = "kill-runaway-query", "scale-out"
+
+
+@pytest.mark.parametrize(
+    ("seen", "tried", "action", "why", "reasons"),
+    [
+        pytest.param(runaway(), {}, KILL, None, [None, Reason.NOT_REACHED], id="a runaway query is ended first"),
+        pytest.param(
+            runaway(), {KILL_RUNG: 1}, Scale(TARGET, 2, 3), None, [Reason.ALREADY_TRIED, None],
+            id="ended once, and still behind: one consumer more",
+        ),
+        pytest.param(
+            evidence(), {}, Scale(TARGET, 2, 3), None, [Reason.DOES_NOT_HOLD, None], id="lag grows: one consumer more"
+        ),
+        pytest.param(
+            evidence(), {SCALE_RUNG: 1}, Scale(TARGET, 2, 3), None, [Reason.DOES_NOT_HOLD, None],
+            id="the rung may be taken twice",
+        ),
+        pytest.param(
+            evidence(), {SCALE_RUNG: 2}, None, Reason.NO_RUNG_HOLDS, [Reason.DOES_NOT_HOLD, Reason.ALREADY_TRIED],
+            id="but not three times",
+        ),
+        pytest.param(
+            runaway(), {KILL_RUNG: 1, SCALE_RUNG: 2}, None, Reason.LADDER_EXHAUSTED,
+            [Reason.ALREADY_TRIED, Reason.ALREADY_TRIED], id="every rung was tried",
+        ),
+        pytest.param(
+            evidence(pods={"autoscaled": True}), {}, None, Reason.NO_RUNG_HOLDS,
+            [Reason.DOES_NOT_HOLD, Reason.DOES_NOT_HOLD], id="an autoscaler owns the count",
+        ),
+        pytest.param(
+            evidence(pods={"desired": 5, "ready": 5}, kafka={"members": 5}), {}, None, Reason.NO_RUNG_HOLDS,
+            [Reason.DOES_NOT_HOLD, Reason.AT_CEILING], id="at the written ceiling",
+        ),
+        pytest.param(
+            runaway().__class__(**{
+                **runaway().readings(), "pods": evidence(pods={"desired": 5, "ready": 5}).pods,
+            }), {KILL_RUNG: 1}, None, Reason.LADDER_EXHAUSTED, [Reason.ALREADY_TRIED, Reason.AT_CEILING],
+            id="tried, and at the ceiling",
+        ),
+        pytest.param(
+            evidence(pods={"desired": 3, "ready": 3}, kafka={"members": 2, "partitions": 3}), {}, None,
+            Reason.NO_RUNG_HOLDS, [Reason.DOES_NOT_HOLD, Reason.AT_CEILING], id="a pod for every partition",
+        ),
+        pytest.param(
+            evidence(kafka={"members": 6}), {}, None, Reason.NO_RUNG_HOLDS,
+            [Reason.DOES_NOT_HOLD, Reason.DOES_NOT_HOLD], id="a member for every partition",
+        ),
+        pytest.param(
+            evidence(pods={"ready": 1}), {}, None, Reason.NO_RUNG_HOLDS,
+            [Reason.DOES_NOT_HOLD, Reason.DOES_NOT_HOLD], id="a pod is not ready",
+        ),
+        pytest.param(
+            evidence(kafka={"consumed_per_s": 0.0}), {}, None, Reason.NO_RUNG_HOLDS,
+            [Reason.DOES_NOT_HOLD, Reason.DOES_NOT_HOLD], id="nobody consumes",
+        ),
+        pytest.param(
+            evidence(unknown=["clickhouse", "series"]), {}, Scale(TARGET, 2, 3), None,
+            [Reason.EVIDENCE_UNKNOWN, None], id="the database is unknown: its rung is passed over",
+        ),
+        pytest.param(
+            evidence(unknown=["kafka", "series"]), {}, None, Reason.NO_RUNG_HOLDS,
+            [Reason.DOES_NOT_HOLD, Reason.EVIDENCE_UNKNOWN], id="the lag is unknown: nothing is scaled",
+        ),
+        pytest.param(
+            without(evidence(), PerformanceEvidence.groups()), {}, None, Reason.NO_RUNG_HOLDS,
+            [Reason.EVIDENCE_UNKNOWN, Reason.EVIDENCE_UNKNOWN], id="nothing is known: nothing is done",
+        ),
+        pytest.param(
+            healthy(), {}, None, Reason.ALREADY_HEALTHY, [Reason.ALREADY_HEALTHY] * 2, id="already healthy"
+        ),
+    ],
+)  # fmt: skip
+def test_the_ladder_takes_the_first_rung_that_the_evidence_supports(
+    seen: PerformanceEvidence, tried: Mapping[str, int], action: Action | None, why: Reason | None,
+    reasons: list[Reason | None],
+) -> None:  # fmt: skip
+    proposal = propose(PLAYBOOK, TARGET, seen, tried, T0)
+    assert proposal.action == action
+    assert proposal.reason is why
+    assert [c.reason for c in proposal.considered] == reasons
+    chosen = [c.rung for c in proposal.considered if c.reason is None]
+    assert chosen == ([proposal.rung] if action else [])
+
+
+def test_the_ladder_without_rungs_holds_nothing(tmp_path: Path) -> None:
+    text = GOOD[: GOOD.index("remedies:")] + GOOD[GOOD.index("healed:") :]
+    (playbook,) = playbooks_in(tmp_path, text)
+    assert propose(playbook, TARGET, evidence(), {}, T0).reason is Reason.NO_RUNG_HOLDS
+
+
+def test_a_proposal_is_as_old_as_its_oldest_reading() -> None:
+    assert propose(PLAYBOOK, TARGET, evidence(T0), {}, after(90)).evidence_at == T0
+
+
+@given(
+    st.lists(st.sampled_from(PerformanceEvidence.groups()), unique=True),
+    st.sampled_from([evidence(), runaway(), healthy()]),
+    st.dictionaries(st.sampled_from([KILL_RUNG, SCALE_RUNG]), st.integers(0, 3)),
+)
+def test_what_is_unknown_never_argues_for_an_action(
+    lost: list[str], seen: PerformanceEvidence, tried: dict[str, int]
+) -> None:
+    full = propose(PLAYBOOK, TARGET, seen, tried, T0)
+    less = propose(PLAYBOOK, TARGET, without(seen, lost), tried, T0)
+    assert len(less.considered) == len(PLAYBOOK.remedies)
+    reached = {c.rung: c.reason for c in full.considered}
+    if less.action is not None and less.rung is not None:
+        # It may come down to a rung below an unknown one, never to a rung whose own condition fails.
+        assert reached[less.rung] in (None, Reason.NOT_REACHED, Reason.ALREADY_HEALTHY)
+        assert PLAYBOOK.remedies[[r.name for r in PLAYBOOK.remedies].index(less.rung)].when.judge(
+            {"evidence": facts(seen)}
+        ) == "holds"  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("args", "seen", "expected"),
+    [
+        pytest.param({"by": 1, "max": 5}, evidence(), Scale(TARGET, 2, 3), id="one more"),
+        pytest.param({"by": 9, "max": 5}, evidence(), Scale(TARGET, 2, 5), id="up to the ceiling"),
+        pytest.param({"by": 9, "max": 99}, evidence(), Scale(TARGET, 2, 6), id="up to the partitions"),
+        pytest.param({"by": 1, "max": 2}, evidence(), Reason.AT_CEILING, id="at the ceiling"),
+        pytest.param(
+            {"by": 1, "max": 1}, evidence(), Reason.AT_CEILING, id="above the ceiling it is not scaled down"
+        ),
+        pytest.param(
+            {"by": 1, "max": 5}, evidence(unknown=["pods"]), Reason.EVIDENCE_UNKNOWN, id="replicas unknown"
+        ),
+    ],
+)
+def test_a_scaling_is_absolute_and_bounded(
+    args: Mapping[str, int], seen: PerformanceEvidence, expected: Scale | Reason
+) -> None:
+    planned = plan(Do("scale", args), TARGET, {"evidence": facts(seen)})
+    assert (planned.reason if isinstance(planned, NotPossible) else planned) == expected
+
+
+def test_a_restart_is_of_the_incidents_own_target() -> None:
+    assert plan(Do("rollout_restart", {}), TARGET, {"evidence": facts(evidence())}) == RolloutRestart(TARGET)
+
+
+def test_a_query_is_named_by_id_user_and_age() -> None:
+    args = PLAYBOOK.remedies[0].do.args
+    assert plan(Do("kill_query", args), TARGET, {"evidence": facts(runaway())}) == KILL
+    idle = plan(Do("kill_query", args), TARGET, {"evidence": facts(evidence())})
+    unknown = plan(Do("kill_query", args), TARGET, {"evidence": facts(evidence(unknown=["clickhouse"]))})
+    assert isinstance(idle, NotPossible)
+    assert isinstance(unknown, NotPossible)
+    assert (idle.reason, unknown.reason) == (Reason.NO_DATA, Reason.EVIDENCE_UNKNOWN)
+
+
+def test_a_query_of_the_anonymous_user_is_of_that_user() -> None:
+    seen = evidence(clickhouse={"longest_query_s": 600.0, "longest_query_id": "q", "longest_query_user": ""})
+    assert propose(PLAYBOOK, TARGET, seen, {}, T0).action == KillQuery(TARGET, "q", "", 300.0)

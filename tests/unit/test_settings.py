@@ -1,0 +1,120 @@
+"""Settings: the environment wins over the file, and every mistake is told by its name."""
+
+from pathlib import Path
+
+import pytest
+
+from service.model.action import Mode
+from service.model.errors import BadConfig
+from service.settings import Settings, load, secret
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Without the settings of whoever runs the tests."""
+    import os
+
+    for name in [n for n in os.environ if n.startswith("PARAMEDIC_")]:
+        monkeypatch.delenv(name)
+    return monkeypatch
+
+
+def test_without_any_setting_it_observes_and_listens_on_this_machine_only() -> None:
+    settings = load()
+    assert (settings.mode, settings.intake.host, settings.intake.port) == (Mode.OBSERVE, "127.0.0.1", 9095)
+    assert settings.guard.namespaces == ("carbon-ingestion",)
+
+
+def test_the_environment_sets_nested_settings(clean_environment: pytest.MonkeyPatch) -> None:
+    clean_environment.setenv("PARAMEDIC_MODE", "auto")
+    clean_environment.setenv("PARAMEDIC_KAFKA__BOOTSTRAP", "kafka:9092")
+    clean_environment.setenv("PARAMEDIC_GUARD__NAMESPACES", '["a", "b"]')
+    settings = load()
+    assert (settings.mode, settings.kafka.bootstrap) == (Mode.AUTO, "kafka:9092")
+    assert settings.guard.namespaces == ("a", "b")
+
+
+def test_a_file_sets_what_the_environment_leaves(
+    tmp_path: Path, clean_environment: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text("mode: approve\nintake: {port: 8000, max_waiting: 7}\nwork: {workers: 2}\n")
+    clean_environment.setenv("PARAMEDIC_CONFIG", str(file))
+    clean_environment.setenv("PARAMEDIC_INTAKE__PORT", "9000")
+    settings = load()
+    assert (settings.mode, settings.work.workers) == (Mode.APPROVE, 2)
+    assert (settings.intake.port, settings.intake.max_waiting) == (9000, 7)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        pytest.param("MODE", "on", "mode: ", id="a mode that is none"),
+        pytest.param("INTAKE__PORT", "99999", "intake.port: ", id="a port that is none"),
+        pytest.param("INTAKE__PROT", "80", "intake.prot: ", id="a misspelt nested name"),
+        pytest.param("WORK__WORKERS", "0", "work.workers: ", id="no workers"),
+        pytest.param("INTAKE__BEARER_FILE", "/nowhere/token", "no file /nowhere/token", id="no such file"),
+        pytest.param(
+            "INTAKE__TLS_CERT", "pyproject.toml", "tls_cert and tls_key go together", id="half of TLS"
+        ),
+        pytest.param(
+            "INTAKE__TLS_CLIENT_CA", "pyproject.toml", "tls_client_ca needs tls_cert", id="mTLS alone"
+        ),
+        pytest.param(
+            "INTAKE__BASIC_USER", "am", "basic_password_file go together", id="a user without a password"
+        ),
+    ],
+)
+def test_a_mistake_is_told_by_its_name(
+    clean_environment: pytest.MonkeyPatch, tmp_path: Path, name: str, value: str, told: str
+) -> None:
+    if value == "pyproject.toml":
+        (tmp_path / "some.pem").write_text("x")
+        value = str(tmp_path / "some.pem")
+    clean_environment.setenv(f"PARAMEDIC_{name}", value)
+    with pytest.raises(BadConfig, match=r"^settings:\n") as caught:
+        load()
+    assert told in str(caught.value)
+
+
+def test_every_mistake_is_told_at_once(clean_environment: pytest.MonkeyPatch) -> None:
+    clean_environment.setenv("PARAMEDIC_MODE", "on")
+    clean_environment.setenv("PARAMEDIC_WORK__WORKERS", "-1")
+    with pytest.raises(BadConfig) as caught:
+        load()
+    assert len(str(caught.value).splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        pytest.param(b"mode: [", "PARAMEDIC_CONFIG=", id="bad YAML"),
+        pytest.param(b"- a\n", "has to be a map", id="a list"),
+        pytest.param(b"\xff\xfe", "PARAMEDIC_CONFIG=", id="no text"),
+        pytest.param(b"mdoe: auto\n", "mdoe: ", id="a misspelt name"),
+        pytest.param(None, "PARAMEDIC_CONFIG=", id="no file"),
+    ],
+)
+def test_a_mistake_of_the_file_is_told(
+    clean_environment: pytest.MonkeyPatch, tmp_path: Path, content: bytes | None, told: str
+) -> None:
+    file = tmp_path / "p.yaml"
+    if content is not None:
+        file.write_bytes(content)
+    clean_environment.setenv("PARAMEDIC_CONFIG", str(file))
+    with pytest.raises(BadConfig) as caught:
+        load()
+    assert told in str(caught.value)
+
+
+def test_an_empty_file_sets_nothing(clean_environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text("# nothing yet\n")
+    clean_environment.setenv("PARAMEDIC_CONFIG", str(tmp_path / "p.yaml"))
+    assert load() == Settings()
+
+
+@pytest.mark.parametrize("text", ["s3cret", "s3cret\n", "s3cret\r\n"])
+def test_a_secret_is_its_files_content_without_the_last_newline(tmp_path: Path, text: str) -> None:
+    (tmp_path / "s").write_bytes(text.encode())
+    assert secret(tmp_path / "s") == "s3cret"
+    assert secret(None) is None

@@ -1,0 +1,93 @@
+"""From labels to a target: never a guess, never the exporter in place of what it tells of."""
+
+from pathlib import Path
+
+import pytest
+
+from service.intake.payload import decode
+from service.model.reasons import Reason
+from service.model.target import Target, TargetKind
+from service.route.target import Destination, Unrouted, destination, true_labels
+from tests.unit.made import BODIES, GOOD, LABELS, NAMESPACE, TARGET, alert, playbooks_in, shipped
+
+CRASHLOOP = """\
+playbook: crash-loop
+match: ['alertname="KubePodCrashLooping"']
+target: {kind: Deployment, namespace: "{{ labels.namespace }}", name: "{{ labels.container }}"}
+diagnose: performance
+with: {consumer_group: g}
+healed: evidence.kafka.lag_total < 5000
+"""
+
+
+def labels(**changes: str | None) -> dict[str, str]:
+    merged: dict[str, str | None] = {**LABELS, **changes}
+    return {k: v for k, v in merged.items() if v is not None}
+
+
+def test_the_labels_name_the_target() -> None:
+    assert destination(alert(), [shipped()], [NAMESPACE]) == Destination("high-latency", TARGET)
+
+
+@pytest.mark.parametrize(
+    ("given", "reason", "told"),
+    [
+        pytest.param(labels(alertname="Other"), Reason.NO_PLAYBOOK, "Other", id="no playbook"),
+        pytest.param({}, Reason.NO_PLAYBOOK, "(no name)", id="no labels"),
+        pytest.param(labels(workload=None), Reason.TARGET_UNRESOLVED, "labels.workload", id="no name"),
+        pytest.param(labels(workload=""), Reason.TARGET_UNRESOLVED, "labels.workload", id="an empty name"),
+        pytest.param(labels(namespace=None), Reason.TARGET_UNRESOLVED, "labels.namespace", id="no namespace"),
+        pytest.param(
+            labels(workload_kind=None), Reason.TARGET_UNRESOLVED, "labels.workload_kind", id="no kind"
+        ),
+        pytest.param(
+            labels(workload_kind="Pod"), Reason.TARGET_UNRESOLVED, "'Pod'", id="a kind that is none"
+        ),
+        pytest.param(
+            labels(workload_kind="deployment"), Reason.TARGET_UNRESOLVED, "'deployment'", id="a kind's case"
+        ),
+        pytest.param(
+            labels(namespace="kube-system"),
+            Reason.NAMESPACE_NOT_ALLOWED,
+            "kube-system",
+            id="another namespace",
+        ),
+        pytest.param(
+            labels(exported_namespace="kube-system"),
+            Reason.NAMESPACE_NOT_ALLOWED,
+            "kube-system",
+            id="another namespace behind an allowed one",
+        ),
+    ],
+)
+def test_an_alert_that_leads_nowhere_has_a_reason(given: dict[str, str], reason: Reason, told: str) -> None:
+    place = destination(alert(labels=given), [shipped()], [NAMESPACE])
+    assert isinstance(place, Unrouted)
+    assert place.reason is reason
+    assert told in place.detail
+
+
+def test_the_first_playbook_that_matches_is_taken(tmp_path: Path) -> None:
+    first, second = playbooks_in(tmp_path, GOOD, GOOD.replace("playbook: lag", "playbook: second"))
+    place = destination(alert(), [second, first], [NAMESPACE])
+    assert isinstance(place, Destination)
+    assert place.playbook == "second"
+
+
+def test_exported_labels_win_over_those_of_the_scrape() -> None:
+    given = {
+        "namespace": "monitoring",
+        "exported_namespace": "payments",
+        "exported_pod": "api-0",
+        "job": "ksm",
+    }
+    assert true_labels(given) == {**given, "namespace": "payments", "pod": "api-0"}
+
+
+@pytest.mark.parametrize(
+    "name", ["prom242_crashloop_kube-state-metrics.json", "prom242_crashloop_ksm-honor.json"]
+)
+def test_a_recorded_crash_loop_leads_to_the_pod_and_not_to_its_exporter(tmp_path: Path, name: str) -> None:
+    (told,) = decode((BODIES / name).read_bytes())
+    place = destination(told, playbooks_in(tmp_path, CRASHLOOP), ["payments", "monitoring"])
+    assert place == Destination("crash-loop", Target(TargetKind.DEPLOYMENT, "payments", "api"))

@@ -1,0 +1,210 @@
+"""The Kafka client and the lag probe: the same answers from noida-db and from Apache Kafka."""
+
+import asyncio
+import signal
+import uuid
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+import pytest_asyncio
+
+from service.clients.kafka import KafkaClient, PartitionOffsets
+from service.diagnose.probes.kafka_lag import kafka_lag
+from service.kit.clock import SystemClock
+from service.kit.deadline import Deadline
+from service.model.errors import Refused, Unavailable
+from service.model.reasons import Reason
+from service.settings import KafkaSettings
+from tests.servers import kafka as servers
+from tests.servers import kafka_newer
+
+SERVERS: dict[str, Callable] = {"noida": servers.noida, "apache kafka": servers.apache_kafka}
+
+
+@pytest_asyncio.fixture(params=list(SERVERS), scope="module", loop_scope="module")
+async def broker(request, tmp_path_factory) -> AsyncIterator[servers.Broker]:
+    async with SERVERS[request.param](tmp_path_factory.mktemp("kafka")) as started:
+        yield started
+
+
+@pytest.fixture
+def name() -> str:
+    """A topic and group of this test alone."""
+    return f"t-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+async def kafka(broker) -> AsyncIterator[KafkaClient]:
+    async with KafkaClient(KafkaSettings(bootstrap=broker.bootstrap)) as client:
+        yield client
+
+
+def soon(seconds: float = 10.0) -> Deadline:
+    return Deadline.after(seconds)
+
+
+async def _traffic(
+    broker, name: str, *, partitions: int, written: dict[int, int], committed: dict[int, int]
+) -> None:
+    await servers.create_topic(broker.bootstrap, name, partitions)
+    await servers.produce(broker.bootstrap, name, written)
+    await servers.commit(broker.bootstrap, name, {(name, p): o for p, o in committed.items()})
+
+
+async def test_offsets_of_a_stopped_group_are_read(broker, kafka, name):
+    await _traffic(broker, name, partitions=3, written={0: 5, 1: 2}, committed={0: 1, 1: 2})
+    expected = {
+        (name, 0): PartitionOffsets(1, 5),
+        (name, 1): PartitionOffsets(2, 2),
+        (name, 2): PartitionOffsets(None, 0),
+    }
+    assert await kafka.offsets(name, [name], deadline=soon()) == expected
+    assert await kafka.offsets(name, None, deadline=soon()) == expected
+    state = await kafka.group(name, deadline=soon())
+    assert (state.state, state.members) == ("Empty", ())
+
+
+async def test_members_and_their_partitions_of_a_running_group_are_seen(broker, kafka, name):
+    await _traffic(broker, name, partitions=2, written={0: 3}, committed={0: 0})
+    async with servers.consuming(broker.bootstrap, name, name) as consumer:
+        await consumer.getone()
+        state = await kafka.group(name, deadline=soon())
+        assert state.state == "Stable"
+        (member,) = state.members
+        assert sorted(member.partitions) == [(name, 0), (name, 1)]
+        assert member.client_id.startswith("aiokafka")
+        assert member.host == "127.0.0.1"
+
+
+async def test_a_group_of_the_newer_protocol_is_not_taken_for_dead(tmp_path, name):
+    async with servers.apache_kafka(tmp_path) as broker:
+        await servers.create_topic(broker.bootstrap, name, 2)
+        async with KafkaClient(KafkaSettings(bootstrap=broker.bootstrap)) as kafka:
+            assert (await kafka.group(name, deadline=soon(20.0))).state == "Dead"
+            await kafka_newer.join("127.0.0.1", broker.port, name, name)
+            state = await kafka.group(name, deadline=soon())
+            assert state.state in ("Stable", "Reconciling", "Assigning")
+            (member,) = state.members
+            assert (member.client_id, member.host) == ("newer", "127.0.0.1")
+
+
+async def test_an_unknown_group_is_dead_and_has_no_data(broker, kafka, name):
+    state = await kafka.group(name, deadline=soon())
+    assert (state.state, state.members) == ("Dead", ())
+    assert await kafka.offsets(name, None, deadline=soon()) == {}
+    with pytest.raises(Unavailable) as unavailable:
+        await kafka_lag(kafka, name, [], 0.1, deadline=soon(), clock=SystemClock())
+    assert unavailable.value.reason is Reason.NO_DATA
+
+
+async def test_an_unknown_topic_is_not_found_and_is_not_created(broker, kafka, name):
+    with pytest.raises(Refused) as refused:
+        await kafka.offsets(name, [name], deadline=soon())
+    assert refused.value.reason is Reason.NOT_FOUND
+    assert name not in await servers.topics(broker.bootstrap)
+
+
+async def test_a_group_that_committed_nothing_on_a_named_topic_has_only_uncommitted_partitions(
+    broker, kafka, name
+):
+    await servers.create_topic(broker.bootstrap, name, 2)
+    offsets = await kafka.offsets(name, [name], deadline=soon())
+    assert offsets == {(name, 0): PartitionOffsets(None, 0), (name, 1): PartitionOffsets(None, 0)}
+
+
+async def test_lag_is_summed_and_uncommitted_partitions_are_counted_apart(broker, kafka, name):
+    await _traffic(broker, name, partitions=3, written={0: 5, 1: 2, 2: 7}, committed={0: 1, 1: 2})
+    lag = await kafka_lag(kafka, name, [name], 0.1, deadline=soon(), clock=SystemClock())
+    assert (lag.group, lag.state, lag.members, lag.partitions) == (name, "Empty", 0, 3)
+    assert (lag.lag_total, lag.lag_max, lag.lag_growing) == (4, 4, False)
+    assert lag.uncommitted_partitions == 1
+    assert lag.lag_by_partition == {f"{name}/0": 4, f"{name}/1": 0}
+    assert (lag.produced_per_s, lag.consumed_per_s) == (0.0, 0.0)
+
+
+async def test_growth_and_rates_are_seen_between_the_two_samples(broker, kafka, name):
+    await _traffic(broker, name, partitions=1, written={0: 10}, committed={0: 0})
+
+    async def meanwhile() -> None:
+        await servers.produce(broker.bootstrap, name, {0: 30})
+        await servers.commit(broker.bootstrap, name, {(name, 0): 5})
+
+    class Between(SystemClock):
+        async def sleep(self, seconds: float) -> None:
+            await asyncio.gather(meanwhile(), super().sleep(seconds))
+
+    lag = await kafka_lag(kafka, name, [], 1.0, deadline=soon(), clock=Between())
+    assert lag.lag_growing
+    assert (lag.lag_total, lag.lag_max) == (35, 35)
+    assert 5.0 < lag.consumed_per_s * 6 <= lag.produced_per_s * 1.01 <= 31.0
+
+
+async def test_a_short_deadline_gets_a_short_sample_rather_than_none(broker, kafka, name):
+    await _traffic(broker, name, partitions=1, written={0: 1}, committed={0: 0})
+    lag = await kafka_lag(kafka, name, [], 60.0, deadline=soon(1.0), clock=SystemClock())
+    assert lag.lag_total == 1
+
+
+async def test_several_calls_at_once_share_one_connection_and_do_not_disturb_each_other(broker, kafka, name):
+    await _traffic(broker, name, partitions=2, written={0: 4}, committed={0: 1})
+    calls = [kafka.offsets(name, None, deadline=soon()) for _ in range(8)]
+    calls += [kafka.group(f"{name}-{n}", deadline=soon()) for n in range(8)]
+    answers = await asyncio.gather(*calls)
+    assert all(answer[name, 0] == PartitionOffsets(1, 4) for answer in answers[:8])
+    assert {answer.state for answer in answers[8:]} == {"Dead"}
+
+
+async def test_a_frozen_broker_is_late_at_the_deadline_and_answers_again_when_it_goes_on(broker, kafka, name):
+    await _traffic(broker, name, partitions=1, written={0: 1}, committed={0: 0})
+    assert await kafka.offsets(name, None, deadline=soon())
+    broker.process.send(signal.SIGSTOP)
+    try:
+        for _ in range(2):
+            with pytest.raises(Unavailable) as unavailable:
+                await kafka.offsets(name, None, deadline=soon(0.3))
+            assert unavailable.value.reason is Reason.LATE
+    finally:
+        broker.process.send(signal.SIGCONT)
+    assert await kafka.offsets(name, None, deadline=soon())
+
+
+async def test_a_broker_that_was_killed_is_unreachable_and_is_found_again_after_its_restart(tmp_path, name):
+    async with (
+        servers.noida(tmp_path) as broker,
+        KafkaClient(KafkaSettings(bootstrap=broker.bootstrap)) as kafka,
+    ):
+        await _traffic(broker, name, partitions=1, written={0: 3}, committed={0: 1})
+        assert len(await kafka.offsets(name, None, deadline=soon())) == 1
+        await broker.process.kill()
+        with pytest.raises(Unavailable) as unavailable:
+            await kafka.offsets(name, None, deadline=soon())
+        assert unavailable.value.reason is Reason.UNREACHABLE
+        await broker.start()
+        assert (await kafka.group(name, deadline=soon())).members == ()
+
+
+async def test_a_dead_bootstrap_server_costs_nothing_while_another_lives(tmp_path, name):
+    async with servers.noida(tmp_path) as broker:
+        dead = KafkaSettings(bootstrap=f"127.0.0.1:1,{broker.bootstrap}")
+        async with KafkaClient(dead) as kafka:
+            assert (await kafka.group(name, deadline=soon(1.0))).state == "Dead"
+
+
+async def test_sasl_lets_the_right_password_in_and_tells_a_wrong_one_from_a_dead_broker(tmp_path, name):
+    right, wrong = tmp_path / "right", tmp_path / "wrong"
+    right.write_text("secret\n")
+    wrong.write_text("guess\n")
+    async with servers.apache_kafka(tmp_path / "kafka", users={"watcher": "secret"}) as broker:
+        sasl = {
+            "bootstrap": broker.bootstrap,
+            "security_protocol": "SASL_PLAINTEXT",
+            "sasl_mechanism": "PLAIN",
+            "sasl_user": "watcher",
+        }
+        async with KafkaClient(KafkaSettings(**sasl, sasl_password_file=right)) as kafka:
+            assert (await kafka.group(name, deadline=soon(20.0))).state == "Dead"
+        async with KafkaClient(KafkaSettings(**sasl, sasl_password_file=wrong)) as kafka:
+            with pytest.raises(Refused) as refused:
+                await kafka.group(name, deadline=soon())
+            assert refused.value.reason is Reason.UNAUTHORIZED
+            assert "guess" not in refused.value.detail

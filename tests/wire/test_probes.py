@@ -1,0 +1,387 @@
+"""The probes of the Kubernetes API and of Prometheus against scripted servers; the diagnosis that joins them."""
+
+import json
+import math
+import sys
+from collections.abc import AsyncIterator, Mapping
+
+import pytest
+from aiohttp import web
+
+from service.clients.kubernetes import KubernetesReader
+from service.clients.prometheus import PrometheusClient, Sample
+from service.diagnose import DIAGNOSES
+from service.diagnose.eyes import Eyes
+from service.diagnose.performance import PerformanceParams
+from service.diagnose.probes.series import series
+from service.diagnose.probes.usage import quantity, usage
+from service.diagnose.probes.workload import rollout_complete, selector, workload
+from service.kit.clock import SystemClock
+from service.kit.deadline import Deadline
+from service.model.errors import Refused, Unavailable
+from service.model.evidence import Known, PerformanceEvidence, Unknown, facts
+from service.model.reasons import Reason
+from service.model.target import Target, TargetKind
+from service.settings import KubernetesSettings, PrometheusSettings
+from tests.servers.faults import Asked, Scripted, scripted
+from tests.wire.test_kubernetes import kubeconfig
+
+TARGET = Target(TargetKind.DEPLOYMENT, "ns", "app")
+STATEFUL = Target(TargetKind.STATEFULSET, "ns", "app")
+HPAS = "/apis/autoscaling/v2/namespaces/ns/horizontalpodautoscalers"
+PODS = "/api/v1/namespaces/ns/pods"
+METRICS = "/apis/metrics.k8s.io/v1beta1"
+
+
+def soon(seconds: float = 5.0) -> Deadline:
+    return Deadline.after(seconds)
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[Scripted]:
+    async with scripted() as server:
+        yield server
+
+
+@pytest.fixture
+async def kubernetes(api, tmp_path) -> AsyncIterator[KubernetesReader]:
+    async with KubernetesReader(KubernetesSettings(kubeconfig=kubeconfig(tmp_path, api.url))) as client:
+        yield client
+
+
+@pytest.fixture
+async def prometheus(api) -> AsyncIterator[PrometheusClient]:
+    async with PrometheusClient(PrometheusSettings(url=api.url)) as client:
+        yield client
+
+
+def holds(api: Scripted, objects: Mapping[str, object]) -> None:
+    """The API server has these: a list is the items of a collection, an int a status."""
+
+    def answer(asked: Asked) -> web.Response:
+        found = objects.get(asked.path, 404)
+        if isinstance(found, int):
+            return web.json_response({"message": "scripted"}, status=found)
+        body = {"kind": "SomeList", "metadata": {}, "items": found} if isinstance(found, list) else found
+        return web.json_response(body)
+
+    api.answer = answer
+
+
+def deployment(*, spec: Mapping[str, object] | None = None, **status: object) -> dict[str, object]:
+    counts = ("replicas", "readyReplicas", "updatedReplicas", "availableReplicas")
+    return {
+        "metadata": {"name": "app", "generation": 5},
+        "spec": {"replicas": 3, "selector": {"matchLabels": {"app": "a"}}, **(spec or {})},
+        "status": {"observedGeneration": 5, **dict.fromkeys(counts, 3), **status},
+    }
+
+
+def pod(name: str, *, restarts: int = 0, waiting: str | None = None, **metadata: object) -> dict[str, object]:
+    state = {"waiting": {"reason": waiting}} if waiting else {"running": {}}
+    return {
+        "metadata": {"name": name, **metadata},
+        "spec": {"containers": [{"name": "c", "resources": {"limits": {"cpu": "500m", "memory": "1Gi"}}}]},
+        "status": {"phase": "Running", "containerStatuses": [{"restartCount": restarts, "state": state}]},
+    }
+
+
+async def test_a_healthy_workload_is_ready_and_complete(api, kubernetes):
+    holds(
+        api,
+        {"/apis/apps/v1/namespaces/ns/deployments/app": deployment(), PODS: [pod("a"), pod("b")], HPAS: []},
+    )
+    seen = await workload(kubernetes, TARGET, deadline=soon())
+    assert (seen.desired, seen.ready, seen.updated, seen.available) == (3, 3, 3, 3)
+    assert (seen.restarts, seen.waiting, seen.paused, seen.autoscaled) == (0, (), False, False)
+    assert seen.rollout_complete
+    listed = next(a for a in api.asked if a.path == PODS)
+    assert listed.query["labelSelector"] == "app=a"
+
+
+async def test_failing_pods_are_told_by_their_containers_and_deleted_ones_do_not_count(api, kubernetes):
+    unschedulable = {
+        "metadata": {"name": "u"},
+        "status": {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]},
+    }
+    pods = [
+        pod("a", restarts=4, waiting="CrashLoopBackOff"),
+        pod("b", restarts=1, waiting="ImagePullBackOff"),
+        pod("old", restarts=9, deletionTimestamp="2026-01-01T00:00:00Z"),
+        unschedulable,
+    ]
+    found = deployment(spec={"paused": True}, readyReplicas=None, availableReplicas=None)
+    hpa = {"spec": {"scaleTargetRef": {"kind": "Deployment", "name": "app"}}}
+    holds(api, {"/apis/apps/v1/namespaces/ns/deployments/app": found, PODS: pods, HPAS: [hpa]})
+    seen = await workload(kubernetes, TARGET, deadline=soon())
+    assert (seen.ready, seen.available, seen.restarts) == (0, 0, 5)
+    assert seen.waiting == ("CrashLoopBackOff", "ImagePullBackOff", "Unschedulable")
+    assert (seen.paused, seen.autoscaled, seen.rollout_complete) == (True, True, False)
+
+
+async def test_an_autoscaler_of_another_workload_is_none_of_this_one(api, kubernetes):
+    hpas = [
+        {"spec": {"scaleTargetRef": {"kind": k, "name": n}}}
+        for k, n in (("StatefulSet", "app"), ("Deployment", "b"))
+    ]
+    holds(api, {"/apis/apps/v1/namespaces/ns/deployments/app": deployment(), PODS: [], HPAS: hpas})
+    assert not (await workload(kubernetes, TARGET, deadline=soon())).autoscaled
+
+
+@pytest.mark.parametrize(
+    ("found", "complete"),
+    [
+        (deployment(), True),
+        (deployment(observedGeneration=4), False),  # right after a patch the old status stands
+        (deployment(updatedReplicas=2), False),
+        (deployment(updatedReplicas=None), False),
+        (deployment(replicas=4), False),  # one too many: a surge
+        (deployment(availableReplicas=2), False),
+        (deployment(readyReplicas=2), False),
+        (
+            deployment(
+                spec={"replicas": 0},
+                replicas=None,
+                readyReplicas=None,
+                updatedReplicas=None,
+                availableReplicas=None,
+            ),
+            True,
+        ),
+    ],
+)
+def test_a_deployments_rollout_is_complete_only_when_all_counts_agree(found, complete):
+    assert rollout_complete(TargetKind.DEPLOYMENT, found) is complete
+
+
+@pytest.mark.parametrize(
+    ("status", "strategy", "complete"),
+    [
+        ({"currentRevision": "b", "updateRevision": "b"}, {}, True),
+        ({"currentRevision": "a", "updateRevision": "b"}, {}, False),
+        ({"currentRevision": "b", "updateRevision": "b", "readyReplicas": 2}, {}, False),
+        ({"currentRevision": "b", "updateRevision": "b", "observedGeneration": 4}, {}, False),
+        ({"currentRevision": "a", "updateRevision": "b", "updatedReplicas": 1}, {"partition": 2}, True),
+        ({"currentRevision": "a", "updateRevision": "b", "updatedReplicas": 0}, {"partition": 2}, False),
+    ],
+)
+def test_a_statefulsets_rollout_is_complete_when_its_revisions_agree(status, strategy, complete):
+    found = deployment(spec={"updateStrategy": {"rollingUpdate": strategy}}, **status)
+    assert rollout_complete(TargetKind.STATEFULSET, found) is complete
+
+
+async def test_a_workload_that_does_not_exist_is_not_found(api, kubernetes):
+    holds(api, {HPAS: []})
+    with pytest.raises(ExceptionGroup) as group:
+        await workload(kubernetes, TARGET, deadline=soon())
+    assert group.group_contains(Refused, match="not_found")
+
+
+def test_a_selector_is_written_with_all_its_expressions():
+    expressions = [
+        {"key": "tier", "operator": "In", "values": ["a", "b"]},
+        {"key": "env", "operator": "NotIn", "values": ["dev"]},
+        {"key": "app", "operator": "Exists"},
+        {"key": "old", "operator": "DoesNotExist"},
+    ]
+    text = selector({"matchLabels": {"x": "y", "a": "b"}, "matchExpressions": expressions})
+    assert text == "a=b,x=y,tier in (a,b),env notin (dev),app,!old"
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("0", 0.0),
+        ("2", 2.0),
+        ("1.5", 1.5),
+        (".5", 0.5),
+        ("250m", 0.25),
+        ("12345678n", 0.012345678),
+        ("5u", 5e-6),
+        ("34Mi", 34 * 2**20),
+        ("1Ki", 1024.0),
+        ("2Gi", 2 * 2**30),
+        ("1Ti", 2**40),
+        ("3k", 3000.0),
+        ("1M", 1e6),
+        ("1G", 1e9),
+        ("1E", 1e18),
+        ("1Ei", 2**60),
+        ("1e3", 1000.0),
+        ("1E3", 1000.0),
+        ("5e-3", 0.005),
+        ("-1", -1.0),
+    ],
+)
+def test_quantities_are_numbers(text, number):
+    assert quantity(text) == pytest.approx(number)
+
+
+@pytest.mark.parametrize("text", ["", "x", "1 Mi", "1Kib", "Mi", "1e", "0x1", "NaN"])
+def test_what_is_no_quantity_is_a_wrong_answer(text):
+    with pytest.raises(Unavailable) as unavailable:
+        quantity(text)
+    assert unavailable.value.reason is Reason.WRONG_ANSWER
+
+
+def measured(name: str, cpu: str, memory: str) -> dict[str, object]:
+    return {"metadata": {"name": name}, "containers": [{"usage": {"cpu": cpu, "memory": memory}}]}
+
+
+def usage_world() -> dict[str, object]:
+    return {
+        "/apis/apps/v1/namespaces/ns/deployments/app": deployment(),
+        PODS: [pod("a"), pod("b"), pod("starting")],
+        f"{METRICS}/namespaces/ns/pods": [measured("a", "250m", "512Mi"), measured("b", "500000000n", "1Gi")],
+        f"{METRICS}/nodes": [
+            {"metadata": {"name": "n1"}, "usage": {"cpu": "1", "memory": "1Gi"}},
+            {"metadata": {"name": "n2"}, "usage": {"cpu": "3", "memory": "2Gi"}},
+        ],
+        "/api/v1/nodes": [
+            {"metadata": {"name": n}, "status": {"allocatable": {"cpu": "4", "memory": "8Gi"}}}
+            for n in ("n1", "n2")
+        ],
+    }
+
+
+async def test_usage_is_summed_and_set_against_limits_and_nodes(api, kubernetes):
+    holds(api, usage_world())
+    seen = await usage(kubernetes, TARGET, deadline=soon())
+    assert seen.cpu_cores == pytest.approx(0.75)
+    assert seen.memory_bytes == 1536 * 2**20
+    assert seen.cpu_of_limit == pytest.approx(0.75)  # of the two pods that were measured
+    assert seen.memory_of_limit == pytest.approx(0.75)
+    assert (seen.node_cpu_max, seen.node_memory_max) == (pytest.approx(0.75), pytest.approx(0.25))
+
+
+async def test_usage_without_limits_and_without_a_right_to_nodes_leaves_those_open(api, kubernetes):
+    unlimited = pod("a")
+    unlimited["spec"] = {"containers": [{"name": "c"}]}
+    holds(api, {**usage_world(), PODS: [unlimited, pod("b")], "/api/v1/nodes": 403})
+    seen = await usage(kubernetes, TARGET, deadline=soon())
+    assert seen.cpu_cores == pytest.approx(0.75)
+    assert (seen.cpu_of_limit, seen.memory_of_limit, seen.node_cpu_max, seen.node_memory_max) == (None,) * 4
+
+
+async def test_usage_that_nobody_measured_is_no_data(api, kubernetes):
+    holds(api, {**usage_world(), f"{METRICS}/namespaces/ns/pods": []})
+    with pytest.raises(Unavailable) as unavailable:
+        await usage(kubernetes, TARGET, deadline=soon())
+    assert unavailable.value.reason is Reason.NO_DATA
+
+
+def vector(*samples: tuple[Mapping[str, str], str]) -> dict[str, object]:
+    result = [{"metric": labels, "value": [1.0, value]} for labels, value in samples]
+    return {"status": "success", "warnings": ["w"], "data": {"resultType": "vector", "result": result}}
+
+
+async def test_samples_are_read_with_their_labels_and_warnings_do_not_matter(api, prometheus):
+    api.always(200, vector(({"a": "b"}, "1.5"), ({}, "NaN"), ({}, "+Inf")))
+    first, second, third = await prometheus.query("up", deadline=soon())
+    assert first == Sample({"a": "b"}, 1.5)
+    assert math.isnan(second.value)
+    assert third.value == math.inf
+    api.always(200, {"status": "success", "data": {"resultType": "scalar", "result": [1.0, "2"]}})
+    assert await prometheus.query("2", deadline=soon()) == [Sample({}, 2.0)]
+
+
+async def test_a_query_too_long_for_a_url_is_sent_all_the_same(api, prometheus):
+    api.always(200, vector())
+    await prometheus.query("sum(" + "x" * 10_000 + ")", deadline=soon())
+    (asked,) = api.asked
+    assert (asked.method, len(asked.body) > 10_000) == ("POST", True)
+
+
+async def test_a_query_that_cannot_be_parsed_is_an_invalid_request(api, prometheus):
+    api.always(400, {"status": "error", "errorType": "bad_data", "error": "parse error: unexpected end"})
+    with pytest.raises(Refused) as refused:
+        await prometheus.query("sum(", deadline=soon())
+    assert refused.value.reason is Reason.INVALID_REQUEST
+    assert "parse error" in refused.value.detail
+
+
+async def test_a_query_that_prometheus_gave_up_is_late(api, prometheus):
+    api.always(503, {"status": "error", "errorType": "timeout", "error": "query timed out"})
+    with pytest.raises(Unavailable) as unavailable:
+        await prometheus.query("up", deadline=soon())
+    assert unavailable.value.reason is Reason.LATE
+
+
+async def test_a_matrix_is_a_wrong_answer(api, prometheus):
+    api.always(200, {"status": "success", "data": {"resultType": "matrix", "result": []}})
+    with pytest.raises(Unavailable) as unavailable:
+        await prometheus.query("up[5m]", deadline=soon())
+    assert unavailable.value.reason is Reason.WRONG_ANSWER
+
+
+async def test_the_bearer_token_is_read_anew_for_every_query(api, tmp_path):
+    token = tmp_path / "token"
+    token.write_text("one\n")
+    api.always(200, vector())
+    async with PrometheusClient(PrometheusSettings(url=api.url, bearer_file=token)) as client:
+        await client.query("up", deadline=soon())
+        token.write_text("two\n")
+        await client.query("up", deadline=soon())
+    assert [a.headers["Authorization"] for a in api.asked] == ["Bearer one", "Bearer two"]
+
+
+def answers(api: Scripted, by_query: Mapping[str, dict[str, object]]) -> None:
+    def answer(asked: Asked) -> web.Response:
+        return web.json_response(by_query[asked.query["query"]])
+
+    api.answer = answer
+
+
+async def test_each_declared_query_has_its_value_and_one_without_a_sample_is_absent(api, prometheus):
+    answers(api, {"a": vector(({}, "1")), "b": vector(), "c": vector(({}, "NaN")), "d": vector(({}, "+Inf"))})
+    seen = await series(prometheus, {"one": "a", "none": "b", "nan": "c", "inf": "d"}, deadline=soon())
+    assert seen.values == {"one": 1.0, "inf": sys.float_info.max}
+    assert json.dumps(dict(seen.values), allow_nan=False)
+
+
+@pytest.mark.parametrize("queries", [{}, {"none": "b"}])
+async def test_no_sample_of_any_query_is_no_data(api, prometheus, queries):
+    answers(api, {"b": vector()})
+    with pytest.raises(Unavailable) as unavailable:
+        await series(prometheus, queries, deadline=soon())
+    assert unavailable.value.reason is Reason.NO_DATA
+
+
+async def test_a_query_with_several_samples_is_refused_with_what_to_do(api, prometheus):
+    answers(api, {"a": vector(({"x": "1"}, "1"), ({"x": "2"}, "2"))})
+    with pytest.raises(Refused, match=r"series p99 gives 2 samples: aggregate"):
+        await series(prometheus, {"p99": "a"}, deadline=soon())
+
+
+async def test_a_diagnosis_without_any_backend_is_unknown_in_every_reading():
+    diagnosis = DIAGNOSES["performance"]
+    observed = []
+    evidence = await diagnosis.run(
+        Eyes(),
+        TARGET,
+        PerformanceParams(consumer_group="g"),
+        deadline=soon(),
+        clock=SystemClock(),
+        observe=lambda *seen: observed.append(seen[:2]),
+    )
+    assert isinstance(evidence, diagnosis.evidence_type)
+    assert isinstance(evidence, PerformanceEvidence)
+    assert all(isinstance(reading, Unknown) for reading in evidence.readings().values())
+    assert observed == [(name, "not_configured") for name in PerformanceEvidence.groups()]
+
+
+async def test_a_diagnosis_joins_what_is_known_and_what_is_not(api, kubernetes, prometheus):
+    holds(api, {**usage_world(), HPAS: [], "/api/v1/query": vector(({}, "0.25"))})
+    evidence = await DIAGNOSES["performance"].run(
+        Eyes(kubernetes=kubernetes, prometheus=prometheus),
+        TARGET,
+        PerformanceParams(consumer_group="g", series={"p99": "x"}),
+        deadline=soon(),
+        clock=SystemClock(),
+        observe=lambda *_: None,
+    )
+    assert isinstance(evidence.pods, Known)
+    seen = facts(evidence)
+    assert seen["pods"]["ready"] == 3
+    assert seen["series"] == {"p99": 0.25}
+    assert (seen["kafka"], seen["clickhouse"]) == ({}, {})

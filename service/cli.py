@@ -10,6 +10,7 @@ import signal
 import sys
 import urllib.error
 import urllib.request
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -139,6 +140,27 @@ def _ask(url: str, token_file: Path | None) -> Any:  # Any: JSON
         raise _fail(
             RuntimeError(f"{url}: no answer ({error}); is `paramedic serve` running there?"), 1
         ) from error
+
+
+class Table(StrEnum):
+    """What `reference` can print."""
+
+    SETTINGS = "settings"
+    METRICS = "metrics"
+    REASONS = "reasons"
+
+
+@app.command(epilog="Example: paramedic reference settings")
+def reference(table: Annotated[Table, typer.Argument(help="Which table.")]) -> None:
+    """Print every setting, metric or reason as a table."""
+    from service.desk import reference as room
+
+    tables = {
+        Table.SETTINGS: room.settings_table,
+        Table.METRICS: room.metrics_table,
+        Table.REASONS: room.reasons_table,
+    }
+    typer.echo(tables[table]())
 
 
 @app.command(epilog="Example: paramedic demo --once")

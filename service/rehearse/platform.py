@@ -4,6 +4,7 @@ Called by: the demo and the e2e tests. Every wire is real; the cluster is an emu
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.aiohttp import make_aiohttp_handler
 
 from service.kit.tasks import running
-from service.rehearse.cluster import Cluster, Delays, carbon_ingestion
+from service.rehearse.cluster import Cluster, Delays, Object, carbon_ingestion
 from service.rehearse.servers import clickhouse as clickhouse_server
 from service.rehearse.servers.clickhouse import ClickHouseServer
 from service.rehearse.servers.kafka import NoidaBroker
@@ -54,6 +55,28 @@ class LagWatch:
             offset = committed[partition].offset if partition in committed else -1
             lag[partition.partition] = max(0, ends[partition] - offset) if offset >= 0 else -1
         return lag
+
+
+class Meter:
+    """What the metrics server would say: the consumers' measured share of their time, as CPU of one core."""
+
+    def __init__(self, consumers: Consumers) -> None:
+        self._consumers = consumers
+
+    def of_pod(self, pod: Object) -> dict[str, dict[str, str]] | None:
+        share = self._consumers.busy_share(pod["metadata"]["name"])
+        if share is None:
+            return None
+        own_bytes = (
+            int(Path("/proc/self/statm").read_text().split()[1]) * 4096 // max(1, self._consumers.count)
+        )
+        used = {"cpu": f"{share * 1000:.0f}m", "memory": f"{own_bytes // 2**20}Mi"}
+        return {container["name"]: used for container in pod["spec"]["containers"][:1]}
+
+    def of_node(self, node: Object) -> dict[str, str] | None:
+        free = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+        used_kib = int(free["MemTotal"].split()[0]) - int(free["MemAvailable"].split()[0])
+        return {"cpu": f"{os.getloadavg()[0] * 1000:.0f}m", "memory": f"{used_kib}Ki"}
 
 
 @dataclass(slots=True)
@@ -98,7 +121,12 @@ async def platform(
         consumers = Consumers(bootstrap, load, WORKLOAD, all_anew=own)
         _ = await stack.enter_async_context(running("consumers", consumers.run(), _ended))
         cluster = await stack.enter_async_context(
-            Cluster(objects=carbon_ingestion(), kubelet=consumers, delays=Delays(start_s=0.3, ready_s=0.3))
+            Cluster(
+                objects=carbon_ingestion(),
+                kubelet=consumers,
+                usage=Meter(consumers),
+                delays=Delays(start_s=0.3, ready_s=0.3),
+            )
         )
         kubeconfig = folder / "kubeconfig"
         cluster.kubeconfig(kubeconfig)

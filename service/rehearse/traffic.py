@@ -69,6 +69,7 @@ class Consumers:
         self._wanted: list[str] = []  # names of pods
         self._running: dict[str, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
+        self._busy: dict[str, float] = {}
         self.registry = CollectorRegistry()  # what the services would export of themselves
         self._consumed = Counter("messages_processed", "Messages done.", registry=self.registry)
         self._seconds = Histogram("processing_time_seconds", "Of one message.", registry=self.registry)
@@ -76,6 +77,10 @@ class Consumers:
     @property
     def count(self) -> int:
         return len(self._running)
+
+    def busy_share(self, pod: str) -> float | None:
+        """How much of its time the pod's consumer works, 0.0 to 1.0; None for a pod without one."""
+        return self._busy.get(pod) if pod in self._running else None
 
     async def start(self, pod: Object) -> None:
         """A pod of the Deployment begins to consume; other pods have no work here."""
@@ -126,7 +131,10 @@ class Consumers:
             await consumer.start()
             free_at = time.monotonic()
             while True:
+                began, worked_s = time.monotonic(), max(0.0, free_at - time.monotonic())
                 free_at = await self._batch(consumer, free_at)
+                share = worked_s / max(0.001, time.monotonic() - began)
+                self._busy[name] = 0.9 * self._busy.get(name, 0.0) + 0.1 * min(1.0, share)
         finally:
             await consumer.stop()
 

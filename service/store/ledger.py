@@ -51,6 +51,9 @@ class Ledger:
         """Asks `judge` and, if it allows, commits the intent in the same transaction as the ruling."""
 
         def decide(tx: sa.Connection) -> Ruling:
+            if tx.dialect.name == "postgresql":
+                # SQLite has one writer. Here two would read the same history, and both spend the last of a budget.
+                tx.execute(sa.text("LOCK TABLE ledger IN SHARE ROW EXCLUSIVE MODE"))
             ruling = judge(_history(tx, incident, now))
             if ruling.intent is not None:
                 tx.execute(sa.insert(ledger).values(_row(incident, ruling.intent, before)))

@@ -128,9 +128,7 @@ async def test_with_unknown_evidence_nothing_is_done_and_a_person_is_called_in_t
         pytest.param(
             {"mode": Mode.APPROVE}, HANDED_OVER, Reason.APPROVAL_REQUIRED, id="a person has to say yes"
         ),
-        pytest.param(
-            {"mode": Mode.DRY_RUN}, HANDED_OVER, Reason.MODE_DRY_RUN, id="the server only checks"
-        ),
+        pytest.param({"mode": Mode.DRY_RUN}, HANDED_OVER, Reason.MODE_DRY_RUN, id="the server only checks"),
     ],
 )
 async def test_below_auto_the_target_stays_untouched(
@@ -228,6 +226,44 @@ async def test_an_alert_that_joins_while_an_incident_closes_is_not_lost(lively: 
     assert lively.metrics.closed.labels("high-latency", "none", "alert_resolved")._value.get() == 0.0
     await lively.settle()
     assert (await lively.only()).state is HEALED
+
+
+async def test_what_a_person_has_stays_with_the_person_when_another_alert_joins(
+    store_url: str, clock: VirtualClock
+) -> None:
+    async with world(store_url, clock, mode=Mode.OBSERVE) as made:
+        await made.fires()
+        await made.settle()
+        await made.resolves()
+        await made.deliver(item("f2", starts_at="2026-01-01T01:00:00Z"))
+        made.looks = 0
+        assert await made.round()
+        incident = await made.only()
+        assert (incident.state, incident.reason, made.looks) == (HANDED_OVER, Reason.MODE_OBSERVE, 0)
+        assert made.metrics.handed_over.labels("high-latency", "mode_observe")._value.get() == 1.0
+        assert not await made.round()
+
+
+async def test_a_verification_that_a_bug_broke_off_does_not_take_the_incident_back_from_a_person(
+    lively: World,
+) -> None:
+    def see(made: World, playbook: Playbook) -> Evidence:
+        if made.platform.effects:
+            raise ZeroDivisionError("a bug")
+        return made.as_it_is()
+
+    lively.see = see
+    with pytest.raises(ZeroDivisionError):
+        await lively.round()
+    incident = await lively.only()
+    await lively.stages.set_aside(incident, Reason.PIPELINE_FAILED, "a bug")
+    await lively.incidents.release(incident, "w1")
+    lively.see = lambda w, p: evidence(w.clock.now())
+    await lively.resolves()
+    await lively.settle()
+    assert [a[2] for a in await lively.actions()] == ["not_healed"]
+    states = [word for kind, word in await lively.told() if kind == "moved"]
+    assert states == ["handed_over", "handed_over", "closed"]
 
 
 CRASHES = [

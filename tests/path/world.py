@@ -188,7 +188,7 @@ class World:
         await self.incidents.release(incident, owner)
         return True
 
-    async def settle(self, rounds: int = 30) -> None:
+    async def settle(self, rounds: int = 80) -> None:
         """Works until nothing is due, or every incident is healed, with a person or closed."""
         for _ in range(rounds):
             if await self.round():

@@ -60,9 +60,15 @@ def serve(
         raise _fail(RuntimeError(problem), code=1)
 
 
+# Seconds. The store's thread takes the interpreter's lock several times in a commit; with Python's 5 ms a busy
+# event loop lets it wait each time: 2,900 against 3,800 webhooks a second, measured.
+SWITCH_INTERVAL_S = 0.0005
+
+
 async def _serve(settings: "Settings") -> str | None:
     from service.app import serving
 
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

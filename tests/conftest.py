@@ -1,6 +1,6 @@
 """What every test may ask for, and the last lines of a run: which servers were missing, and how to get them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,8 +17,10 @@ settings.register_profile(
 settings.load_profile("steady")
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Names each missing server once, where nobody can miss it."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
+    """Names each missing server once, below all else, where nobody can miss it."""
+    yield
     if absent:
         terminalreporter.section("missing servers: their tests were skipped (STRICT=1 fails them)")
         for name, hint in sorted(absent.items()):

@@ -32,7 +32,7 @@ metadata = sa.MetaData()
 inbox = sa.Table(
     "inbox",
     metadata,
-    sa.Column("id", Serial, primary_key=True, autoincrement=True),
+    sa.Column("id", Serial, primary_key=True, autoincrement=False),  # see store/inbox.py
     sa.Column("received_at", Instant, nullable=False),
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),

@@ -15,7 +15,7 @@ AT = sa.BigInteger()
 def upgrade() -> None:
     op.create_table(
         "inbox",
-        sa.Column("id", SERIAL, primary_key=True, autoincrement=True),
+        sa.Column("id", SERIAL, primary_key=True, autoincrement=False),
         sa.Column("received_at", AT, nullable=False),
         sa.Column("size", sa.BigInteger, nullable=False),
         sa.Column("body", sa.LargeBinary, nullable=False),

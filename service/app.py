@@ -44,6 +44,7 @@ from service.record.metrics import Metrics
 from service.settings import IntakeSettings, Settings
 from service.stages import Look, Stages
 from service.store.database import Database
+from service.store.episodes import Episodes
 from service.store.inbox import Inbox
 from service.store.incidents import Incidents
 from service.store.ledger import Ledger
@@ -100,18 +101,28 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             clock=clock,
         )
         worker = Worker(incidents, stages, clock, settings.work.workers)
-        sorter = Sorter(inbox, incidents, playbooks, settings.guard.namespaces, metrics, clock, worker.wake)
+        sorter = Sorter(
+            inbox, Episodes(database), playbooks, settings.guard.namespaces, metrics, clock, worker.wake
+        )
         failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         keep = timedelta(days=settings.store.keep_days)
         for name, eternal in (
             ("inbox", inbox.run()),
             ("worker", worker.run()),
             ("sorter", sorter.run()),
-            ("housekeeping", _housekeeping(inbox, keep)),
+            ("housekeeping", _housekeeping(inbox, incidents, keep, clock)),
         ):
             _ = await stack.enter_async_context(running(name, eternal, partial(_died, failed)))
         door = Door(intake, inbox, metrics)
-        api = Api(partial(admitted, intake), inbox, incidents, ledger, metrics, partial(_not_ready, door, inbox, database))
+        api = Api(
+            partial(admitted, intake),
+            inbox,
+            Episodes(database),
+            incidents,
+            ledger,
+            metrics,
+            partial(_not_ready, door, inbox, database),
+        )
         port = await _listen(intake, door, api, stack)
         scheme = "https" if intake.tls_cert else "http"
         service = Service(
@@ -203,10 +214,11 @@ async def _not_ready(door: Door, inbox: Inbox, database: Database) -> str | None
     return None
 
 
-async def _housekeeping(inbox: Inbox, keep: timedelta) -> None:
+async def _housekeeping(inbox: Inbox, incidents: Incidents, keep: timedelta, clock: Clock) -> None:
     while True:
         try:
             await inbox.prune(keep)
+            await incidents.prune(clock.now() - keep)
         except Unavailable as error:
             log.error("housekeeping put off", reason=error.reason, detail=error.detail)
         await asyncio.sleep(_HOUSEKEEPING_S)

@@ -78,7 +78,9 @@ class StoreSettings(_Group):
         description="`sqlite:///PATH` or `postgresql://USER@HOST/DB` (needs the extra `postgres`).",
     )
     keep_days: float = Field(
-        30.0, gt=0, description="Days that sorted webhooks are kept; incidents and the ledger stay."
+        30.0,
+        gt=0,
+        description="Days that webhooks, ended alerts and the steps of closed incidents are kept; the ledger stays.",
     )
 
 

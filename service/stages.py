@@ -19,13 +19,14 @@ from service.kit.clock import Clock
 from service.model.action import ActionResult, Applied, Intent, Mode
 from service.model.evidence import Evidence, facts
 from service.model.incident import Incident, IncidentState, Move, Outcome, OutcomeKind
-from service.model.playbook import Playbook
+from service.model.playbook import Playbook, VerifyPlan
 from service.model.reasons import Reason
 from service.model.ruling import History, Proposal, Ruling
 from service.record.metrics import Metrics
 from service.settings import GuardSettings
-from service.store.incidents import Incidents, new_id
+from service.store.incidents import Incidents
 from service.store.ledger import Ledger, Unsettled
+from service.store.names import new_id
 from service.verify.healing import HealthReading, prove
 
 log = structlog.get_logger()
@@ -126,6 +127,9 @@ class Stages:
         playbook, intent = self.playbooks[incident.playbook], unsettled.intent
         outcome: Outcome
         match result.applied:
+            case Applied.FAILED if result.reason is Reason.INDETERMINATE:
+                # It may have been done. Nothing more is tried on top of what nobody knows.
+                outcome = Outcome(OutcomeKind.INCONCLUSIVE, Reason.INDETERMINATE, result.detail, result.at)
             case Applied.FAILED:
                 outcome = Outcome(
                     OutcomeKind.FAILED, Reason.ACTION_FAILED, f"{result.reason}: {result.detail}", result.at
@@ -133,9 +137,11 @@ class Stages:
             case Applied.DRY:
                 outcome = Outcome(OutcomeKind.INCONCLUSIVE, Reason.MODE_DRY_RUN, result.detail, result.at)
             case Applied.DONE:
+                plans = {remedy.name: remedy.verify for remedy in playbook.remedies}
                 outcome = await prove(
                     playbook,
-                    next(r.verify for r in playbook.remedies if r.name == intent.rung),
+                    # A rung that was renamed since: any rung's plan proves the same condition.
+                    plans.get(intent.rung) or next(iter(plans.values()), VerifyPlan(30.0, 600.0, 3, 10.0)),
                     acted_at=result.at,
                     before=unsettled.before or {},
                     probe=partial(self.look, playbook, incident),

@@ -7,6 +7,7 @@ from service.clients.clickhouse import ClickHouseClient
 from service.kit.clock import Clock
 from service.kit.deadline import Deadline
 from service.model.action import Applied, Intent, KillQuery, Mode
+from service.model.errors import Indeterminate
 from service.model.reasons import Reason
 
 # The user and the age are part of the condition: an id that was used again by another query is not hit.
@@ -32,7 +33,7 @@ class KillHand:
         await self.client.query(kill, _args(action), write=True, deadline=deadline)
         while await self._running(action, deadline):
             if deadline.remaining_s() <= _POLL_S:
-                return Deed(Applied.FAILED, Reason.LATE, "killed, and still listed when the time was over")
+                raise Indeterminate("killed, and still listed when the time was over")
             await self.clock.sleep(_POLL_S)
         return Deed(Applied.DONE, Reason.DONE, "the server no longer lists it")
 

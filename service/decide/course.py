@@ -24,6 +24,8 @@ def after_proposal(incident: Incident, proposal: Proposal, patience: Patience, n
     if reason is Reason.ALREADY_HEALTHY and incident.state is IncidentState.HEALED:
         detail = "the healed condition still holds; waiting for its alerts to resolve"
         return Move(IncidentState.HEALED, reason, detail, again)
+    if reason is Reason.EVIDENCE_UNKNOWN and incident.state is IncidentState.HEALED:
+        return Move(IncidentState.HEALED, reason, "it was healed, and this reading tells nothing", again)
     if reason is Reason.LADDER_EXHAUSTED:
         return Move(IncidentState.HANDED_OVER, reason, detail)
     if now >= _patience_ends(incident, patience):
@@ -55,7 +57,7 @@ def after_outcome(incident: Incident, outcome: Outcome, patience: Patience, now:
             return Move(IncidentState.HEALED, outcome.reason, outcome.detail, again)
         case OutcomeKind.WORSE:
             return Move(IncidentState.HANDED_OVER, outcome.reason, outcome.detail)
-        case OutcomeKind.INCONCLUSIVE if outcome.reason is Reason.MODE_DRY_RUN:
+        case OutcomeKind.INCONCLUSIVE if outcome.reason in (Reason.MODE_DRY_RUN, Reason.INDETERMINATE):
             return Move(IncidentState.HANDED_OVER, outcome.reason, outcome.detail)
         case OutcomeKind.NOT_HEALED | OutcomeKind.INCONCLUSIVE | OutcomeKind.FAILED:
             return Move(IncidentState.OPEN, outcome.reason, f"{outcome.detail}; on to the next rung", now)

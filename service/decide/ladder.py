@@ -19,7 +19,8 @@ def propose(
     view = {"evidence": facts(evidence)}
     # As old as its oldest reading: the guard asks how old.
     seen_at = min((r.at for r in evidence.readings().values() if isinstance(r, Known)), default=now)
-    if playbook.healed.judge(view) is Truth.HOLDS:
+    healed = playbook.healed.judge(view)
+    if healed is Truth.HOLDS:
         passed = tuple(Considered(r.name, r.when.text, Reason.ALREADY_HEALTHY) for r in playbook.remedies)
         return Proposal(passed, Reason.ALREADY_HEALTHY, evidence_at=seen_at)
     considered: list[Considered] = []
@@ -33,7 +34,9 @@ def propose(
         considered += [Considered(r.name, r.when.text, Reason.NOT_REACHED) for r in below]
         return Proposal(tuple(considered), None, remedy.name, seen, remedy.mode, seen_at)
     reason = Reason.NO_RUNG_HOLDS
-    if considered and all(c.reason in (Reason.ALREADY_TRIED, Reason.AT_CEILING) for c in considered):
+    if healed is Truth.UNKNOWN:
+        reason = Reason.EVIDENCE_UNKNOWN  # neither healthy nor ill: the next look may tell
+    elif considered and all(c.reason in (Reason.ALREADY_TRIED, Reason.AT_CEILING) for c in considered):
         reason = Reason.LADDER_EXHAUSTED
     return Proposal(tuple(considered), reason, evidence_at=seen_at)
 

@@ -12,6 +12,7 @@ from service.desk.record import decision_record, summary
 from service.model.errors import Unavailable
 from service.model.incident import IncidentState
 from service.record.metrics import Metrics
+from service.store.episodes import Episodes
 from service.store.inbox import Inbox
 from service.store.incidents import Incidents
 from service.store.ledger import Ledger
@@ -25,6 +26,7 @@ class Api:
 
     admitted: Callable[[str | None], bool]  # is this `Authorization` header good
     inbox: Inbox
+    episodes: Episodes
     incidents: Incidents
     ledger: Ledger
     metrics: Metrics
@@ -100,7 +102,7 @@ class Api:
 
     async def list_unrouted(self, request: web.Request) -> web.Response:
         """Alerts that lead to no incident, and why."""
-        return _json(await self.incidents.unrouted(_limit(request)))
+        return _json(await self.episodes.unrouted(_limit(request)))
 
     async def list_dead_letters(self, request: web.Request) -> web.Response:
         """Bodies that could not be taken, and why."""

@@ -3,21 +3,24 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import structlog
 
 from service.intake.payload import decode
 from service.kit.clock import Clock
-from service.model.alert import Alert, EpisodeKey
+from service.model.alert import Alert, AlertStatus, EpisodeKey
 from service.model.errors import BadInput, Unavailable
 from service.model.playbook import Playbook
+from service.model.reasons import Reason
 from service.model.target import Target
 from service.record.metrics import Metrics
 from service.route.episodes import Change, Episode, advance
 from service.route.target import Unrouted, destination
+from service.store.episodes import Episodes, Sorted, alert_of
 from service.store.inbox import Inbox, Letter
-from service.store.incidents import Incidents, Row, Sorted, alert_of
+from service.store.schema import Row
 
 log = structlog.get_logger()
 
@@ -32,7 +35,7 @@ class Sorter:
     def __init__(
         self,
         inbox: Inbox,
-        incidents: Incidents,
+        episodes: Episodes,
         playbooks: Sequence[Playbook],
         namespaces: Sequence[str],
         metrics: Metrics,
@@ -40,7 +43,7 @@ class Sorter:
         wake: Callable[[], None],
     ) -> None:
         self._inbox = inbox
-        self._incidents = incidents
+        self._episodes = episodes
         self._playbooks = playbooks
         self._namespaces = namespaces
         self._metrics = metrics
@@ -73,16 +76,39 @@ class Sorter:
         if not letters:
             return 0.0
         began = time.perf_counter()
+        try:
+            await self._sort_letters(letters)
+        except Unavailable:
+            raise
+        except Exception:  # a bug of ours: one letter may not hold up all others, now or after a restart
+            log.exception("a batch could not be sorted; its letters are sorted one by one")
+            for letter in letters:
+                await self._sort_alone(letter)
+        return time.perf_counter() - began
+
+    async def _sort_alone(self, letter: Letter) -> None:
+        try:
+            await self._sort_letters([letter])
+        except Unavailable:
+            raise
+        except Exception as error:  # this is the guilty one: kept for people, counted, out of the way
+            log.exception("letter set aside", letter=letter.id)
+            self._metrics.faults.labels("sorter").inc()
+            detail = f"{type(error).__name__}: {error}"
+            await self._inbox.bury(letter.body, len(letter.body), Reason.SORTING_FAILED, detail)
+            await self._episodes.absorb([letter.id], [], self._clock.now())
+            self._inbox.waiting -= 1
+
+    async def _sort_letters(self, letters: Sequence[Letter]) -> None:
         now = self._clock.now()
         alerts = [alert for letter in letters for alert in await self._alerts(letter)]
-        known = await self._incidents.known([a.key for a in alerts])
+        known = await self._episodes.known([a.key for a in alerts])
         items, changes = self._sort(alerts, known, now)
-        absorbed = await self._incidents.absorb([letter.id for letter in letters], items, now)
+        absorbed = await self._episodes.absorb([letter.id for letter in letters], items, now)
         self._inbox.waiting -= len(letters)
         self._count(items, changes, absorbed.opened)
         if absorbed.opened or any(change in _WAKING for change in changes):
             self._wake()
-        return time.perf_counter() - began
 
     async def _alerts(self, letter: Letter) -> Sequence[Alert]:
         try:
@@ -101,7 +127,9 @@ class Sorter:
         for alert in alerts:
             episode, change = advance(states.get(alert.key), alert, now)
             changes.append(change)
-            if change in _OPENING:
+            # An alert that fired before its playbook was there is routed when it is told again.
+            late = change is Change.REPEAT and episode.unrouted and alert.status is AlertStatus.FIRING
+            if change in _OPENING or late:
                 episode = self._route(episode, opens)
             states[alert.key] = episode
             touched[alert.key] = None
@@ -111,20 +139,14 @@ class Sorter:
     def _route(self, episode: Episode, opens: dict[EpisodeKey, tuple[str, Target]]) -> Episode:
         alert = episode.alert
         place = destination(alert, self._playbooks, self._namespaces)
+        if isinstance(place, Unrouted) and place.reason == episode.unrouted:
+            return episode
         if isinstance(place, Unrouted):
             self._metrics.unrouted.labels(place.reason).inc()
             log.info("alert unrouted", alert=alert.name, reason=place.reason, detail=place.detail)
-            return Episode(
-                alert,
-                episode.deliveries,
-                episode.first_seen_at,
-                episode.last_seen_at,
-                None,
-                None,
-                place.reason,
-            )
+            return replace(episode, resolved_seen_at=None, incident_id=None, unrouted=place.reason)
         opens[alert.key] = (place.playbook, place.target)
-        return episode
+        return replace(episode, unrouted=None)
 
     def _count(self, items: Sequence[Sorted], changes: Sequence[Change], opened: Sequence[str]) -> None:
         for change in changes:

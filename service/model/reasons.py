@@ -79,6 +79,7 @@ class Reason(StrEnum):
     WRONG_SHAPE = "wrong_shape"  # JSON, but not an Alertmanager webhook
     TOO_LARGE = "too_large"  # the body is over the limit
     BAD_CREDENTIALS = "bad_credentials"  # none or wrong credentials
+    SORTING_FAILED = "sorting_failed"  # a bug of ours: accepted, could not be sorted, set aside for a person
     STORE_FULL = "store_full"  # too many webhooks wait: asked to come again
     STORE_DOWN = "store_down"  # the store did not commit: asked to come again
     SHUTTING_DOWN = "shutting_down"  # the service is about to stop: asked to come again

@@ -1,84 +1,27 @@
-"""Episodes and incidents: sorting deliveries into them, claiming, moving, reading them back."""
+"""Incidents: claiming them, moving them, their steps, reading them back."""
 
-import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, TypeAlias
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from service.model.alert import Alert, AlertStatus, EpisodeKey
+from service.model.alert import AlertStatus
 from service.model.incident import Incident, IncidentState, Move, OutcomeKind
 from service.model.reasons import Reason
 from service.model.target import Target, TargetKind
 from service.store.codec import plain
 from service.store.database import Database
-from service.store.schema import Instant, episodes, incidents, locks, steps, waiting
-
-Row: TypeAlias = dict[str, Any]  # Any: a database row
-
-
-def new_id(prefix: str, now: datetime) -> str:
-    """A name that sorts by time and that a person can read out: `inc-20261123-203412-9f3a1c07`."""
-    return f"{prefix}-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
-
-
-@dataclass(frozen=True, slots=True)
-class Sorted:
-    """What the sorter made of one episode; `destination` is None for what belongs to no incident."""
-
-    row: Row  # columns of `episodes`
-    known: bool  # the episode is in the store already
-    opens: tuple[str, Target] | None = None  # (playbook, target) to open or to join
-
-
-@dataclass(slots=True)
-class Absorbed:
-    """What one sorting changed."""
-
-    opened: list[str] = field(default_factory=list)
+from service.store.episodes import alert_of
+from service.store.schema import Row, episodes, incidents, locks, steps
 
 
 class Incidents:
-    """Episodes and incidents in the store."""
+    """Incidents in the store."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-
-    async def known(self, keys: Sequence[EpisodeKey]) -> Mapping[EpisodeKey, Row]:
-        """Those episodes of `keys` that the store has."""
-        fingerprints = sorted({key.fingerprint for key in keys})
-
-        def query(connection: sa.Connection) -> dict[EpisodeKey, Row]:
-            found: dict[EpisodeKey, Row] = {}
-            for some in _portions(fingerprints):
-                its = sa.select(episodes).where(episodes.c.fingerprint.in_(some))
-                for row in connection.execute(its).mappings():
-                    found[EpisodeKey(row["fingerprint"], row["starts_at"])] = dict(row)
-            return found
-
-        return await self._database.read(query)
-
-    async def absorb(self, letters: Sequence[int], items: Sequence[Sorted], now: datetime) -> Absorbed:
-        """Commits a sorting: episodes, the incidents they open or join, and the letters as sorted."""
-
-        def commit(tx: sa.Connection) -> Absorbed:
-            result = Absorbed()
-            joined: dict[tuple[str, Target], str] = {}  # a storm of 1,500 alerts is about a few targets
-            for item in items:
-                if item.opens:
-                    if item.opens not in joined:
-                        joined[item.opens] = _join(tx, *item.opens, now, result)
-                    item.row["incident_id"] = joined[item.opens]
-            _store_episodes(tx, items)
-            touched = _end_others(tx, [i.row for i in items], now)
-            _wake_resolved(tx, touched | {i.row.get("incident_id") for i in items}, now)
-            tx.execute(sa.delete(waiting).where(waiting.c.inbox_id.in_(letters)))
-            return result
-
-        return await self._database.write(commit)
 
     # ------------------------------------------------------------------ claims
 
@@ -185,6 +128,23 @@ class Incidents:
 
         return await self._database.write(commit)
 
+    async def prune(self, cutoff: datetime) -> None:
+        """Deletes steps of incidents closed before `cutoff`, and alerts that ended and were last heard of before.
+
+        Incidents and the ledger stay: they are the audit, and small.
+        """
+        closed = sa.select(incidents.c.id).where(incidents.c.closed_at < cutoff)
+
+        def commit(tx: sa.Connection) -> None:
+            tx.execute(sa.delete(steps).where(steps.c.incident_id.in_(closed)))
+            tx.execute(
+                sa.delete(episodes)
+                .where(episodes.c.last_seen_at < cutoff, episodes.c.status == AlertStatus.RESOLVED)
+                .where(sa.or_(episodes.c.incident_id.is_(None), episodes.c.incident_id.in_(closed)))
+            )
+
+        await self._database.write(commit)
+
     # ------------------------------------------------------------------ reading
 
     async def get(self, incident_id: str) -> Incident | None:
@@ -211,11 +171,6 @@ class Incidents:
         """The newest incidents, a row each."""
         return await self._rows(sa.select(incidents).order_by(incidents.c.opened_at.desc()).limit(limit))
 
-    async def unrouted(self, limit: int) -> list[Row]:
-        """The newest alerts that belong to no incident, with the reason."""
-        none = sa.select(episodes).where(episodes.c.unrouted.is_not(None))
-        return await self._rows(none.order_by(episodes.c.last_seen_at.desc()).limit(limit))
-
     async def record(self, incident_id: str) -> tuple[Row, list[Row], list[Row]] | None:
         """The incident, its episodes and its steps, in the order of time."""
         found = await self._rows(sa.select(incidents).where(incidents.c.id == incident_id))
@@ -233,104 +188,6 @@ class Incidents:
         return await self._database.read(lambda c: [dict(row) for row in c.execute(query).mappings()])
 
 
-def _join(tx: sa.Connection, playbook: str, target: Target, now: datetime, result: Absorbed) -> str:
-    """The open incident of the playbook and the target, or a new one."""
-    query = (
-        sa.select(incidents.c.id)
-        .where(incidents.c.playbook == playbook, incidents.c.target_key == target.key)
-        .where(incidents.c.state != IncidentState.CLOSED)
-    )
-    existing: str | None = tx.execute(query).scalar()
-    if existing:
-        return existing
-    incident_id = new_id("inc", now)
-    tx.execute(
-        sa.insert(incidents).values(
-            id=incident_id, playbook=playbook, target_kind=target.kind, target_namespace=target.namespace,
-            target_name=target.name, target_key=target.key, state=IncidentState.OPEN, opened_at=now, due_at=now,
-        )
-    )  # fmt: skip
-    result.opened.append(incident_id)
-    return incident_id
-
-
-def _store_episodes(tx: sa.Connection, items: Sequence[Sorted]) -> None:
-    fresh = [i.row for i in items if not i.known]
-    changed = [{f"_{k}": v for k, v in i.row.items()} for i in items if i.known]
-    if fresh:
-        tx.execute(sa.insert(episodes), fresh)
-    if changed:
-        columns = [c.name for c in episodes.c if not c.primary_key]
-        tx.execute(
-            sa.update(episodes)
-            .where(episodes.c.fingerprint == sa.bindparam("_fingerprint"))
-            .where(episodes.c.starts_at == sa.bindparam("_starts_at", type_=Instant()))
-            .values({name: sa.bindparam(f"_{name}", type_=episodes.c[name].type) for name in columns}),
-            changed,
-        )
-
-
-def _end_others(tx: sa.Connection, rows: Sequence[Row], now: datetime) -> set[Any]:
-    """Ends the episodes whose own "resolved" never comes, and names their incidents.
-
-    An alert that starts anew has ended before, even if its "resolved" was lost on the way. And one that has ended
-    has done so under every start it was told with: two Prometheus replicas give one label set two starts, and
-    Alertmanager resolves the one that it kept.
-    """
-    begun: dict[str, datetime] = {}  # what started before this has ended ...
-    ended: dict[str, datetime] = {}  # ... and so has what started up to this
-    for row in rows:
-        fires = row["status"] == AlertStatus.FIRING
-        edges, at = (begun, row["starts_at"]) if fires else (ended, row["ends_at"])
-        if at is not None:
-            edges[row["fingerprint"]] = max(at, edges.get(row["fingerprint"], at))
-    over: list[Row] = []
-    touched: set[Any] = set()
-    for some in _portions(list(begun.keys() | ended.keys())):
-        firing = sa.select(episodes.c.fingerprint, episodes.c.starts_at, episodes.c.incident_id).where(
-            episodes.c.fingerprint.in_(some), episodes.c.status == AlertStatus.FIRING
-        )
-        for name, starts_at, incident_id in tx.execute(firing):
-            before, until = begun.get(name), ended.get(name)
-            if before and starts_at < before:
-                until = before
-            elif until is None or starts_at > until:
-                continue
-            over.append({"_fingerprint": name, "_starts_at": starts_at, "_ends_at": until})
-            touched.add(incident_id)
-    if over:
-        tx.execute(
-            sa.update(episodes)
-            .where(episodes.c.fingerprint == sa.bindparam("_fingerprint"))
-            .where(episodes.c.starts_at == sa.bindparam("_starts_at", type_=Instant()))
-            .values(
-                ends_at=sa.bindparam("_ends_at", type_=Instant()),
-                status=AlertStatus.RESOLVED.value,
-                resolved_seen_at=now,
-            ),
-            over,
-        )
-    return touched
-
-
-def _wake_resolved(tx: sa.Connection, touched: set[Any], now: datetime) -> None:
-    still_firing = sa.exists().where(
-        episodes.c.incident_id == incidents.c.id, episodes.c.status == AlertStatus.FIRING
-    )
-    for some in _portions([incident_id for incident_id in touched if incident_id]):
-        tx.execute(
-            sa.update(incidents)
-            .where(incidents.c.id.in_(some), incidents.c.state != IncidentState.CLOSED)
-            .where(~still_firing)
-            .values(due_at=now)
-        )
-
-
-def _portions(names: Sequence[str]) -> Iterator[Sequence[str]]:
-    """As many at a time as every database takes in one statement."""
-    return (names[start : start + 500] for start in range(0, len(names), 500))
-
-
 def _held(owner: str, now: datetime) -> sa.ColumnElement[bool]:
     """A lock that keeps `owner` out. Its own does not: what it works on now is in `busy`, the rest broke off."""
     return sa.and_(locks.c.until > now, locks.c.owner != owner)
@@ -345,15 +202,6 @@ def _load(connection: sa.Connection, row: Mapping[Any, Any]) -> Incident:
         reason=Reason(row["reason"]) if row["reason"] else None, opened_at=row["opened_at"],
         due_at=row["due_at"] or row["opened_at"], closed_at=row["closed_at"],
         outcome=OutcomeKind(row["outcome"]) if row["outcome"] else None, alerts=alerts,
-    )  # fmt: skip
-
-
-def alert_of(row: Row) -> Alert:
-    """The alert that a row of `episodes` holds."""
-    return Alert(
-        fingerprint=row["fingerprint"], starts_at=row["starts_at"], ends_at=row["ends_at"],
-        status=AlertStatus(row["status"]), labels=row["labels"], annotations=row["annotations"],
-        generator_url=row["generator_url"],
     )  # fmt: skip
 
 

@@ -4,9 +4,11 @@ Instants are whole microseconds since 1970 (UTC) in a big integer: the same orde
 """
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
+
+Row: TypeAlias = dict[str, Any]  # Any: what a driver gives for a row
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -74,6 +76,7 @@ incidents = sa.Table(
     sa.Column("closed_at", Instant),
     sa.Index("incidents_due", "due_at"),
     sa.Index("incidents_opened_at", "opened_at"),
+    sa.Index("incidents_closed_at", "closed_at"),
     sa.Index(
         "incidents_one_open",
         "playbook",

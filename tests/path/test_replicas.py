@@ -121,4 +121,4 @@ async def test_nul_characters_do_not_stop_the_sorting(shared: str, clock: Virtua
         )
         await made.deliver(nasty)
         assert made.inbox.waiting == 0
-        assert len(await made.incidents.unrouted(9)) == 1
+        assert len(await made.episodes.unrouted(9)) == 1

@@ -26,6 +26,7 @@ from service.record.metrics import Metrics
 from service.settings import GuardSettings
 from service.stages import Stages
 from service.store.database import Database
+from service.store.episodes import Episodes
 from service.store.inbox import Inbox
 from service.store.incidents import Incidents
 from service.store.ledger import Ledger
@@ -93,6 +94,7 @@ class World:
     incidents: Incidents = field(init=False)
     ledger: Ledger = field(init=False)
     metrics: Metrics = field(init=False)
+    episodes: Episodes = field(init=False)
     stages: Stages = field(init=False)
     sorter: Sorter = field(init=False)
     committing: "asyncio.Task[None]" = field(init=False)
@@ -103,7 +105,8 @@ class World:
         self.database = await Database.open(self.url)
         self.inbox = Inbox(self.database, self.clock, max_waiting=1_000, max_dead_letters=10)
         await self.inbox.open()
-        self.incidents, self.ledger, self.metrics = Incidents(self.database), Ledger(self.database), Metrics()
+        self.episodes, self.incidents = Episodes(self.database), Incidents(self.database)
+        self.ledger, self.metrics = Ledger(self.database), Metrics()
         await self.incidents.release_all()
         hands = dict.fromkeys((Scale.kind, KillQuery.kind, RolloutRestart.kind), self.platform)
         self.stages = Stages(
@@ -113,7 +116,7 @@ class World:
         )  # fmt: skip
         self.sorter = Sorter(
             self.inbox,
-            self.incidents,
+            self.episodes,
             self.playbooks,
             self.limits.namespaces,
             self.metrics,

@@ -23,6 +23,12 @@ OPEN, HEALED, HANDED_OVER, CLOSED = IncidentState
         pytest.param(HEALED, Reason.ALREADY_HEALTHY, 9_000, HEALED, 9_060, id="healed stays healed for ever"),
         pytest.param(HEALED, Reason.NO_RUNG_HOLDS, 100, OPEN, 160, id="healed no more"),
         pytest.param(
+            HEALED, Reason.EVIDENCE_UNKNOWN, 9_000, HEALED, 9_060, id="healed, and one look tells nothing"
+        ),
+        pytest.param(
+            OPEN, Reason.EVIDENCE_UNKNOWN, 900, HANDED_OVER, None, id="unknown for too long: a person"
+        ),
+        pytest.param(
             HEALED, Reason.LADDER_EXHAUSTED, 100, HANDED_OVER, None, id="healed no more, and nothing left"
         ),
     ],

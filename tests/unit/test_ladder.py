@@ -89,11 +89,11 @@ KILL_RUNG, SCALE_RUNG = "kill-runaway-query", "scale-out"
             [Reason.EVIDENCE_UNKNOWN, None], id="the database is unknown: its rung is passed over",
         ),
         pytest.param(
-            evidence(unknown=["kafka", "series"]), {}, None, Reason.NO_RUNG_HOLDS,
+            evidence(unknown=["kafka", "series"]), {}, None, Reason.EVIDENCE_UNKNOWN,
             [Reason.DOES_NOT_HOLD, Reason.EVIDENCE_UNKNOWN], id="the lag is unknown: nothing is scaled",
         ),
         pytest.param(
-            without(evidence(), PerformanceEvidence.groups()), {}, None, Reason.NO_RUNG_HOLDS,
+            without(evidence(), PerformanceEvidence.groups()), {}, None, Reason.EVIDENCE_UNKNOWN,
             [Reason.EVIDENCE_UNKNOWN, Reason.EVIDENCE_UNKNOWN], id="nothing is known: nothing is done",
         ),
         pytest.param(

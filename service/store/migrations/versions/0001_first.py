@@ -54,6 +54,7 @@ def upgrade() -> None:
     still_open = sa.text("state <> 'closed'")
     op.create_index("incidents_due", "incidents", ["due_at"])
     op.create_index("incidents_opened_at", "incidents", ["opened_at"])
+    op.create_index("incidents_closed_at", "incidents", ["closed_at"])
     op.create_index(
         "incidents_one_open",
         "incidents",

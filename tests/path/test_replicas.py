@@ -19,7 +19,7 @@ from service.model.reasons import Reason
 from service.rehearse.servers import free_port
 from service.settings import GuardSettings
 from tests.path.world import world
-from tests.servers import require
+from tests.servers import SERVERS, require
 from tests.unit.made import item, shipped
 
 LEASE = timedelta(seconds=60)
@@ -28,14 +28,15 @@ LEASE = timedelta(seconds=60)
 def _programs() -> Path | None:
     """The folder of initdb and pg_ctl: on the PATH, or where Debian keeps them."""
     found = shutil.which("initdb")
-    packaged = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    roots = (Path("/usr/lib/postgresql"), SERVERS / "debian/usr/lib/postgresql")
+    packaged = sorted(path for root in roots for path in root.glob("*/bin/initdb"))
     return Path(found).resolve().parent if found else packaged[-1].parent if packaged else None
 
 
 @pytest.fixture(scope="module")
 def postgresql() -> Iterator[str]:
     """The URL of a server of our own."""
-    programs = require("postgresql", _programs(), "apt-get install postgresql")
+    programs = require("postgresql", _programs(), "run tests/servers/install.sh debian (package postgresql)")
     user = "nobody" if os.getuid() == 0 else None  # the server refuses to run as root
     folder = Path(tempfile.mkdtemp(prefix="paramedic-pg-"))
     if user:

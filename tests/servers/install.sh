@@ -11,7 +11,7 @@ set -u
 
 HERE=$(cd "$(dirname "$0")" && pwd)
 SERVERS=${PARAMEDIC_SERVERS:-$(cd "$HERE/../.." && pwd)/.servers}
-PACKAGES="prometheus prometheus-alertmanager clickhouse-server"
+PACKAGES="prometheus prometheus-alertmanager clickhouse-server postgresql"
 LOG=$(mktemp)
 MISSING=0
 trap 'rm -f "$LOG"' EXIT
@@ -37,12 +37,18 @@ run() { # name, command ...: quiet; its error becomes the reason
     return 1
 }
 
-have() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ]; }
+have() {
+    command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] ||
+        [ -n "$(find /usr/lib/postgresql -name "$1" 2>/dev/null | head -n 1)" ] # servers are kept off the PATH there
+}
 
-unpacked() { [ -x "$SERVERS/debian/usr/bin/$1" ] || [ -x "$SERVERS/debian/usr/sbin/$1" ]; }
+unpacked() {
+    [ -x "$SERVERS/debian/usr/bin/$1" ] || [ -x "$SERVERS/debian/usr/sbin/$1" ] ||
+        [ -n "$(find "$SERVERS/debian/usr/lib/postgresql" -name "$1" 2>/dev/null | head -n 1)" ]
+}
 
 executable() { # package -> the program it is wanted for
-    case $1 in prometheus-alertmanager) echo prometheus-alertmanager ;; *) echo "$1" ;; esac
+    case $1 in postgresql) echo initdb ;; *) echo "$1" ;; esac
 }
 
 lists() { # apt's lists, fetched only where there are none

@@ -35,7 +35,7 @@ from service.kit.clock import Clock, SystemClock
 from service.kit.deadline import Deadline
 from service.kit.tasks import running
 from service.model.action import KillQuery, RolloutRestart, Scale
-from service.model.errors import Unavailable
+from service.model.errors import BadConfig, Unavailable
 from service.model.evidence import Evidence
 from service.model.incident import Incident
 from service.model.playbook import Playbook
@@ -188,15 +188,27 @@ async def _site(
     runner = web.AppRunner(app, access_log=None, keepalive_timeout=75.0, shutdown_timeout=10.0)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    await web.TCPSite(runner, intake.host, port, ssl_context=tls).start()
+    try:
+        await web.TCPSite(runner, intake.host, port, ssl_context=tls).start()
+    except OSError as error:
+        raise BadConfig(
+            f"intake: cannot listen on {intake.host}:{port}: {error.strerror}; "
+            "choose another with PARAMEDIC_INTAKE__HOST and PARAMEDIC_INTAKE__PORT"
+        ) from error
     return int(runner.addresses[0][1])
 
 
 def _tls(intake: IntakeSettings) -> ssl.SSLContext | None:
     if intake.tls_cert is None or intake.tls_key is None:
         return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=intake.tls_client_ca)
-    context.load_cert_chain(intake.tls_cert, intake.tls_key)
+    try:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=intake.tls_client_ca)
+        context.load_cert_chain(intake.tls_cert, intake.tls_key)
+    except OSError as error:  # ssl.SSLError is one
+        files = ", ".join(str(f) for f in (intake.tls_cert, intake.tls_key, intake.tls_client_ca) if f)
+        raise BadConfig(
+            f"intake: {files}: {error}; each has to be PEM, and the key that of the certificate"
+        ) from error
     if intake.tls_client_ca:
         context.verify_mode = ssl.CERT_REQUIRED
     return context

@@ -5,6 +5,7 @@ Called by: cli. Exit code 0 when the incident ended as healed, 1 when it did not
 
 import asyncio
 import os
+import socket
 import sys
 import tempfile
 import time
@@ -106,6 +107,9 @@ def _introduce(console: Console, world: Platform) -> None:
 @asynccontextmanager
 async def _service(console: Console, folder: Path, world: Platform, port: int) -> AsyncIterator[str]:
     """`paramedic serve` as a user would run it: a process of its own, configured by its environment."""
+    if port and not _free(port):
+        console.print(f"  [yellow]port {port} is taken[/], so the service gets another")
+        port = 0
     port = port or free_port()
     env = {k: v for k, v in os.environ.items() if not k.startswith("PARAMEDIC_")} | {
         "PARAMEDIC_MODE": "auto",
@@ -137,6 +141,15 @@ async def _service(console: Console, folder: Path, world: Platform, port: int) -
             if process.returncode is None:
                 process.terminate()
                 await process.wait()
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as listener:
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 async def _until_ready(url: str, process: asyncio.subprocess.Process, folder: Path) -> None:

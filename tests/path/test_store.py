@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
 
 from service.kit.clock import VirtualClock
 from service.kit.tasks import running
@@ -15,6 +17,7 @@ from service.model.errors import BadConfig, Unavailable
 from service.model.reasons import Reason
 from service.store.database import Database
 from service.store.inbox import Inbox
+from service.store.schema import metadata
 from service.worker import Worker
 from tests.path.world import world
 
@@ -135,3 +138,29 @@ async def test_one_slot_works_through_many_targets(store_url: str, clock: Virtua
             while not all(row["reason"] for row in await made.incidents.listing(9)):
                 await asyncio.sleep(0.01)
         assert {row["state"] for row in await made.incidents.listing(9)} == {"open", "healed"}
+
+
+async def test_the_migrations_build_what_the_schema_describes(database: Database) -> None:
+    def differences(connection: sa.Connection) -> list[object]:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        return list(compare_metadata(context, metadata))
+
+    assert await database.read(differences) == []
+
+
+async def test_every_query_of_the_hot_path_has_its_index(database: Database) -> None:
+    asked = {
+        "SELECT inbox_id FROM waiting ORDER BY inbox_id LIMIT 500": "autoindex_waiting",
+        "SELECT * FROM episodes WHERE fingerprint = 'x'": "autoindex_episodes",
+        "SELECT * FROM episodes WHERE incident_id = 'x'": "episodes_incident",
+        "SELECT id FROM incidents WHERE state <> 'closed' AND due_at <= 5 ORDER BY due_at": "incidents_due",
+        "SELECT id FROM incidents WHERE playbook='p' AND target_key='t' AND state <> 'closed'": "incidents_one_open",
+        "SELECT * FROM ledger WHERE intended_at > 5": "ledger_intended_at",
+        "SELECT * FROM ledger WHERE incident_id = 'x'": "ledger_incident",
+        "SELECT * FROM steps WHERE incident_id = 'x' ORDER BY id": "steps_incident",
+    }
+    for query, index in asked.items():
+        plan = await database.read(
+            lambda c, q=query: [row.detail for row in c.execute(sa.text(f"EXPLAIN QUERY PLAN {q}"))]
+        )
+        assert index in " ".join(plan), (query, plan)

@@ -11,6 +11,7 @@ import sys
 import urllib.error
 import urllib.request
 from enum import StrEnum
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,6 +32,21 @@ app = typer.Typer(
 )
 
 Folder = Annotated[Path, typer.Argument(help="Folder of playbooks.")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"paramedic {metadata.version('paramedic')}")
+        raise typer.Exit
+
+
+@app.callback()
+def about(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Options of the command itself."""
 
 
 def _fail(error: Exception, code: int = 2) -> typer.Exit:

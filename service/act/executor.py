@@ -4,12 +4,18 @@ A write whose reply was lost is never sent again blindly: the target is read bac
 untouched is the write sent once more; every action is absolute and idempotent, so even that cannot double it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 import structlog
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception,
+    stop_after_attempt,
+    wait_exponential_jitter,
+)
 
 from service.kit.clock import Clock
 from service.kit.deadline import Deadline
@@ -102,20 +108,33 @@ class Executor:
             case TargetState.UNTOUCHED if lapsed:
                 return Deed(Applied.FAILED, lapsed, "it was not done before the restart, and is let be now")
             case TargetState.UNTOUCHED:
-                return await self._send(hand, intent, deadline)
+                return await self._send_again(hand, intent, deadline)
+
+    async def _send_again(self, hand: Hand, intent: Intent, deadline: Deadline) -> Deed:
+        try:
+            return await self._send(hand, intent, deadline)
+        except Unavailable as error:
+            if error.reason is not Reason.LATE:
+                raise
+            # A server that hangs may still do the first one: "failed" would be a guess.
+            what = "reading back shows nothing of it yet, and no time is left to send it again"
+            raise Indeterminate(f"{what}: {error.detail}") from error
 
     async def _send(self, hand: Hand, intent: Intent, deadline: Deadline) -> Deed:
         # Unavailable means that nothing was sent or that it was shed unread: trying again is safe.
-        async for attempt in self._few_times():
+        async for attempt in self._few_times(deadline.remaining_s):
             with attempt:
                 return await hand.apply(intent, deadline)
         raise AssertionError("tenacity ends by returning or raising")
 
     async def _read_back(self, hand: Hand, intent: Intent, deadline: Deadline) -> TargetState:
         # Reading has a deadline of its own: the action's may be what has just run out.
-        async for attempt in self._few_times():
+        def left_s() -> float:
+            return max(5.0, deadline.remaining_s())
+
+        async for attempt in self._few_times(left_s):
             with attempt:
-                patience = Deadline.after(max(5.0, deadline.remaining_s()))
+                patience = Deadline.after(left_s())
                 async with patience.enforced(f"reading back {intent.action}"):
                     return await hand.read_back(intent, patience)
         raise AssertionError("tenacity ends by returning or raising")
@@ -123,11 +142,25 @@ class Executor:
     def _result(self, deed: Deed) -> ActionResult:
         return ActionResult(deed.applied, deed.reason, deed.detail, self._clock.now())
 
-    def _few_times(self) -> AsyncRetrying:
+    def _few_times(self, left_s: Callable[[], float]) -> AsyncRetrying:
+        backoff = wait_exponential_jitter(multiplier=0.2, max=2.0, jitter=0.2)
+
+        def pause_s(state: RetryCallState) -> float:
+            return max(backoff(state), _wished_s(state.outcome.exception() if state.outcome else None))
+
         return AsyncRetrying(
             sleep=self._clock.sleep,
             stop=stop_after_attempt(3),
-            wait=wait_exponential_jitter(multiplier=0.2, max=2.0, jitter=0.2),
-            retry=retry_if_exception(lambda e: isinstance(e, Unavailable) and e.reason is not Reason.LATE),
+            wait=pause_s,
+            retry=retry_if_exception(
+                lambda e: (
+                    isinstance(e, Unavailable) and e.reason is not Reason.LATE and _wished_s(e) < left_s()
+                )
+            ),
             reraise=True,
         )
+
+
+def _wished_s(error: BaseException | None) -> float:
+    """How long the server asked to be left alone."""
+    return (error.retry_after_s or 0.0) if isinstance(error, Unavailable) else 0.0

@@ -7,7 +7,7 @@ from service.clients.clickhouse import ClickHouseClient
 from service.kit.clock import Clock
 from service.kit.deadline import Deadline
 from service.model.action import Applied, Intent, KillQuery, Mode
-from service.model.errors import Indeterminate
+from service.model.errors import Indeterminate, Unavailable
 from service.model.reasons import Reason
 
 # The user and the age are part of the condition: an id that was used again by another query is not hit.
@@ -31,10 +31,13 @@ class KillHand:
             return Deed(Applied.DRY, Reason.MODE_DRY_RUN, "the server would end it")
         kill = f"KILL QUERY WHERE {_WHERE} ASYNC"
         await self.client.query(kill, _args(action), write=True, deadline=deadline)
-        while await self._running(action, deadline):
-            if deadline.remaining_s() <= _POLL_S:
-                raise Indeterminate("killed, and still listed when the time was over")
-            await self.clock.sleep(_POLL_S)
+        try:
+            while await self._running(action, deadline):
+                if deadline.remaining_s() <= _POLL_S:
+                    raise Indeterminate("killed, and still listed when the time was over")
+                await self.clock.sleep(_POLL_S)
+        except Unavailable as error:  # which would say that nothing was sent
+            raise Indeterminate(f"killed, and not seen whether it ended: {error.detail}") from error
         return Deed(Applied.DONE, Reason.DONE, "the server no longer lists it")
 
     async def read_back(self, intent: Intent, deadline: Deadline) -> TargetState:

@@ -101,14 +101,19 @@ class RestartHand:
         # The instant of the intent, not of the write: sent twice it is the same template, and no new rollout.
         restarted_at = intent.intended_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         annotations = {RESTARTED_AT: restarted_at, ACTION: intent.action_id}
-        await self.client.patch(
-            workload_path(target),
-            {"spec": {"template": {"metadata": {"annotations": annotations}}}},
-            content_type=STRATEGIC,
-            action_id=intent.action_id,
-            dry_run=intent.mode is Mode.DRY_RUN,
-            deadline=deadline,
-        )
+        try:
+            await self.client.patch(
+                workload_path(target),
+                {"spec": {"template": {"metadata": {"annotations": annotations}}}},
+                content_type=STRATEGIC,
+                action_id=intent.action_id,
+                dry_run=intent.mode is Mode.DRY_RUN,
+                deadline=deadline,
+            )
+        except Refused as error:
+            if error.reason is not Reason.CONFLICT:
+                raise
+            raise Unavailable(Reason.CONFLICT, error.detail) from error  # nothing was done: try again
         return _taken(intent, f"{RESTARTED_AT}={restarted_at}")
 
     async def read_back(self, intent: Intent, deadline: Deadline) -> TargetState:

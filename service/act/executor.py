@@ -20,7 +20,7 @@ from tenacity import (
 from service.kit.clock import Clock
 from service.kit.deadline import Deadline
 from service.model.action import ActionResult, Applied, Intent, Mode
-from service.model.errors import Indeterminate, ParamedicError, Unavailable
+from service.model.errors import Indeterminate, ParamedicError, Refused, Unavailable
 from service.model.reasons import Reason
 
 log = structlog.get_logger()
@@ -96,7 +96,9 @@ class Executor:
             return await self._send(hand, intent, deadline)
         try:
             state = await self._read_back(hand, intent, deadline)
-        except Unavailable as error:
+        except (Unavailable, Refused) as error:
+            if error.reason is Reason.NOT_FOUND:
+                raise  # the target is gone, and with it whatever was done to it
             raise Indeterminate(f"not known whether it was done, and reading back failed: {error}") from error
         match state:
             case TargetState.APPLIED:

@@ -1,7 +1,7 @@
 """Writes to Deployments and StatefulSets: scaling and rollout restart.
 
-Every write names its field manager, carries its action id where the object has room for it, and guards itself
-with what was read just before: a change by somebody else in between wins.
+Every write names its field manager, carries its action id where the object has room for it, and is absolute.
+Scaling also guards itself with the version read just before: a change by somebody else in between wins.
 """
 
 from collections.abc import Mapping

@@ -14,7 +14,7 @@ from service.model.target import Target, TargetKind
 
 
 async def workload(kubernetes: KubernetesReader, target: Target, *, deadline: Deadline) -> Pods:
-    """The workload now; one that does not exist is Refused(not_found)."""
+    """The workload now. Raises an ExceptionGroup; for a workload that does not exist it has Refused(not_found)."""
     autoscalers = f"/apis/autoscaling/v2/namespaces/{target.namespace}/horizontalpodautoscalers"
     async with asyncio.TaskGroup() as tasks:
         scaled = tasks.create_task(kubernetes.list(autoscalers, deadline=deadline))

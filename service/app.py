@@ -219,6 +219,8 @@ async def _not_ready(door: Door, inbox: Inbox, database: Database) -> str | None
         return "shutting_down"
     if inbox.full:
         return "store_full"
+    if inbox.failed_lately:
+        return "store_down"
     try:
         await database.ping()
     except Unavailable as error:

@@ -4,11 +4,12 @@ Called by: people and process managers. Never here: anything that a test could w
 """
 
 import asyncio
+import http.client
 import json
-import os
 import signal
 import sys
 import urllib.error
+import urllib.parse
 import urllib.request
 from enum import StrEnum
 from importlib import metadata
@@ -31,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Folder = Annotated[Path, typer.Argument(help="Folder of playbooks.")]
+Folder = Annotated[Path, typer.Argument(help="Folder of playbooks.", envvar="PARAMEDIC_PLAYBOOKS")]
 
 
 def _version(asked: bool) -> None:
@@ -137,7 +138,7 @@ def incidents(
     """List incidents of a running service, or tell one incident's story."""
     from service.desk.story import listing, story
 
-    path = f"/api/v1/incidents/{incident}" if incident else "/api/v1/incidents"
+    path = f"/api/v1/incidents/{urllib.parse.quote(incident, safe='')}" if incident else "/api/v1/incidents"
     found = _ask(url.rstrip("/") + path, token_file)
     if as_json:
         typer.echo(json.dumps(found, indent=2))
@@ -148,20 +149,21 @@ def incidents(
 
 
 def _ask(url: str, token_file: Path | None) -> Any:  # Any: JSON
-    request = urllib.request.Request(url)  # noqa: S310 - the operator's own URL
-    if token_file:
-        request.add_header("Authorization", f"Bearer {token_file.read_text().strip()}")
     try:
+        request = urllib.request.Request(url)  # noqa: S310 - the operator's own URL
+        if token_file:
+            request.add_header("Authorization", f"Bearer {token_file.read_text().strip()}")
         with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
             return json.load(answer)
     except urllib.error.HTTPError as error:
-        raise _fail(
-            RuntimeError(f"{url}: {error.code} {error.read().decode(errors='replace')}"), 1
-        ) from error
-    except OSError as error:
-        raise _fail(
-            RuntimeError(f"{url}: no answer ({error}); is `paramedic serve` running there?"), 1
-        ) from error
+        hint = "; name the token with --token-file" if error.code == 401 and not token_file else ""
+        told = error.read().decode(errors="replace")[:500]
+        raise _fail(RuntimeError(f"{url}: {error.code} {told}{hint}"), 1) from error
+    except urllib.error.URLError as error:
+        problem = f"{url}: no answer ({error.reason}); is `paramedic serve` running there?"
+        raise _fail(RuntimeError(problem), 1) from error
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise _fail(RuntimeError(f"{url}: {error}; is that the address of a Paramedic?"), 1) from error
 
 
 class Table(StrEnum):
@@ -196,5 +198,4 @@ def demo(
     """Start a small platform under load on this machine, and watch an alert being healed."""
     from service.rehearse.demo import run
 
-    os.environ.pop("PARAMEDIC_CONFIG", None)
     sys.exit(asyncio.run(run(once=once, within_s=within_s, port=port)))

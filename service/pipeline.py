@@ -27,7 +27,7 @@ async def remediate(incident: Incident, stages: Stages) -> None:
         if ruling.intent is None:
             return await stages.hold(incident, ruling)
         unsettled = Unsettled(ruling.intent, None, facts(evidence))
-        result = await stages.act(unsettled.intent)
+        result = await stages.act(incident, unsettled.intent)
     else:
         result = unsettled.result or await stages.resume(incident, unsettled.intent)
     outcome = await stages.verify(incident, unsettled, result)

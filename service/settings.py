@@ -5,22 +5,37 @@ from one YAML file named by `PARAMEDIC_CONFIG`; the environment wins. Secrets co
 stand in no process list and can be rotated. A wrong setting stops the start with a sentence (`BadConfig`).
 """
 
+import difflib
+import json
 import os
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Self
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 
 from service.model.action import Mode
-from service.model.errors import BadConfig
+from service.model.errors import BadConfig, Unavailable
 from service.model.playbook import Budget
+from service.model.reasons import Reason
 
 
 def _readable(path: Path) -> Path:
@@ -32,8 +47,17 @@ def _readable(path: Path) -> Path:
 File = Annotated[Path, AfterValidator(_readable)]
 
 
+_PREFIX = "PARAMEDIC_"
+
+
+def _listed(value: object) -> object:
+    if isinstance(value, str) and value.startswith("["):
+        return json.loads(value)
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
 class _Group(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class IntakeSettings(_Group):
@@ -42,7 +66,10 @@ class IntakeSettings(_Group):
     host: str = Field("127.0.0.1", description="Address to listen on. The container image sets 0.0.0.0.")
     port: int = Field(9095, ge=0, le=65535, description="Port of webhooks, API, probes and metrics.")
     plain_port: int | None = Field(
-        None, description="A second port without TLS or credentials, for probes and metrics only."
+        None,
+        ge=0,
+        le=65535,
+        description="A second port without TLS or credentials, for probes and metrics only.",
     )
     bearer_file: File | None = Field(None, description="File with the bearer token senders must show.")
     basic_user: str | None = Field(None, description="User name of Basic credentials.")
@@ -87,7 +114,9 @@ class StoreSettings(_Group):
 class KubernetesSettings(_Group):
     """The cluster to look at and to act on."""
 
-    kubeconfig: File | None = Field(None, description="A kubeconfig; without it the pod's service account.")
+    kubeconfig: File | None = Field(
+        None, description="A kubeconfig; without it the service account of the pod this runs in, if it does."
+    )
     context: str | None = Field(None, description="The kubeconfig's context; without it the current one.")
     act_kubeconfig: File | None = Field(
         None, description="A kubeconfig of the account that may write; without it the reading one is used."
@@ -135,11 +164,14 @@ class PrometheusSettings(_Group):
 class GuardSettings(_Group):
     """Limits over all playbooks. A playbook's own limits can only be tighter."""
 
-    namespaces: tuple[str, ...] = Field(
-        ("carbon-ingestion",), description="Namespaces that may be acted on. Others are refused."
+    namespaces: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = Field(
+        ("carbon-ingestion",),
+        description="Namespaces that may be acted on, with commas between them. Others are refused.",
     )
     overall_count: int = Field(20, gt=0, description="Actions of all playbooks together ...")
-    overall_window_s: float = Field(3600.0, gt=0, description="... in this many seconds.")
+    overall_window_s: float = Field(
+        3600.0, gt=0, le=7 * 86400, description="... in this many seconds, at most seven days."
+    )
     evidence_max_age_s: float = Field(60.0, gt=0, description="Older evidence argues for nothing.")
 
     @property
@@ -204,6 +236,26 @@ class Settings(BaseSettings):
         return (init_settings, env_settings, InitSettingsSource(settings_cls, _read_yaml(Path(file))))
 
 
+def _names(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        group = field.annotation
+        if isinstance(group, type) and issubclass(group, BaseModel):
+            yield from _names(group, f"{prefix}{name.upper()}__")
+        yield prefix + name.upper()
+
+
+def _refuse_unknown(environment: Mapping[str, str]) -> None:
+    """A misspelt variable would be a guard that somebody believes to be set."""
+    known = {*_names(Settings, _PREFIX), "PARAMEDIC_CONFIG", "PARAMEDIC_SERVERS"}
+    for name in sorted(environment):
+        # Kubernetes puts PARAMEDIC_PORT... and PARAMEDIC_SERVICE_... there for a Service of this name.
+        linked = re.match(r"PARAMEDIC_(PORT|SERVICE_)", name)
+        if name.startswith(_PREFIX) and name not in known and not linked:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else "; `paramedic reference settings` lists them"
+            raise BadConfig(f"settings: {name} is no setting{hint}")
+
+
 def _read_yaml(path: Path) -> dict[str, object]:
     try:
         content = yaml.safe_load(path.read_text())
@@ -218,8 +270,11 @@ def _read_yaml(path: Path) -> dict[str, object]:
 
 def load() -> Settings:
     """The settings of this process. Raises BadConfig with one line a mistake."""
+    _refuse_unknown(os.environ)
     try:
         return Settings()
+    except SettingsError as error:
+        raise BadConfig(f"settings: {error}: {error.__cause__}") from error
     except ValidationError as error:
         lines = [
             f"  {'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']} (got {e['input']!r})"
@@ -229,5 +284,11 @@ def load() -> Settings:
 
 
 def secret(path: Path | None) -> str | None:
-    """The content of a secret file without its last newline; read anew at each call, so rotation works."""
-    return path.read_text().rstrip("\r\n") if path else None
+    """The content of a secret file without its last newline; read anew at each call, so rotation works.
+
+    Raises Unavailable(credentials_unreadable), as in the moment in which a file is being replaced.
+    """
+    try:
+        return path.read_text().rstrip("\r\n") if path else None
+    except (OSError, UnicodeDecodeError) as error:
+        raise Unavailable(Reason.CREDENTIALS_UNREADABLE, f"{path}: {error}") from error

@@ -31,6 +31,12 @@ from service.verify.healing import HealthReading, prove
 
 log = structlog.get_logger()
 
+_BELOW_AUTO = {
+    Mode.OBSERVE: Reason.MODE_OBSERVE,
+    Mode.DRY_RUN: Reason.MODE_DRY_RUN,
+    Mode.APPROVE: Reason.APPROVAL_REQUIRED,
+}
+
 Look: TypeAlias = Callable[[Playbook, Incident], Awaitable[Evidence]]
 
 
@@ -97,26 +103,40 @@ class Stages:
         intent = Intent(new_id("act", now), incident.id, proposal.rung, proposal.action, ruling.mode, now)
         return replace(ruling, intent=intent)
 
-    async def act(self, intent: Intent) -> ActionResult:
+    async def act(self, incident: Incident, intent: Intent) -> ActionResult:
         """Does it once, and writes what became of it."""
-        return await self._act(intent, resumed=False)
+        return await self._act(incident, intent, resumed=False)
 
     async def resume(self, incident: Incident, intent: Intent) -> ActionResult:
-        """Takes up an intent that a crash left without a result. What the world has moved on from is not sent."""
-        age_s = (self.clock.now() - intent.intended_at).total_seconds()
-        lapsed = None
-        if not incident.firing:
-            lapsed = Reason.ALERT_RESOLVED
-        elif incident.state is IncidentState.HANDED_OVER:
-            lapsed = incident.reason or Reason.PIPELINE_FAILED
-        elif age_s > self.limits.evidence_max_age_s:
-            lapsed = Reason.EVIDENCE_STALE
-        return await self._act(intent, resumed=True, lapsed=lapsed)
+        """Takes up an intent that a crash left without a result. What is not wanted any more is not sent."""
+        return await self._act(incident, intent, resumed=True, lapsed=self._lapsed(incident, intent))
 
-    async def _act(self, intent: Intent, *, resumed: bool, lapsed: Reason | None = None) -> ActionResult:
+    def _lapsed(self, incident: Incident, intent: Intent) -> Reason | None:
+        """Why an intent of before the restart may not be sent now: the world or the operator has moved on."""
+        remedies = {remedy.name: remedy for remedy in self.playbooks[incident.playbook].remedies}
+        age_s = (self.clock.now() - intent.intended_at).total_seconds()
+        if not incident.firing:
+            return Reason.ALERT_RESOLVED
+        if incident.state is IncidentState.HANDED_OVER:
+            return incident.reason or Reason.PIPELINE_FAILED
+        if incident.target.namespace not in self.limits.namespaces:
+            return Reason.NAMESPACE_NOT_ALLOWED
+        if intent.rung not in remedies:
+            return Reason.NO_PLAYBOOK
+        if age_s > self.limits.evidence_max_age_s:
+            return Reason.EVIDENCE_STALE
+        mode = remedies[intent.rung].mode.capped(self.ceiling)
+        return _BELOW_AUTO.get(mode) if mode.height < intent.mode.height else None
+
+    async def _act(
+        self, incident: Incident, intent: Intent, *, resumed: bool, lapsed: Reason | None = None
+    ) -> ActionResult:
         began = self.clock.monotonic()
         result = await self.executor.act(intent, resumed=resumed, lapsed=lapsed)
         self.metrics.action_seconds.labels(intent.action.kind).observe(self.clock.monotonic() - began)
+        self.metrics.actions.labels(
+            incident.playbook, intent.rung, intent.action.kind, result.applied, result.reason
+        ).inc()
         await self.ledger.applied(intent, result)
         log.info("acted", incident=intent.incident_id, action_id=intent.action_id, action=str(intent.action),
                  applied=result.applied, reason=result.reason, detail=result.detail)  # fmt: skip
@@ -151,9 +171,6 @@ class Stages:
             case _ as never:
                 assert_never(never)
         await self.ledger.settle(intent, outcome)
-        self.metrics.actions.labels(
-            incident.playbook, intent.rung, intent.action.kind, result.applied, result.reason
-        ).inc()
         self.metrics.outcomes.labels(incident.playbook, intent.rung, outcome.kind).inc()
         log.info("verified", incident=incident.id, action_id=intent.action_id, outcome=outcome.kind,
                  reason=outcome.reason, detail=outcome.detail)  # fmt: skip
@@ -179,11 +196,13 @@ class Stages:
     async def close(self, incident: Incident) -> None:
         """No alert fires any more, and nothing is under way."""
         now = self.clock.now()
-        if not await self._move(incident, after_resolve(incident), now):
+        move = after_resolve(incident)
+        outcome = incident.outcome
+        if outcome is OutcomeKind.HEALED and incident.state is not IncidentState.HEALED:
+            outcome = OutcomeKind.NOT_HEALED  # it was healed once, and fell ill again
+        if not await self._move(incident, move, now, outcome):
             return  # an alert joined in the meantime
-        outcome = incident.outcome or "none"
-        reason = after_resolve(incident).reason
-        self.metrics.closed.labels(incident.playbook, outcome, reason).inc()
+        self.metrics.closed.labels(incident.playbook, outcome or "none", move.reason).inc()
         self.metrics.incident_seconds.labels(incident.playbook).observe(
             (now - incident.opened_at).total_seconds()
         )
@@ -195,8 +214,13 @@ class Stages:
         await self._move(incident, move, self.clock.now())
 
     async def set_aside(self, incident: Incident, reason: Reason, detail: str) -> None:
-        """Something is wrong on our side: no more automatic steps on this incident."""
-        await self._move(incident, Move(IncidentState.HANDED_OVER, reason, detail), self.clock.now())
+        """Something is wrong on our side: no more automatic steps on this incident, and its target is free again."""
+        now = self.clock.now()
+        await self.ledger.settle_open(incident.id, Outcome(OutcomeKind.INCONCLUSIVE, reason, detail, now))
+        if incident.firing:
+            await self._move(incident, Move(IncidentState.HANDED_OVER, reason, detail), now)
+        else:
+            await self.close(incident)
 
     async def _move(
         self, incident: Incident, move: Move, now: datetime, outcome: OutcomeKind | None = None

@@ -22,6 +22,7 @@ from service.store.incidents import Incidents
 
 LEASE_S = 60.0
 _LONGEST_NAP_S = 30.0
+_STORE_PAUSE_S = 5.0
 
 log = structlog.get_logger()
 
@@ -47,7 +48,14 @@ class Worker:
         async with asyncio.TaskGroup() as tasks:
             while True:
                 await self._slots.acquire()
-                incident = await self._claim()
+                try:
+                    incident = await self._claim()
+                except Unavailable as error:
+                    self._stages.metrics.faults.labels("worker").inc()
+                    log.error("no claim, the store is away", reason=error.reason, detail=error.detail)
+                    self._slots.release()
+                    await self._clock.sleep(_STORE_PAUSE_S)
+                    continue
                 if incident is None:
                     self._slots.release()
                     await self._nap()
@@ -56,20 +64,15 @@ class Worker:
                     tasks.create_task(self._work(incident), name=f"incident {incident.id}")
 
     async def _claim(self) -> Incident | None:
-        try:
-            now, lease = self._clock.now(), timedelta(seconds=LEASE_S)
-            return await self._incidents.claim(self.owner, now, lease, tuple(self._busy))
-        except Unavailable as error:
-            self._stages.metrics.faults.labels("worker").inc()
-            log.error("no claim", reason=error.reason, detail=error.detail)
-            return None
+        now, lease = self._clock.now(), timedelta(seconds=LEASE_S)
+        return await self._incidents.claim(self.owner, now, lease, tuple(self._busy))
 
     async def _nap(self) -> None:
         """Until something wakes the worker or the next incident is due."""
         try:
             due = await self._incidents.next_due(self.owner, self._clock.now(), tuple(self._busy))
         except Unavailable:
-            due = None  # _claim has told of it; look again after a nap
+            due = None  # the next claim tells of it
         nap_s = _LONGEST_NAP_S
         if due is not None:
             nap_s = min(nap_s, max(0.05, (due - self._clock.now()).total_seconds()))
@@ -116,7 +119,12 @@ class Worker:
         while True:
             await asyncio.sleep(LEASE_S / 3)
             until = self._clock.now() + timedelta(seconds=LEASE_S)
-            if not await self._incidents.renew(incident, self.owner, until):
+            try:
+                renewed = await self._incidents.renew(incident, self.owner, until)
+            except Unavailable as error:
+                log.warning("claim not renewed, trying again", reason=error.reason, detail=error.detail)
+                continue
+            if not renewed:
                 raise RuntimeError(f"the claim on {incident.target} went to another worker")
 
     def _lost(self, name: str, error: BaseException | None) -> None:

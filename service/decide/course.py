@@ -65,7 +65,7 @@ def after_outcome(incident: Incident, outcome: Outcome, patience: Patience, now:
 
 def after_resolve(incident: Incident) -> Move:
     """The course when no alert fires any more and no action is under way."""
-    if incident.outcome is OutcomeKind.HEALED:
+    if incident.state is IncidentState.HEALED:
         return Move(IncidentState.CLOSED, Reason.READINGS_GOOD, "healed, and its alerts have resolved")
     return Move(IncidentState.CLOSED, Reason.ALERT_RESOLVED, "its alerts have resolved")
 

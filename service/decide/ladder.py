@@ -23,6 +23,9 @@ def propose(
     if healed is Truth.HOLDS:
         passed = tuple(Considered(r.name, r.when.text, Reason.ALREADY_HEALTHY) for r in playbook.remedies)
         return Proposal(passed, Reason.ALREADY_HEALTHY, evidence_at=seen_at)
+    if healed is Truth.UNKNOWN:  # whether anything is wrong at all is not known
+        passed = tuple(Considered(r.name, r.when.text, Reason.EVIDENCE_UNKNOWN) for r in playbook.remedies)
+        return Proposal(passed, Reason.EVIDENCE_UNKNOWN, evidence_at=seen_at)
     considered: list[Considered] = []
     for place, remedy in enumerate(playbook.remedies):
         seen = _consider(remedy, target, view, tried)
@@ -34,9 +37,7 @@ def propose(
         considered += [Considered(r.name, r.when.text, Reason.NOT_REACHED) for r in below]
         return Proposal(tuple(considered), None, remedy.name, seen, remedy.mode, seen_at)
     reason = Reason.NO_RUNG_HOLDS
-    if healed is Truth.UNKNOWN:
-        reason = Reason.EVIDENCE_UNKNOWN  # neither healthy nor ill: the next look may tell
-    elif considered and all(c.reason in (Reason.ALREADY_TRIED, Reason.AT_CEILING) for c in considered):
+    if considered and all(c.reason in (Reason.ALREADY_TRIED, Reason.AT_CEILING) for c in considered):
         reason = Reason.LADDER_EXHAUSTED
     return Proposal(tuple(considered), reason, evidence_at=seen_at)
 

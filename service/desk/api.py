@@ -53,12 +53,12 @@ class Api:
 
     def _guarded(self, handler: Handler) -> Handler:
         async def guarded(request: web.Request) -> web.StreamResponse:
-            if not self.admitted(request.headers.get("Authorization")):
-                return _error(401, "bad_credentials", "send the configured Bearer or Basic credentials")
             try:
+                if not self.admitted(request.headers.get("Authorization")):
+                    return _error(401, "bad_credentials", "send the configured Bearer or Basic credentials")
                 return await handler(request)
             except Unavailable as error:
-                return _error(503, error.reason, "the store gave no answer")
+                return _error(503, error.reason, "no answer can be given now")
 
         return guarded
 

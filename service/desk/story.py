@@ -12,22 +12,30 @@ def listing(incidents: Sequence[Json]) -> str:
         return "no incidents"
     return "\n".join(
         _harmless(
-            f"{i['id']}  {i['state']:<11} {i['outcome'] or '-':<12} {i['playbook']:<18} {i['target']}"
-            f"  ({i['reason'] or 'new'})"
+            f"{i['id']}  {_day(i['opened_at'])}  {i['state']:<11} {i['outcome'] or '-':<12} {i['playbook']:<18}"
+            f" {i['target']}  ({i['reason'] or 'new'})"
         )
         for i in incidents
     )
 
 
 def story(record: Json) -> str:
-    """The whole record, step by step."""
-    ended = f", closed {_clock(record['closed_at'])}" if record["closed_at"] else ""
+    """The whole record, step by step. Times are UTC."""
+    ended = f", closed {_day(record['closed_at'])}" if record["closed_at"] else ""
     lines = [
         f"{record['id']}: {record['playbook']} on {record['target']}",
         f"{record['state']} ({record['reason'] or 'new'}), outcome {record['outcome'] or 'none'}, "
-        f"opened {_clock(record['opened_at'])}{ended}",
-        "",
+        f"opened {_day(record['opened_at'])}{ended} (UTC)",
     ]
+    runbooks = {
+        a["annotations"]["runbook_url"] for a in record["alerts"] if a["annotations"].get("runbook_url")
+    }
+    if record["state"] == "handed_over":
+        lines.append(
+            "Paramedic does nothing more here: it is yours. It closes by itself when its alerts resolve."
+        )
+    lines += [f"runbook {url}" for url in sorted(runbooks)]
+    lines.append("")
     for alert in record["alerts"]:
         name = alert["labels"].get("alertname", "?")
         summary = alert["annotations"].get("summary", "")
@@ -50,7 +58,7 @@ def _diagnosed(step: Json) -> list[str]:
     for name, reading in step["evidence"].items():
         if "value" in reading:
             value = {**reading["value"], **reading["value"].get("values", {})}  # series stand one level down
-            shown = ", ".join(f"{k}={_short(v)}" for k, v in value.items() if not isinstance(v, dict))
+            shown = ", ".join(f"{k}={_short(v)}" for k, v in value.items() if _tells(v))
             lines.append(f"{name}: {shown}  ({reading['source']}, {reading['took_s']:.2f} s)")
         else:
             lines.append(f"{name}: UNKNOWN, {reading['reason']}: {reading['detail']}")
@@ -75,7 +83,9 @@ def _acted(step: Json) -> list[str]:
 
 
 def _read(step: Json) -> list[str]:
-    return [f"read again: healed {step['healed']}, {step['in_a_row']} in a row"]
+    kafka = step["facts"].get("kafka", {})
+    lag = f", lag {kafka['lag_total']}" if "lag_total" in kafka else ""
+    return [f"read again: healed {step['healed']}, {step['in_a_row']} in a row{lag}"]
 
 
 def _verified(step: Json) -> list[str]:
@@ -104,7 +114,13 @@ _TELL: Mapping[str, Callable[[Json], list[str]]] = {
 
 def _harmless(line: str) -> str:
     """One line without control characters: labels and annotations are strangers' text, and terminals obey it."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
+    return "".join(
+        c if c.isprintable() else " " if c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in line
+    )
+
+
+def _tells(value: object) -> bool:
+    return not isinstance(value, dict) and value not in ("", None, [])
 
 
 def _short(value: object) -> str:
@@ -115,3 +131,7 @@ def _short(value: object) -> str:
 
 def _clock(instant: str) -> str:
     return instant[11:19]
+
+
+def _day(instant: str) -> str:
+    return instant[:19].replace("T", " ")

@@ -44,7 +44,12 @@ class Door:
         return response
 
     async def _receive(self, request: web.Request) -> tuple[Reason, web.Response]:
-        if not admitted(self.settings, request.headers.get("Authorization")):
+        try:
+            good = admitted(self.settings, request.headers.get("Authorization"))
+        except Unavailable as error:  # the secret is being replaced: come again
+            log.error("credentials not checked", reason=error.reason, detail=error.detail)
+            return _answer(error.reason, 503, "credentials cannot be checked now")
+        if not good:
             log.warning("webhook refused", reason=Reason.BAD_CREDENTIALS, remote=request.remote)
             return _answer(Reason.BAD_CREDENTIALS, 401, "send the configured Bearer or Basic credentials")
         if self.closing:

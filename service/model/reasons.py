@@ -24,6 +24,7 @@ class Reason(StrEnum):
     INVALID_REQUEST = "invalid_request"  # the backend says that what we sent cannot be (400, 415, 422)
     SERVER_ERROR = "server_error"  # the backend failed inside (5xx)
     NOT_CONFIGURED = "not_configured"  # no address of this backend is configured
+    CREDENTIALS_UNREADABLE = "credentials_unreadable"  # the file of a password or token cannot be read now
     NO_DATA = "no_data"  # the backend answered, and has nothing about this
     PROBE_FAILED = "probe_failed"  # a bug of ours: the probe itself raised
 

@@ -6,10 +6,18 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Protocol, TypeAlias
+from typing import Annotated, Any, Protocol, Self, TypeAlias
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from service.model import matcher
 from service.model.action import Mode
@@ -92,8 +100,17 @@ class _Target(_Strict):
 class _Verify(_Strict):
     settle: Seconds = 30.0
     within: Seconds = 600.0
-    every: Seconds = 10.0
+    every: Annotated[Seconds, Field(ge=0.1)] = 10.0
     readings: int = Field(3, ge=1)
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        least_s = self.settle + (self.readings - 1) * self.every
+        if self.within < least_s:
+            raise ValueError(
+                f"within is too short for settle and {self.readings} readings: at least {least_s:g}s"
+            )
+        return self
 
 
 class _Remedy(_Strict):
@@ -109,7 +126,7 @@ class _Remedy(_Strict):
 class _Limits(_Strict):
     per_target: BudgetText = Budget(2, 3600.0)
     per_playbook: BudgetText = Budget(6, 3600.0)
-    cooldown: Seconds = 300.0
+    cooldown: Annotated[Seconds, Field(le=LONGEST_WINDOW_S)] = 300.0
 
 
 class PlaybookFile(_Strict):
@@ -143,6 +160,8 @@ class _Mistakes:
 
 def load(folder: Path, diagnoses: Mapping[str, Diagnosis]) -> tuple[Playbook, ...]:
     """Every playbook of a folder, in the order of file names. Raises BadConfig with all mistakes."""
+    if not folder.is_dir():
+        raise BadConfig(f"{folder}: no such folder; point `playbooks` at the folder of playbooks")
     files = sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")])
     if not files:
         raise BadConfig(f"{folder}: no playbook (*.yaml) here; point `playbooks` at a folder that has some")

@@ -55,7 +55,7 @@ class Metrics:
             "paramedic_incidents_opened_total", "Incidents opened.", ["playbook"], registry=registry
         )
         self.closed = Counter(
-            "paramedic_incidents_closed_total", "Incidents closed, by outcome (healed, or none) and reason.",
+            "paramedic_incidents_closed_total", "Incidents closed, by the last outcome (or none) and reason.",
             ["playbook", "outcome", "reason"], registry=registry,
         )  # fmt: skip
         self.handed_over = Counter(
@@ -66,7 +66,7 @@ class Metrics:
             "paramedic_incidents", "Incidents that are not closed, by state.", ["state"], registry=registry
         )
         self.incident_seconds = Histogram(
-            "paramedic_incident_duration_seconds", "From an incident's first alert to its close.", ["playbook"],
+            "paramedic_incident_duration_seconds", "From an incident's opening to its close.", ["playbook"],
             registry=registry, buckets=_MINUTES,
         )  # fmt: skip
         self.diagnosis_seconds = Histogram(

@@ -5,6 +5,7 @@ Called by: cli. Exit code 0 when the incident ended as healed, 1 when it did not
 
 import asyncio
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -41,9 +42,14 @@ _COLOURS = {"diagnosed": "cyan", "decided": "yellow", "ruled": "yellow", "acted"
 async def run(*, once: bool, within_s: float, port: int) -> int:
     """Runs the demo; the exit code."""
     console = Console(highlight=False, soft_wrap=True)
+    this = asyncio.current_task()
+    if this is not None:  # so that its servers end with it
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
     with tempfile.TemporaryDirectory(prefix="paramedic-demo-") as folder:
         try:
             return await _run(console, Path(folder), once=once, within_s=within_s, port=port)
+        except asyncio.CancelledError:
+            return 143
         except (OSError, RuntimeError) as error:
             console.print(f"[bold red]The demo could not go on:[/] {escape(str(error))}")
             return 1
@@ -79,8 +85,7 @@ async def _run(console: Console, folder: Path, *, once: bool, within_s: float, p
         _sum_up(console, record, url, healed)
         if not once:
             console.print("It stays up for looking around. End it with Ctrl-C.")
-            with suppress(asyncio.CancelledError):
-                await asyncio.Event().wait()
+            await asyncio.Event().wait()
         return 0 if healed else 1
 
 

@@ -53,7 +53,7 @@ class Database:
             database = cls(create_async_engine(parsed, pool_pre_ping=True))
         try:
             await database.write(_migrate)
-        except Unavailable:
+        except (Unavailable, BadConfig):
             await database.close()
             raise
         return database
@@ -112,11 +112,17 @@ def _migrate(connection: sa.Connection) -> None:
             return
     from alembic import command  # 20 MiB that only a migration needs
     from alembic.config import Config
+    from alembic.util import CommandError
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise BadConfig(
+            f"store: {error}: was it written by a newer Paramedic? Run that one, or restore"
+        ) from error
 
 
 def _parse(url: str) -> sa.URL:
@@ -128,7 +134,7 @@ def _parse(url: str) -> sa.URL:
     driver = drivers.get(parsed.get_backend_name())
     if driver is None:
         raise BadConfig(f"store.url {url!r}: use sqlite:///PATH or postgresql://USER@HOST/DB")
-    if driver.startswith("sqlite") and not parsed.database:
+    if driver.startswith("sqlite") and parsed.database in (None, "", ":memory:"):
         raise BadConfig("store.url: SQLite in memory would lose accepted alerts; give a path: sqlite:///PATH")
     return parsed.set(drivername=driver)
 

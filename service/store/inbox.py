@@ -22,6 +22,7 @@ DEAD_BODY_BYTES = 64 * 1024
 _MICROSECOND = timedelta(microseconds=1)
 _INSERT_LETTERS = sa.insert(inbox)
 _INSERT_WAITING = sa.insert(waiting)
+_FAILED_LATELY_S = 10.0
 PENDING_BYTES = 128 * 2**20  # not yet committed, held in memory
 
 
@@ -53,6 +54,7 @@ class Inbox:
         self._pending_bytes = 0
         self._something_pending = asyncio.Event()
         self._last_id, self._own = 0, secrets.randbelow(1000)
+        self.failed_at: float | None = None  # when a commit last failed, on the monotonic clock
         self.waiting = 0  # committed, not yet sorted
         self.arrived = asyncio.Event()  # set when there may be something to sort
 
@@ -66,6 +68,11 @@ class Inbox:
     @property
     def full(self) -> bool:
         return self.waiting + len(self._pending) >= self._max_waiting or self._pending_bytes >= PENDING_BYTES
+
+    @property
+    def failed_lately(self) -> bool:
+        """The last commit failed, less than ten seconds ago. A full disk lets a store be opened and not written."""
+        return self.failed_at is not None and self._clock.monotonic() - self.failed_at < _FAILED_LATELY_S
 
     async def accept(self, body: bytes) -> None:
         """Commits a webhook. Raises Unavailable(store_full | store_down); then it was not taken."""
@@ -106,10 +113,12 @@ class Inbox:
             try:
                 await self._write(batch)
             except Unavailable as error:
+                self.failed_at = self._clock.monotonic()
                 for pending in batch:
                     if not pending.done.done():
                         pending.done.set_exception(error)
             else:
+                self.failed_at = None
                 for pending in batch:
                     if not pending.done.done():
                         pending.done.set_result(None)

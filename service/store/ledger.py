@@ -108,6 +108,18 @@ class Ledger:
         said = {"action_id": intent.action_id, "outcome": outcome}
         await self._complete(intent, values, "verified", said, outcome.at)
 
+    async def settle_open(self, incident_id: str, outcome: Outcome) -> None:
+        """Gives every open line of the incident an outcome, so that none blocks its target; reads none of them."""
+        line = (
+            sa.update(ledger)
+            .where(ledger.c.incident_id == incident_id, ledger.c.settled_at.is_(None))
+            .values(
+                outcome=outcome.kind, outcome_reason=outcome.reason, outcome_detail=outcome.detail,
+                settled_at=outcome.at,
+            )
+        )  # fmt: skip
+        await self._database.write(lambda tx: tx.execute(line).rowcount)
+
     async def _complete(
         self, intent: Intent, values: Mapping[str, object], kind: str, said: object, at: datetime
     ) -> None:

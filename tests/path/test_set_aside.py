@@ -3,14 +3,19 @@
 from dataclasses import fields, replace
 from datetime import timedelta
 
+import pytest
+import sqlalchemy as sa
+
 from service.act.executor import Deed
 from service.kit.clock import VirtualClock
 from service.kit.deadline import Deadline
-from service.model.action import Intent
-from service.model.errors import Indeterminate
+from service.model.action import Intent, Mode
+from service.model.errors import Indeterminate, Unavailable
 from service.model.incident import IncidentState
 from service.model.playbook import Playbook
 from service.model.reasons import Reason
+from service.settings import GuardSettings
+from service.worker import Worker
 from tests.path.world import World, world
 from tests.unit.made import evidence, shipped
 
@@ -101,3 +106,68 @@ async def test_what_is_older_than_it_is_kept_is_pruned_but_the_audit_stays(livel
     assert (incident.state, incident.alerts) == (IncidentState.CLOSED, ())
     assert await lively.told() == []
     assert await lively.actions() == before
+
+
+@pytest.mark.parametrize(
+    ("now", "reason"),
+    [
+        pytest.param({"mode": Mode.OBSERVE}, Reason.MODE_OBSERVE, id="the ceiling was lowered"),
+        pytest.param(
+            {"limits": GuardSettings(namespaces=("other",))}, Reason.NAMESPACE_NOT_ALLOWED, id="the namespace"
+        ),
+    ],
+)
+async def test_an_intent_of_before_the_restart_is_not_sent_when_the_operator_has_forbidden_it_since(
+    lively: World, now: dict[str, object], reason: Reason
+) -> None:
+    def die(intent: Intent) -> None:
+        raise ConnectionAbortedError
+
+    lively.platform.on_apply = die
+    with pytest.raises(ConnectionAbortedError):
+        await lively.round()
+    lively.platform.on_apply = lambda intent: None
+    for name, value in now.items():
+        setattr(lively, name, value)
+    await lively.restart()
+    await lively.round()
+    assert lively.platform.effects == []
+    rows = await lively.ledger.entries(None, 9)
+    assert [(r["applied"], r["applied_reason"]) for r in rows] == [("failed", reason)]
+
+
+async def test_an_incident_whose_playbook_is_gone_goes_to_a_person_once_and_closes_when_it_resolves(
+    lively: World,
+) -> None:
+    lively.playbooks = ()
+    await lively.restart()
+    worker = Worker(lively.incidents, lively.stages, lively.clock, 1)
+
+    async def rounds() -> int:
+        count = 0
+        while incident := await worker._claim():
+            await worker._round(incident)
+            await lively.incidents.release(incident, worker.owner)
+            count += 1
+            assert count < 5
+        return count
+
+    assert await rounds() == 1
+    assert (await lively.only()).state is IncidentState.HANDED_OVER
+    await lively.resolves()
+    assert await rounds() == 1
+    assert (await lively.only()).state is IncidentState.CLOSED
+
+
+async def test_after_a_failed_commit_readiness_says_so_for_a_while(
+    store_url: str, clock: VirtualClock
+) -> None:
+    async with world(store_url, clock) as made:
+        await made.database.write(
+            lambda tx: tx.execute(sa.text("ALTER TABLE waiting RENAME TO gone")).rowcount
+        )
+        with pytest.raises(Unavailable):
+            await made.inbox.accept(b"{}")
+        assert made.inbox.failed_lately
+        clock.advance(11)
+        assert not made.inbox.failed_lately

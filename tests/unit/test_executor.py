@@ -75,7 +75,7 @@ async def acted(
         pytest.param(
             [LOST], [LATE], False, (Applied.FAILED, Reason.INDETERMINATE), (1, 1), id="reading back is late"
         ),
-        pytest.param([LOST], [NO], False, (Applied.FAILED, Reason.INDETERMINATE), (1, 1), id="reading back is refused"),
+        pytest.param([LOST], [NO], False, (Applied.FAILED, Reason.INDETERMINATE), (1, 1), id="read back: refused"),
         pytest.param([SHED, DONE], [], False, (Applied.DONE, Reason.DONE), (2, 0), id="shed, then taken"),
         pytest.param([SHED], [], False, (Applied.FAILED, Reason.THROTTLED), (3, 0), id="shed three times"),
         pytest.param([LATE], [], False, (Applied.FAILED, Reason.LATE), (1, 0), id="late is not tried again"),

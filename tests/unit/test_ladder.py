@@ -90,7 +90,7 @@ KILL_RUNG, SCALE_RUNG = "kill-runaway-query", "scale-out"
         ),
         pytest.param(
             evidence(unknown=["kafka", "series"]), {}, None, Reason.EVIDENCE_UNKNOWN,
-            [Reason.DOES_NOT_HOLD, Reason.EVIDENCE_UNKNOWN], id="the lag is unknown: nothing is scaled",
+            [Reason.EVIDENCE_UNKNOWN] * 2, id="whether it is ill is unknown: nothing is done",
         ),
         pytest.param(
             without(evidence(), PerformanceEvidence.groups()), {}, None, Reason.EVIDENCE_UNKNOWN,

@@ -51,7 +51,9 @@ def test_a_file_sets_what_the_environment_leaves(
     [
         pytest.param("MODE", "on", "mode: ", id="a mode that is none"),
         pytest.param("INTAKE__PORT", "99999", "intake.port: ", id="a port that is none"),
-        pytest.param("INTAKE__PROT", "80", "intake.prot: ", id="a misspelt nested name"),
+        pytest.param(
+            "INTAKE__PROT", "80", "did you mean PARAMEDIC_INTAKE__PORT?", id="a misspelt nested name"
+        ),
         pytest.param("WORK__WORKERS", "0", "work.workers: ", id="no workers"),
         pytest.param("INTAKE__BEARER_FILE", "/nowhere/token", "no file /nowhere/token", id="no such file"),
         pytest.param(
@@ -72,7 +74,7 @@ def test_a_mistake_is_told_by_its_name(
         (tmp_path / "some.pem").write_text("x")
         value = str(tmp_path / "some.pem")
     clean_environment.setenv(f"PARAMEDIC_{name}", value)
-    with pytest.raises(BadConfig, match=r"^settings:\n") as caught:
+    with pytest.raises(BadConfig, match=r"^settings:") as caught:
         load()
     assert told in str(caught.value)
 

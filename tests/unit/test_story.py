@@ -72,7 +72,7 @@ def test_each_step_is_told_with_its_reason(step: dict[str, Any], parts: list[str
 def test_the_story_begins_with_what_where_and_how_it_stands() -> None:
     text = story(record(state="closed", reason="readings_good", outcome="healed", closed_at=AT))
     assert text.splitlines()[0] == "inc-1: high-latency on Deployment/a/b"
-    assert "closed (readings_good), outcome healed, opened 20:34:12, closed 20:34:12" in text
+    assert "outcome healed, opened 2026-11-23 20:34:12, closed 2026-11-23 20:34:12 (UTC)" in text
     assert "alert ConsumerLagHigh firing, seen 3x  behind" in text
 
 

@@ -23,7 +23,9 @@ T = TypeVar("T")
 REQUEST_S = 3.0  # a frozen broker costs this much before the next one is asked; the deadline stands above it
 IDLE_S = 240.0  # brokers hang up after 10 minutes, balancers in between after 5
 Address = tuple[str, int]
-_create_conn: Callable[..., Awaitable[Any]] = wire.create_conn  # aiokafka has no types
+LARGEST_ANSWER = (
+    64 * 2**20
+)  # bytes; of what no broker speaks, the length that it seems to announce is gigabytes
 
 _REFUSED: Mapping[type[Exception], Reason] = {
     kafka.UnknownTopicOrPartitionError: Reason.NOT_FOUND,
@@ -73,6 +75,29 @@ def translated(error: BaseException) -> ParamedicError:
     if isinstance(error, kafka.KafkaError):
         return Unavailable(Reason.SERVER_ERROR, said)
     return Unavailable(Reason.UNREACHABLE if isinstance(error, OSError) else Reason.WRONG_ANSWER, said)
+
+
+class _BoundedReader:
+    """A stream that is not asked for more than a broker would send: aiokafka believes any length and waits for it."""
+
+    def __init__(self, reader: asyncio.StreamReader) -> None:
+        self._reader = reader
+
+    async def readexactly(self, count: int) -> bytes:
+        if not 0 <= count <= LARGEST_ANSWER:
+            raise ConnectionResetError(f"an answer of {count} bytes is no answer of a broker")
+        return await self._reader.readexactly(count)
+
+    def at_eof(self) -> bool:
+        return self._reader.at_eof()
+
+
+class _Connection(wire.AIOKafkaConnection):
+    _reader: Any
+
+    def _create_reader_task(self) -> Any:
+        self._reader = _BoundedReader(self._reader)
+        return super()._create_reader_task()  # type: ignore[no-untyped-call]
 
 
 class Cluster:
@@ -148,7 +173,8 @@ class Cluster:
             raise
 
     async def _connect(self, address: Address) -> Any:
-        conn = await _create_conn(*address, **self._options())
+        conn: Any = _Connection(*address, **self._options())  # type: ignore[no-untyped-call]
+        await conn.connect()
         if (other := self._conns.get(address)) is not None and other.connected():
             conn.close()  # somebody else was faster
             return other

@@ -4,6 +4,7 @@ import asyncio
 import signal
 import uuid
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 
 import pytest
 import pytest_asyncio
@@ -208,3 +209,24 @@ async def test_sasl_lets_the_right_password_in_and_tells_a_wrong_one_from_a_dead
                 await kafka.group(name, deadline=soon())
             assert refused.value.reason is Reason.UNAUTHORIZED
             assert "guess" not in refused.value.detail
+
+
+async def test_a_peer_that_floods_is_cut_off_before_it_fills_the_memory() -> None:
+    sent = 0
+
+    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        with suppress(OSError):
+            while True:
+                writer.write(b"\x7f" * 65_536)  # an answer of two gigabytes, by its first four bytes
+                await writer.drain()
+                sent += 65_536
+
+    server = await asyncio.start_server(flood, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with KafkaClient(KafkaSettings(bootstrap=f"127.0.0.1:{port}")) as client:
+        with pytest.raises(Unavailable) as caught:
+            await client.group("g", deadline=Deadline.after(5))
+    server.close()
+    assert caught.value.reason is Reason.CONNECTION_LOST
+    assert sent < 64 * 2**20

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import structlog
 from aiohttp import web
+from pydantic_core import to_json
 
 from service.intake.auth import admitted
 from service.intake.payload import NAME_LIMIT, check
@@ -99,5 +100,5 @@ class Door:
 
 def _answer(reason: Reason, code: int, detail: str, status: str = "refused") -> tuple[Reason, web.Response]:
     headers = {"WWW-Authenticate": "Bearer"} if code == 401 else None
-    body = {"status": status, "reason": reason.value, "detail": detail[:500]}
-    return reason, web.json_response(body, status=code, headers=headers)
+    body = to_json({"status": status, "reason": reason, "detail": detail[:500]})
+    return reason, web.Response(body=body, status=code, headers=headers, content_type="application/json")

@@ -1,7 +1,6 @@
 """From committed webhooks to episodes and incidents, in one transaction a batch: a crash repeats it harmlessly."""
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -57,12 +56,12 @@ class Sorter:
             await self._inbox.arrived.wait()
             self._inbox.arrived.clear()
             try:
-                while took_s := await self.sort_batch():
+                while await self.sort_batch():
                     pause_s = 0.5
                     if self._inbox.waiting:
                         # Under load receiving goes first: Alertmanager waits for an answer, nobody for sorting,
                         # and a later batch is a larger one.
-                        await asyncio.sleep(min(2 * took_s, _GIVE_WAY_S))
+                        await asyncio.sleep(_GIVE_WAY_S)
             except Unavailable as error:
                 log.error("sorting waits for the store", reason=error.reason, detail=error.detail)
                 self._metrics.faults.labels("sorter").inc()
@@ -70,12 +69,11 @@ class Sorter:
                 await self._clock.sleep(pause_s)
                 pause_s = min(pause_s * 2, 30.0)
 
-    async def sort_batch(self) -> float:
-        """Sorts some webhooks; the seconds it took, 0.0 when none wait."""
+    async def sort_batch(self) -> bool:
+        """Sorts some webhooks; False when none wait."""
         letters = await self._inbox.unsorted()
         if not letters:
-            return 0.0
-        began = time.perf_counter()
+            return False
         try:
             await self._sort_letters(letters)
         except Unavailable:
@@ -84,7 +82,7 @@ class Sorter:
             log.exception("a batch could not be sorted; its letters are sorted one by one")
             for letter in letters:
                 await self._sort_alone(letter)
-        return time.perf_counter() - began
+        return True
 
     async def _sort_alone(self, letter: Letter) -> None:
         try:

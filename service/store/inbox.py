@@ -102,7 +102,7 @@ class Inbox:
         self._pending.append(pending)
         self._pending_bytes += size
         self._something_pending.set()
-        await asyncio.shield(pending.done)
+        await pending.done
 
     async def run(self) -> None:
         """Commits what is pending, batch after batch, for ever."""
@@ -145,7 +145,7 @@ class Inbox:
             self.waiting += len(letters)
             self.arrived.set()
 
-    async def unsorted(self, limit: int = 500, limit_bytes: int = 8 * 2**20) -> list[Letter]:
+    async def unsorted(self, limit: int = 1000, limit_bytes: int = 8 * 2**20) -> list[Letter]:
         """The oldest webhooks that wait to be sorted: at least one, then as many as the limits let in."""
         sizes = (
             sa.select(inbox.c.id, inbox.c.size)

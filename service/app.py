@@ -84,7 +84,7 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             database, clock, max_waiting=intake.max_waiting, max_dead_letters=intake.max_dead_letters
         )
         await inbox.open()
-        incidents, ledger = Incidents(database), Ledger(database)
+        episodes, incidents, ledger = Episodes(database), Incidents(database), Ledger(database)
         if database.dialect == "sqlite":
             await incidents.release_all()
         eyes, hands = await _backends(settings, clock, stack)
@@ -101,9 +101,7 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             clock=clock,
         )
         worker = Worker(incidents, stages, clock, settings.work.workers)
-        sorter = Sorter(
-            inbox, Episodes(database), playbooks, settings.guard.namespaces, metrics, clock, worker.wake
-        )
+        sorter = Sorter(inbox, episodes, playbooks, settings.guard.namespaces, metrics, clock, worker.wake)
         failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         keep = timedelta(days=settings.store.keep_days)
         for name, eternal in (
@@ -117,7 +115,7 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         api = Api(
             partial(admitted, intake),
             inbox,
-            Episodes(database),
+            episodes,
             incidents,
             ledger,
             metrics,

@@ -23,6 +23,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -236,17 +237,21 @@ class Settings(BaseSettings):
         return (init_settings, env_settings, InitSettingsSource(settings_cls, _read_yaml(Path(file))))
 
 
-def _names(model: type[BaseModel], prefix: str) -> Iterator[str]:
+def variables(model: type[BaseModel] = Settings, prefix: str = _PREFIX) -> Iterator[tuple[str, FieldInfo]]:
+    """Every environment variable, with the setting it is for."""
     for name, field in model.model_fields.items():
         group = field.annotation
         if isinstance(group, type) and issubclass(group, BaseModel):
-            yield from _names(group, f"{prefix}{name.upper()}__")
-        yield prefix + name.upper()
+            yield from variables(group, f"{prefix}{name.upper()}__")
+        else:
+            yield prefix + name.upper(), field
 
 
 def _refuse_unknown(environment: Mapping[str, str]) -> None:
     """A misspelt variable would be a guard that somebody believes to be set."""
-    known = {*_names(Settings, _PREFIX), "PARAMEDIC_CONFIG", "PARAMEDIC_SERVERS"}
+    names = {name for name, _ in variables()}
+    groups = {name.rpartition("__")[0] for name in names} - {""}  # a whole group as JSON
+    known = names | groups | {"PARAMEDIC_CONFIG", "PARAMEDIC_SERVERS"}
     for name in sorted(environment):
         # Kubernetes puts PARAMEDIC_PORT... and PARAMEDIC_SERVICE_... there for a Service of this name.
         linked = re.match(r"PARAMEDIC_(PORT|SERVICE_)", name)

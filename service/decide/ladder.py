@@ -20,12 +20,10 @@ def propose(
     # As old as its oldest reading: the guard asks how old.
     seen_at = min((r.at for r in evidence.readings().values() if isinstance(r, Known)), default=now)
     healed = playbook.healed.judge(view)
-    if healed is Truth.HOLDS:
-        passed = tuple(Considered(r.name, r.when.text, Reason.ALREADY_HEALTHY) for r in playbook.remedies)
-        return Proposal(passed, Reason.ALREADY_HEALTHY, evidence_at=seen_at)
-    if healed is Truth.UNKNOWN:  # whether anything is wrong at all is not known
-        passed = tuple(Considered(r.name, r.when.text, Reason.EVIDENCE_UNKNOWN) for r in playbook.remedies)
-        return Proposal(passed, Reason.EVIDENCE_UNKNOWN, evidence_at=seen_at)
+    if healed is not Truth.FAILS:  # nothing is wrong, or it is not known whether anything is
+        reason = Reason.ALREADY_HEALTHY if healed is Truth.HOLDS else Reason.EVIDENCE_UNKNOWN
+        passed = tuple(Considered(r.name, r.when.text, reason) for r in playbook.remedies)
+        return Proposal(passed, reason, evidence_at=seen_at)
     considered: list[Considered] = []
     for place, remedy in enumerate(playbook.remedies):
         seen = _consider(remedy, target, view, tried)

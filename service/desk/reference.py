@@ -2,32 +2,18 @@
 
 import inspect
 import re
-from collections.abc import Iterator
 
-from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from service.model.reasons import Reason
 from service.record.metrics import Metrics
-from service.settings import Settings
+from service.settings import variables
 
 
 def settings_table() -> str:
     """Markdown: the environment variable, its default, what it does."""
-    rows = [
-        f"| `{name}` | {_default(field)} | {field.description or ''} |"
-        for name, field in _fields(Settings, "PARAMEDIC_")
-    ]
+    rows = [f"| `{name}` | {_default(field)} | {field.description or ''} |" for name, field in variables()]
     return "\n".join(["| variable | default | meaning |", "| --- | --- | --- |", *rows])
-
-
-def _fields(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInfo]]:
-    for name, field in model.model_fields.items():
-        group = field.annotation
-        if isinstance(group, type) and issubclass(group, BaseModel):
-            yield from _fields(group, f"{prefix}{name.upper()}__")
-        else:
-            yield prefix + name.upper(), field
 
 
 def _default(field: FieldInfo) -> str:

@@ -3,11 +3,10 @@
 Called by: the demo and the e2e tests. Every wire is real; the cluster is an emulator that says so.
 """
 
-import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -93,7 +92,6 @@ class Platform:
     load: Load
     why_no_clickhouse: str = ""
     exporter: str = ""  # host:port
-    tasks: set["asyncio.Task[None]"] = field(default_factory=set)
 
     async def lag_total(self) -> int:
         return sum(n for n in (await self.watch.lag()).values() if n > 0)

@@ -17,7 +17,7 @@ from service.store.schema import Instant, Row, episodes, incidents, waiting
 
 @dataclass(frozen=True, slots=True)
 class Sorted:
-    """What the sorter made of one episode; `destination` is None for what belongs to no incident."""
+    """What the sorter made of one episode; `opens` is None for what opens and joins no incident."""
 
     row: Row  # columns of `episodes`
     known: bool  # the episode is in the store already

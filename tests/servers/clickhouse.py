@@ -1,14 +1,13 @@
 """ClickHouse servers for tests: a recent one (chDB, 0.3 s), and Debian's 18.16 for failed logins and old answers."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from asynch.connection import Connection
 
-from service.rehearse.servers import free_port
+from service.rehearse.servers import free_port, listens
 from service.rehearse.servers.clickhouse import ClickHouseServer
 from service.rehearse.servers.clickhouse import found as modern_found
 from service.rehearse.servers.process import Process
@@ -64,15 +63,8 @@ class DebianClickHouse:
         )
 
     async def start(self) -> "DebianClickHouse":
-        await self.process.start(self._listens)
+        await self.process.start(lambda: listens(self.port))
         return self
-
-    def _listens(self) -> bool:
-        try:
-            socket.create_connection(("127.0.0.1", self.port), 0.2).close()
-        except OSError:
-            return False
-        return True
 
 
 @asynccontextmanager

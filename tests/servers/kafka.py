@@ -2,7 +2,6 @@
 
 import asyncio
 import shutil
-import socket
 import subprocess
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -12,7 +11,7 @@ from typing import Protocol
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from service.rehearse.servers import free_port
+from service.rehearse.servers import free_port, listens
 from service.rehearse.servers.kafka import NoidaBroker
 from service.rehearse.servers.kafka import found as noida_found
 from service.rehearse.servers.process import Process
@@ -123,15 +122,8 @@ group.initial.rebalance.delay.ms=0
                 subprocess.run, [*self._java, *tool], capture_output=True, text=True
             )
             assert done.returncode == 0, done.stdout + done.stderr
-        await self.process.start(self._listens)
+        await self.process.start(lambda: listens(self.port))
         return self
-
-    def _listens(self) -> bool:
-        try:
-            socket.create_connection(("127.0.0.1", self.port), 0.2).close()
-        except OSError:
-            return False
-        return True
 
 
 @asynccontextmanager

@@ -13,6 +13,15 @@ def folder() -> Path:
     return Path(os.environ.get("PARAMEDIC_SERVERS", ".servers")).absolute()
 
 
+def listens(port: int) -> bool:
+    """Whether somebody takes connections on this port of the loopback address."""
+    try:
+        socket.create_connection(("127.0.0.1", port), 0.2).close()
+    except OSError:
+        return False
+    return True
+
+
 def free_port() -> int:
     """A port of the loopback address that nobody listens on now."""
     with socket.socket() as listener:

@@ -10,7 +10,6 @@ import asyncio
 import os
 import pty
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -20,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from service.rehearse.servers import folder, free_port
+from service.rehearse.servers import folder, free_port, listens
 from service.rehearse.servers.draining import DrainingProxy
 
 BOOT_S = 20.0
@@ -136,14 +135,7 @@ class ClickHouseServer:
         """Listens, or stops listening: an outage."""
         verb = b"START" if on else b"STOP"
         os.write(self._terminal, b"SYSTEM %s LISTEN TCP;\r" % verb)
-        await self._until(lambda: self._listens() is on)
-
-    def _listens(self) -> bool:
-        try:
-            socket.create_connection(("127.0.0.1", self._upstream), 0.2).close()
-        except OSError:
-            return False
-        return True
+        await self._until(lambda: listens(self._upstream) is on)
 
     def send(self, sign: signal.Signals) -> None:
         """SIGSTOP freezes it, SIGCONT lets it go on."""

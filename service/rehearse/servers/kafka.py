@@ -4,13 +4,12 @@ Called by: the demo and the tests (`pip install paramedic[demo]`). Never here: t
 """
 
 import importlib.resources
-import socket
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from service.rehearse.servers import free_port
+from service.rehearse.servers import free_port, listens
 from service.rehearse.servers.process import Process
 
 
@@ -43,15 +42,8 @@ class NoidaBroker:
 
     async def start(self) -> Self:
         """Starts it; after `process.kill()` it may be started again."""
-        await self.process.start(self._listens)
+        await self.process.start(lambda: listens(self.port))
         return self
-
-    def _listens(self) -> bool:
-        try:
-            socket.create_connection(("127.0.0.1", self.port), 0.2).close()
-        except OSError:
-            return False
-        return True
 
     async def __aenter__(self) -> Self:
         return await self.start()

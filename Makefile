@@ -21,7 +21,7 @@ setup: $(READY)  ## Only the environment
 
 demo: $(READY)  ## A platform under load, an alert, a proven fix (ONCE=1: end when healed)
 	@tests/servers/install.sh clickhouse-modern || true
-	@$(BIN)/paramedic demo $(if $(ONCE),--once) $(if $(PORT),--port $(PORT))
+	@$(BIN)/python -m rehearsal $(if $(ONCE),--once) $(if $(PORT),--port $(PORT))
 
 servers: $(READY)  ## The real servers that tests want
 	@tests/servers/install.sh

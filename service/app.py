@@ -81,7 +81,10 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         stack.push_async_callback(database.close)
         intake = settings.intake
         inbox = Inbox(
-            database, clock, max_waiting=intake.max_waiting, max_dead_letters=intake.max_dead_letters
+            database,
+            clock,
+            max_waiting=intake.max_waiting,
+            max_dead_letters=intake.max_dead_letters,
         )
         await inbox.open()
         episodes, incidents, ledger = Episodes(database), Incidents(database), Ledger(database)
@@ -101,7 +104,9 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             clock=clock,
         )
         worker = Worker(incidents, stages, clock, settings.work.workers)
-        sorter = Sorter(inbox, episodes, playbooks, settings.guard.namespaces, metrics, clock, worker.wake)
+        sorter = Sorter(
+            inbox, episodes, playbooks, settings.guard.namespaces, metrics, clock, worker.wake
+        )
         failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         keep = timedelta(days=settings.store.keep_days)
         for name, eternal in (
@@ -124,14 +129,25 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         port = await _listen(intake, door, api, stack)
         scheme = "https" if intake.tls_cert else "http"
         service = Service(
-            f"{scheme}://{intake.host}:{port}", metrics, worker, incidents, ledger, inbox, door, failed
+            f"{scheme}://{intake.host}:{port}",
+            metrics,
+            worker,
+            incidents,
+            ledger,
+            inbox,
+            door,
+            failed,
         )
-        log.info("ready", url=service.url, mode=settings.mode, playbooks=[p.name for p in playbooks])
+        log.info(
+            "ready", url=service.url, mode=settings.mode, playbooks=[p.name for p in playbooks]
+        )
         yield service
         door.closing = True
 
 
-async def _backends(settings: Settings, clock: Clock, stack: AsyncExitStack) -> tuple[Eyes, dict[str, Hand]]:
+async def _backends(
+    settings: Settings, clock: Clock, stack: AsyncExitStack
+) -> tuple[Eyes, dict[str, Hand]]:
     """The clients of what is configured. None is connected yet: a backend that is away must not stop the start."""
     hands: dict[str, Hand] = {}
     kubernetes = kafka = clickhouse = prometheus = None
@@ -144,7 +160,9 @@ async def _backends(settings: Settings, clock: Clock, stack: AsyncExitStack) -> 
         kafka = await stack.enter_async_context(KafkaClient(settings.kafka))
     if settings.clickhouse.host:
         clickhouse = await stack.enter_async_context(ClickHouseClient(settings.clickhouse))
-        acting = await stack.enter_async_context(ClickHouseClient(settings.clickhouse, for_acting=True))
+        acting = await stack.enter_async_context(
+            ClickHouseClient(settings.clickhouse, for_acting=True)
+        )
         hands[KillQuery.kind] = KillHand(acting, clock)
     if settings.prometheus.url:
         prometheus = await stack.enter_async_context(PrometheusClient(settings.prometheus))
@@ -203,7 +221,9 @@ def _tls(intake: IntakeSettings) -> ssl.SSLContext | None:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=intake.tls_client_ca)
         context.load_cert_chain(intake.tls_cert, intake.tls_key)
     except OSError as error:  # ssl.SSLError is one
-        files = ", ".join(str(f) for f in (intake.tls_cert, intake.tls_key, intake.tls_client_ca) if f)
+        files = ", ".join(
+            str(f) for f in (intake.tls_cert, intake.tls_key, intake.tls_client_ca) if f
+        )
         raise BadConfig(
             f"intake: {files}: {error}; each has to be PEM, and the key that of the certificate"
         ) from error

@@ -44,7 +44,10 @@ def _version(asked: bool) -> None:
 @app.callback()
 def about(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Print the version and end."
+        ),
     ] = False,
 ) -> None:
     """Options of the command itself."""
@@ -55,7 +58,9 @@ def _fail(error: Exception, code: int = 2) -> typer.Exit:
     return typer.Exit(code)
 
 
-@app.command(epilog="Example: PARAMEDIC_MODE=observe PARAMEDIC_KAFKA__BOOTSTRAP=kafka:9092 paramedic serve")
+@app.command(
+    epilog="Example: PARAMEDIC_MODE=observe PARAMEDIC_KAFKA__BOOTSTRAP=kafka:9092 paramedic serve"
+)
 def serve(
     mode: Annotated[
         Mode | None, typer.Option(help="Ceiling over every playbook; wins over the settings.")
@@ -123,14 +128,18 @@ def check(
         return
     for row in rows:
         typer.secho(f"{row['playbook']}  ", bold=True, nl=False)
-        typer.echo(f"{row['source']}\n  diagnose {row['diagnose']}\n  ladder   {' > '.join(row['remedies'])}")
+        typer.echo(
+            f"{row['source']}\n  diagnose {row['diagnose']}\n  ladder   {' > '.join(row['remedies'])}"
+        )
         typer.echo(f"  healed   {row['healed']}")
     typer.secho(f"{len(rows)} playbook(s) good", fg=typer.colors.GREEN)
 
 
 @app.command(epilog="Example: paramedic incidents inc-20261123-203412-9f3a1c")
 def incidents(
-    incident: Annotated[str | None, typer.Argument(help="An incident's id, for its decision record.")] = None,
+    incident: Annotated[
+        str | None, typer.Argument(help="An incident's id, for its decision record.")
+    ] = None,
     url: Annotated[str, typer.Option(help="The running service.")] = "http://127.0.0.1:9095",
     token_file: Annotated[Path | None, typer.Option(help="File with the bearer token.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
@@ -138,7 +147,11 @@ def incidents(
     """List incidents of a running service, or tell one incident's story."""
     from service.desk.story import listing, story
 
-    path = f"/api/v1/incidents/{urllib.parse.quote(incident, safe='')}" if incident else "/api/v1/incidents"
+    path = (
+        f"/api/v1/incidents/{urllib.parse.quote(incident, safe='')}"
+        if incident
+        else "/api/v1/incidents"
+    )
     found = _ask(url.rstrip("/") + path, token_file)
     if as_json:
         typer.echo(json.dumps(found, indent=2))
@@ -163,7 +176,9 @@ def _ask(url: str, token_file: Path | None) -> Any:  # Any: JSON
         problem = f"{url}: no answer ({error.reason}); is `paramedic serve` running there?"
         raise _fail(RuntimeError(problem), 1) from error
     except (OSError, ValueError, http.client.HTTPException) as error:
-        raise _fail(RuntimeError(f"{url}: {error}; is that the address of a Paramedic?"), 1) from error
+        raise _fail(
+            RuntimeError(f"{url}: {error}; is that the address of a Paramedic?"), 1
+        ) from error
 
 
 class Table(StrEnum):
@@ -185,17 +200,3 @@ def reference(table: Annotated[Table, typer.Argument(help="Which table.")]) -> N
         Table.REASONS: room.reasons_table,
     }
     typer.echo(tables[table]())
-
-
-@app.command(epilog="Example: paramedic demo --once")
-def demo(
-    once: Annotated[
-        bool, typer.Option(help="End when the incident is closed as healed; 1 if it is not.")
-    ] = False,
-    within_s: Annotated[float, typer.Option(help="With --once: at most this many seconds.")] = 120.0,
-    port: Annotated[int, typer.Option(help="Port of the service; 0 lets the system choose.")] = 9095,
-) -> None:
-    """Start a small platform under load on this machine, and watch an alert being healed."""
-    from service.rehearse.demo import run
-
-    sys.exit(asyncio.run(run(once=once, within_s=within_s, port=port)))

@@ -20,7 +20,9 @@ async def remediate(incident: Incident, stages: Stages) -> None:
         if incident.state is IncidentState.HANDED_OVER:
             return await stages.leave_to_people(incident)
         evidence = await stages.diagnose(incident)  # concurrent, one deadline, late = Unknown
-        proposal = await stages.decide(incident, evidence)  # pure: the first rung whose condition holds
+        proposal = await stages.decide(
+            incident, evidence
+        )  # pure: the first rung whose condition holds
         if proposal.action is None:
             return await stages.hold(incident, proposal)
         ruling = await stages.admit(incident, proposal, evidence)  # the intent is durable

@@ -12,7 +12,13 @@ from typing import TypeAlias, assert_never
 import structlog
 
 from service.act.executor import Executor
-from service.decide.course import Patience, after_denial, after_outcome, after_proposal, after_resolve
+from service.decide.course import (
+    Patience,
+    after_denial,
+    after_outcome,
+    after_proposal,
+    after_resolve,
+)
 from service.decide.ladder import propose
 from service.guard.chain import Question, rule
 from service.kit.clock import Clock
@@ -64,7 +70,9 @@ class Stages:
         self.metrics.diagnosis_seconds.labels(playbook.diagnose).observe(took_s)
         step = {"diagnosis": playbook.diagnose, "took_s": round(took_s, 4), "evidence": evidence}
         await self.incidents.note(incident.id, "diagnosed", step, self.clock.now())
-        log.info("diagnosed", incident=incident.id, diagnosis=playbook.diagnose, took_s=round(took_s, 3))
+        log.info(
+            "diagnosed", incident=incident.id, diagnosis=playbook.diagnose, took_s=round(took_s, 3)
+        )
         return evidence
 
     async def decide(self, incident: Incident, evidence: Evidence) -> Proposal:
@@ -76,7 +84,13 @@ class Stages:
         step = {"considered": proposal.considered, "chosen": proposal.rung, "action": chosen,
                 "reason": proposal.reason}  # fmt: skip
         await self.incidents.note(incident.id, "decided", step, now)
-        log.info("decided", incident=incident.id, rung=proposal.rung, action=chosen, reason=proposal.reason)
+        log.info(
+            "decided",
+            incident=incident.id,
+            rung=proposal.rung,
+            action=chosen,
+            reason=proposal.reason,
+        )
         return proposal
 
     async def admit(self, incident: Incident, proposal: Proposal, evidence: Evidence) -> Ruling:
@@ -84,12 +98,16 @@ class Stages:
         now = self.clock.now()
         judge = partial(self._judge, incident, proposal, now)
         ruling = await self.ledger.admit(incident, proposal, judge, before=facts(evidence), now=now)
-        self.metrics.rulings.labels(incident.playbook, proposal.rung, ruling.verdict, ruling.reason).inc()
+        self.metrics.rulings.labels(
+            incident.playbook, proposal.rung, ruling.verdict, ruling.reason
+        ).inc()
         log.info("ruled", incident=incident.id, rung=proposal.rung, verdict=ruling.verdict,
                  reason=ruling.reason, detail=ruling.detail)  # fmt: skip
         return ruling
 
-    def _judge(self, incident: Incident, proposal: Proposal, now: datetime, history: History) -> Ruling:
+    def _judge(
+        self, incident: Incident, proposal: Proposal, now: datetime, history: History
+    ) -> Ruling:
         if proposal.action is None or proposal.rung is None:
             raise ValueError("nothing was proposed, so there is nothing to rule on")
         question = Question(
@@ -100,7 +118,9 @@ class Stages:
         ruling = rule(question)
         if not ruling.allowed:
             return ruling
-        intent = Intent(new_id("act", now), incident.id, proposal.rung, proposal.action, ruling.mode, now)
+        intent = Intent(
+            new_id("act", now), incident.id, proposal.rung, proposal.action, ruling.mode, now
+        )
         return replace(ruling, intent=intent)
 
     async def act(self, incident: Incident, intent: Intent) -> ActionResult:
@@ -109,7 +129,9 @@ class Stages:
 
     async def resume(self, incident: Incident, intent: Intent) -> ActionResult:
         """Takes up an intent that a crash left without a result. What is not wanted any more is not sent."""
-        return await self._act(incident, intent, resumed=True, lapsed=self._lapsed(incident, intent))
+        return await self._act(
+            incident, intent, resumed=True, lapsed=self._lapsed(incident, intent)
+        )
 
     def _lapsed(self, incident: Incident, intent: Intent) -> Reason | None:
         """Why an intent of before the restart may not be sent now: the world or the operator has moved on."""
@@ -133,7 +155,9 @@ class Stages:
     ) -> ActionResult:
         began = self.clock.monotonic()
         result = await self.executor.act(intent, resumed=resumed, lapsed=lapsed)
-        self.metrics.action_seconds.labels(intent.action.kind).observe(self.clock.monotonic() - began)
+        self.metrics.action_seconds.labels(intent.action.kind).observe(
+            self.clock.monotonic() - began
+        )
         self.metrics.actions.labels(
             incident.playbook, intent.rung, intent.action.kind, result.applied, result.reason
         ).inc()
@@ -142,26 +166,36 @@ class Stages:
                  applied=result.applied, reason=result.reason, detail=result.detail)  # fmt: skip
         return result
 
-    async def verify(self, incident: Incident, unsettled: Unsettled, result: ActionResult) -> Outcome:
+    async def verify(
+        self, incident: Incident, unsettled: Unsettled, result: ActionResult
+    ) -> Outcome:
         """Proves whether the action helped, and settles its line of the ledger."""
         playbook, intent = self.playbooks[incident.playbook], unsettled.intent
         outcome: Outcome
         match result.applied:
             case Applied.FAILED if result.reason is Reason.INDETERMINATE:
                 # It may have been done. Nothing more is tried on top of what nobody knows.
-                outcome = Outcome(OutcomeKind.INCONCLUSIVE, Reason.INDETERMINATE, result.detail, result.at)
+                outcome = Outcome(
+                    OutcomeKind.INCONCLUSIVE, Reason.INDETERMINATE, result.detail, result.at
+                )
             case Applied.FAILED:
                 outcome = Outcome(
-                    OutcomeKind.FAILED, Reason.ACTION_FAILED, f"{result.reason}: {result.detail}", result.at
+                    OutcomeKind.FAILED,
+                    Reason.ACTION_FAILED,
+                    f"{result.reason}: {result.detail}",
+                    result.at,
                 )
             case Applied.DRY:
-                outcome = Outcome(OutcomeKind.INCONCLUSIVE, Reason.MODE_DRY_RUN, result.detail, result.at)
+                outcome = Outcome(
+                    OutcomeKind.INCONCLUSIVE, Reason.MODE_DRY_RUN, result.detail, result.at
+                )
             case Applied.DONE:
                 plans = {remedy.name: remedy.verify for remedy in playbook.remedies}
                 outcome = await prove(
                     playbook,
                     # A rung that was renamed since: any rung's plan proves the same condition.
-                    plans.get(intent.rung) or next(iter(plans.values()), VerifyPlan(30.0, 600.0, 3, 10.0)),
+                    plans.get(intent.rung)
+                    or next(iter(plans.values()), VerifyPlan(30.0, 600.0, 3, 10.0)),
                     acted_at=result.at,
                     before=unsettled.before or {},
                     probe=partial(self.look, playbook, incident),
@@ -191,7 +225,9 @@ class Stages:
     async def conclude(self, incident: Incident, outcome: Outcome) -> None:
         """The round's action has its verdict."""
         now = self.clock.now()
-        await self._move(incident, after_outcome(incident, outcome, self.patience, now), now, outcome.kind)
+        await self._move(
+            incident, after_outcome(incident, outcome, self.patience, now), now, outcome.kind
+        )
 
     async def close(self, incident: Incident) -> None:
         """No alert fires any more, and nothing is under way."""
@@ -216,7 +252,9 @@ class Stages:
     async def set_aside(self, incident: Incident, reason: Reason, detail: str) -> None:
         """Something is wrong on our side: no more automatic steps on this incident, and its target is free again."""
         now = self.clock.now()
-        await self.ledger.settle_open(incident.id, Outcome(OutcomeKind.INCONCLUSIVE, reason, detail, now))
+        await self.ledger.settle_open(
+            incident.id, Outcome(OutcomeKind.INCONCLUSIVE, reason, detail, now)
+        )
         if incident.firing:
             await self._move(incident, Move(IncidentState.HANDED_OVER, reason, detail), now)
         else:
@@ -227,7 +265,12 @@ class Stages:
     ) -> bool:
         if not await self.incidents.move(incident, move, now, outcome):
             return False
-        if move.state is IncidentState.HANDED_OVER and incident.state is not IncidentState.HANDED_OVER:
+        if (
+            move.state is IncidentState.HANDED_OVER
+            and incident.state is not IncidentState.HANDED_OVER
+        ):
             self.metrics.handed_over.labels(incident.playbook, move.reason).inc()
-        log.info("moved", incident=incident.id, state=move.state, reason=move.reason, detail=move.detail)
+        log.info(
+            "moved", incident=incident.id, state=move.state, reason=move.reason, detail=move.detail
+        )
         return True

@@ -52,7 +52,9 @@ class Worker:
                     incident = await self._claim()
                 except Unavailable as error:
                     self._stages.metrics.faults.labels("worker").inc()
-                    log.error("no claim, the store is away", reason=error.reason, detail=error.detail)
+                    log.error(
+                        "no claim, the store is away", reason=error.reason, detail=error.detail
+                    )
                     self._slots.release()
                     await self._clock.sleep(_STORE_PAUSE_S)
                     continue
@@ -84,7 +86,9 @@ class Worker:
         self._woken.clear()
 
     async def _work(self, incident: Incident) -> None:
-        with structlog.contextvars.bound_contextvars(playbook=incident.playbook, target=incident.target.key):
+        with structlog.contextvars.bound_contextvars(
+            playbook=incident.playbook, target=incident.target.key
+        ):
             try:
                 async with running("lease", self._keep(incident), self._lost):
                     await self._round(incident)
@@ -92,7 +96,12 @@ class Worker:
             except Unavailable as error:
                 # The store is away. What is durable stays, the lease runs out, and the incident is due again.
                 self._stages.metrics.faults.labels("worker").inc()
-                log.error("round broken off", incident=incident.id, reason=error.reason, detail=error.detail)
+                log.error(
+                    "round broken off",
+                    incident=incident.id,
+                    reason=error.reason,
+                    detail=error.detail,
+                )
                 await self._clock.sleep(1.0)
             finally:
                 self._busy.discard(incident.target.key)
@@ -107,7 +116,9 @@ class Worker:
             return await remediate(incident, self._stages)
         except Unavailable:
             raise
-        except BadInput as error:  # the playbook has no parameters for this target: its word, not a bug
+        except (
+            BadInput
+        ) as error:  # the playbook has no parameters for this target: its word, not a bug
             return await self._stages.set_aside(incident, error.reason, error.detail[:500])
         except Exception as error:  # a bug of ours: this incident goes to a person, others go on
             self._stages.metrics.faults.labels("pipeline").inc()
@@ -122,7 +133,9 @@ class Worker:
             try:
                 renewed = await self._incidents.renew(incident, self.owner, until)
             except Unavailable as error:
-                log.warning("claim not renewed, trying again", reason=error.reason, detail=error.detail)
+                log.warning(
+                    "claim not renewed, trying again", reason=error.reason, detail=error.detail
+                )
                 continue
             if not renewed:
                 raise RuntimeError(f"the claim on {incident.target} went to another worker")

@@ -12,7 +12,11 @@ from tests.servers import absent
 
 # The same examples at every run: a red test has to be red for the next person too.
 settings.register_profile(
-    "steady", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
+    "steady",
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    database=None,
 )
 settings.load_profile("steady")
 

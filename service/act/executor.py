@@ -62,7 +62,9 @@ class Executor:
         self._clock = clock
         self._within_s = within_s
 
-    async def act(self, intent: Intent, *, resumed: bool, lapsed: Reason | None = None) -> ActionResult:
+    async def act(
+        self, intent: Intent, *, resumed: bool, lapsed: Reason | None = None
+    ) -> ActionResult:
         """Does the intent's action. `resumed`: a crash came in between, so it may have been done already.
 
         `lapsed` is why a resumed action that was not done yet is not wanted any more.
@@ -83,7 +85,9 @@ class Executor:
             try:
                 return self._result(await self._send(hand, intent, deadline))
             except Indeterminate as error:
-                log.warning("reply lost, reading back", action_id=intent.action_id, detail=error.detail)
+                log.warning(
+                    "reply lost, reading back", action_id=intent.action_id, detail=error.detail
+                )
                 return self._result(await self._after_silence(hand, intent, deadline))
         except ParamedicError as error:
             return self._result(Deed(Applied.FAILED, error.reason, error.detail))
@@ -92,23 +96,33 @@ class Executor:
         self, hand: Hand, intent: Intent, deadline: Deadline, lapsed: Reason | None = None
     ) -> Deed:
         """Reads the target back, and sends the write once more only where nothing of it is seen."""
-        if intent.mode is Mode.DRY_RUN:  # it left no trace to read back, and asking again does nothing either
+        if (
+            intent.mode is Mode.DRY_RUN
+        ):  # it left no trace to read back, and asking again does nothing either
             return await self._send(hand, intent, deadline)
         try:
             state = await self._read_back(hand, intent, deadline)
         except (Unavailable, Refused) as error:
             if error.reason is Reason.NOT_FOUND:
                 raise  # the target is gone, and with it whatever was done to it
-            raise Indeterminate(f"not known whether it was done, and reading back failed: {error}") from error
+            raise Indeterminate(
+                f"not known whether it was done, and reading back failed: {error}"
+            ) from error
         match state:
             case TargetState.APPLIED:
                 return Deed(
-                    Applied.DONE, Reason.DONE, "the reply was lost; reading back shows that it was done"
+                    Applied.DONE,
+                    Reason.DONE,
+                    "the reply was lost; reading back shows that it was done",
                 )
             case TargetState.CHANGED:
-                return Deed(Applied.FAILED, Reason.TARGET_CHANGED, "reading back shows another value")
+                return Deed(
+                    Applied.FAILED, Reason.TARGET_CHANGED, "reading back shows another value"
+                )
             case TargetState.UNTOUCHED if lapsed:
-                return Deed(Applied.FAILED, lapsed, "it was not done before the restart, and is let be now")
+                return Deed(
+                    Applied.FAILED, lapsed, "it was not done before the restart, and is let be now"
+                )
             case TargetState.UNTOUCHED:
                 return await self._send_again(hand, intent, deadline)
 
@@ -148,7 +162,9 @@ class Executor:
         backoff = wait_exponential_jitter(multiplier=0.2, max=2.0, jitter=0.2)
 
         def pause_s(state: RetryCallState) -> float:
-            return max(backoff(state), _wished_s(state.outcome.exception() if state.outcome else None))
+            return max(
+                backoff(state), _wished_s(state.outcome.exception() if state.outcome else None)
+            )
 
         return AsyncRetrying(
             sleep=self._clock.sleep,
@@ -156,7 +172,9 @@ class Executor:
             wait=pause_s,
             retry=retry_if_exception(
                 lambda e: (
-                    isinstance(e, Unavailable) and e.reason is not Reason.LATE and _wished_s(e) < left_s()
+                    isinstance(e, Unavailable)
+                    and e.reason is not Reason.LATE
+                    and _wished_s(e) < left_s()
                 )
             ),
             reraise=True,

@@ -27,7 +27,9 @@ class KillHand:
         if not await self._running(action, deadline):
             return Deed(Applied.DONE, Reason.ALREADY_DONE, "it had ended by itself")
         if intent.mode is Mode.DRY_RUN:
-            await self.client.query(f"KILL QUERY WHERE {_WHERE} TEST", _args(action), deadline=deadline)
+            await self.client.query(
+                f"KILL QUERY WHERE {_WHERE} TEST", _args(action), deadline=deadline
+            )
             return Deed(Applied.DRY, Reason.MODE_DRY_RUN, "the server would end it")
         kill = f"KILL QUERY WHERE {_WHERE} ASYNC"
         await self.client.query(kill, _args(action), write=True, deadline=deadline)

@@ -17,10 +17,14 @@ from service.model.errors import Refused, Unavailable
 from service.model.reasons import Reason
 from service.model.target import Target
 
-RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"  # kubectl's own, so that its users see the restart
+RESTARTED_AT = (
+    "kubectl.kubernetes.io/restartedAt"  # kubectl's own, so that its users see the restart
+)
 ACTION = "paramedic.dev/action"
 
-_TRIES_ON_CONFLICT = 3  # a rollout writes the status all the time, and each write is a new resourceVersion
+_TRIES_ON_CONFLICT = (
+    3  # a rollout writes the status all the time, and each write is a new resourceVersion
+)
 
 
 async def autoscaler_of(client: KubernetesWriter, target: Target, deadline: Deadline) -> str | None:
@@ -46,7 +50,9 @@ class ScaleHand:
             detail = f"HorizontalPodAutoscaler {owner} owns the count and would undo it"
             return Deed(Applied.FAILED, Reason.AUTOSCALED, detail)
         for _ in range(_TRIES_ON_CONFLICT):
-            scale = await self.client.get(workload_path(action.target) + "/scale", deadline=deadline)
+            scale = await self.client.get(
+                workload_path(action.target) + "/scale", deadline=deadline
+            )
             current = int(scale["spec"].get("replicas", 0))
             if current == action.to_replicas:
                 return Deed(Applied.DONE, Reason.ALREADY_DONE, f"it has {current} replicas already")
@@ -54,11 +60,15 @@ class ScaleHand:
                 detail = f"it has {current} replicas, and the decision was made at {action.from_replicas}"
                 return Deed(Applied.FAILED, Reason.TARGET_CHANGED, detail)
             try:
-                return await self._patch(intent, action, scale["metadata"]["resourceVersion"], deadline)
+                return await self._patch(
+                    intent, action, scale["metadata"]["resourceVersion"], deadline
+                )
             except Refused as error:
                 if error.reason is not Reason.CONFLICT:
                     raise
-        raise Unavailable(Reason.CONFLICT, f"{action.target} changed {_TRIES_ON_CONFLICT} times in between")
+        raise Unavailable(
+            Reason.CONFLICT, f"{action.target} changed {_TRIES_ON_CONFLICT} times in between"
+        )
 
     async def _patch(self, intent: Intent, action: Scale, version: str, deadline: Deadline) -> Deed:
         body = {"metadata": {"resourceVersion": version}, "spec": {"replicas": action.to_replicas}}
@@ -91,9 +101,13 @@ class RestartHand:
         target = _restart(intent).target
         workload = await self.client.get(workload_path(target), deadline=deadline)
         if _annotations(workload).get(ACTION) == intent.action_id:
-            return Deed(Applied.DONE, Reason.ALREADY_DONE, "its template carries this action's id already")
+            return Deed(
+                Applied.DONE, Reason.ALREADY_DONE, "its template carries this action's id already"
+            )
         if workload["spec"].get("paused"):
-            return Deed(Applied.FAILED, Reason.PAUSED, "its rollout is paused: a restart would do nothing")
+            return Deed(
+                Applied.FAILED, Reason.PAUSED, "its rollout is paused: a restart would do nothing"
+            )
         strategy = workload["spec"].get("updateStrategy", {}).get("type")
         if strategy == "OnDelete":
             detail = "its update strategy is OnDelete: a changed template restarts nothing"
@@ -113,7 +127,9 @@ class RestartHand:
         except Refused as error:
             if error.reason is not Reason.CONFLICT:
                 raise
-            raise Unavailable(Reason.CONFLICT, error.detail) from error  # nothing was done: try again
+            raise Unavailable(
+                Reason.CONFLICT, error.detail
+            ) from error  # nothing was done: try again
         return _taken(intent, f"{RESTARTED_AT}={restarted_at}")
 
     async def read_back(self, intent: Intent, deadline: Deadline) -> TargetState:

@@ -42,7 +42,10 @@ class ClickHouseClient:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         await self.close()
 
@@ -66,7 +69,10 @@ class ClickHouseClient:
         `args` fill `%(name)s` on our side, quoted; then a literal percent sign is `%%`. With `write` a reply that
         is lost after the query was sent is Indeterminate; without it Unavailable.
         """
-        wanted = {"max_execution_time": max(1, math.ceil(deadline.remaining_s())), **(settings or {})}
+        wanted = {
+            "max_execution_time": max(1, math.ceil(deadline.remaining_s())),
+            **(settings or {}),
+        }
         query_id = query_id or f"{OWN}{uuid.uuid4()}"
         if self._may_set:
             try:
@@ -110,7 +116,9 @@ class ClickHouseClient:
 
     def _new(self, deadline: Deadline) -> Connection:
         s = self._settings
-        user, file = (s.act_user, s.act_password_file) if self._acting else (s.user, s.password_file)
+        user, file = (
+            (s.act_user, s.act_password_file) if self._acting else (s.user, s.password_file)
+        )
         options: dict[str, Any] = {"ca_certs": str(s.ca_file)} if s.ca_file else {}
         # asynch's own limits stand above every deadline of ours but bound a close; ping: see force_connect.
         return Connection(

@@ -59,7 +59,9 @@ def translated(error: Exception, source: str, *, lost: bool) -> ParamedicError:
         return Indeterminate(f"{source}: no reply: {str(error)[:MAX_DETAIL]}")
     if isinstance(error, Unavailable):
         return error
-    return Unavailable(_reason(error), f"{source}: {str(error)[:MAX_DETAIL] or type(error).__name__}")
+    return Unavailable(
+        _reason(error), f"{source}: {str(error)[:MAX_DETAIL] or type(error).__name__}"
+    )
 
 
 def _reason(error: Exception) -> Reason:

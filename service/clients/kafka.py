@@ -90,7 +90,10 @@ class KafkaClient:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         await self.close()
 
@@ -154,7 +157,9 @@ class KafkaClient:
         node = await self._cluster.coordinator(group)
         if topics is None:
             committed = await self._committed(node, group, None)
-            leaders = await self._cluster.leaders(sorted({t for t, _ in committed}), missing_ok=True)
+            leaders = await self._cluster.leaders(
+                sorted({t for t, _ in committed}), missing_ok=True
+            )
         else:
             leaders = await self._cluster.leaders(topics)
             committed = await self._committed(node, group, list(leaders))
@@ -192,7 +197,9 @@ class KafkaClient:
                 raise_for(error_code, f"end of {topic}/{partition}")
                 found[topic, partition] = offset
         if missing := set(keys) - set(found):
-            raise Unavailable(Reason.WRONG_ANSWER, f"kafka: node {node} left out {len(missing)} partitions")
+            raise Unavailable(
+                Reason.WRONG_ANSWER, f"kafka: node {node} left out {len(missing)} partitions"
+            )
         return found
 
 

@@ -74,7 +74,9 @@ def translated(error: BaseException) -> ParamedicError:
         return Unavailable(Reason.WRONG_ANSWER if malformed else Reason.CONNECTION_LOST, said)
     if isinstance(error, kafka.KafkaError):
         return Unavailable(Reason.SERVER_ERROR, said)
-    return Unavailable(Reason.UNREACHABLE if isinstance(error, OSError) else Reason.WRONG_ANSWER, said)
+    return Unavailable(
+        Reason.UNREACHABLE if isinstance(error, OSError) else Reason.WRONG_ANSWER, said
+    )
 
 
 class _BoundedReader:
@@ -157,7 +159,9 @@ class Cluster:
             return await self._send(address, request)
         except TimeoutError as error:
             host, port = address
-            raise kafka.RequestTimedOutError(f"{host}:{port}: no answer within {REQUEST_S:g} s") from error
+            raise kafka.RequestTimedOutError(
+                f"{host}:{port}: no answer within {REQUEST_S:g} s"
+            ) from error
 
     async def _send(self, address: Address, request: Any) -> Any:
         conn = self._conns.get(address)
@@ -190,7 +194,9 @@ class Cluster:
             "security_protocol": s.security_protocol,
         }
         if s.security_protocol.endswith("SSL"):
-            options["ssl_context"] = create_ssl_context(cafile=str(s.ca_file) if s.ca_file else None)
+            options["ssl_context"] = create_ssl_context(
+                cafile=str(s.ca_file) if s.ca_file else None
+            )
         if s.security_protocol.startswith("SASL"):
             options["sasl_mechanism"] = s.sasl_mechanism or "PLAIN"
             options["sasl_plain_username"] = s.sasl_user or ""
@@ -206,7 +212,9 @@ class Cluster:
         self._brokers[answer.coordinator_id] = (answer.host, answer.port)
         return int(answer.coordinator_id)
 
-    async def leaders(self, topics: Sequence[str], *, missing_ok: bool = False) -> dict[tuple[str, int], int]:
+    async def leaders(
+        self, topics: Sequence[str], *, missing_ok: bool = False
+    ) -> dict[tuple[str, int], int]:
         """The leading node of each partition of the topics. Creates none: auto-creation is switched off."""
         if not topics:
             return {}
@@ -217,7 +225,10 @@ class Cluster:
             raise_for(error_code, f"topic {topic}")
             for partition_error, partition, leader, *_ in partitions:
                 if leader < 0:
-                    raise_for(partition_error or kafka.LeaderNotAvailableError.errno, f"{topic}/{partition}")
+                    raise_for(
+                        partition_error or kafka.LeaderNotAvailableError.errno,
+                        f"{topic}/{partition}",
+                    )
                 found[topic, partition] = leader
         return found
 

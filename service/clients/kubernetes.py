@@ -67,7 +67,10 @@ class KubernetesReader:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         await self.close()
 
@@ -81,7 +84,9 @@ class KubernetesReader:
                 self._api = await self._load()
 
     async def _load(self) -> Any:
-        library = await asyncio.to_thread(_library)  # off the loop, and only where a cluster is configured
+        library = await asyncio.to_thread(
+            _library
+        )  # off the loop, and only where a cluster is configured
         configuration = library.client.Configuration()
         file = self._kubeconfig()
         try:
@@ -103,8 +108,12 @@ class KubernetesReader:
             TypeError,
             yaml.YAMLError,
         ) as error:
-            raise BadConfig(f"kubernetes: {file or 'the service account of the pod'}: {error}") from error
-        api.user_agent = _agent()  # the library's own name is the same for all its users, and owns fields
+            raise BadConfig(
+                f"kubernetes: {file or 'the service account of the pod'}: {error}"
+            ) from error
+        api.user_agent = (
+            _agent()
+        )  # the library's own name is the same for all its users, and owns fields
         self.source = f"kubernetes at {configuration.host}"
         return api
 
@@ -113,7 +122,9 @@ class KubernetesReader:
         if api is not None:
             await api.close()
 
-    async def get(self, path: str, *, query: Mapping[str, str] | None = None, deadline: Deadline) -> Object:
+    async def get(
+        self, path: str, *, query: Mapping[str, str] | None = None, deadline: Deadline
+    ) -> Object:
         """The object at `path`."""
         return http.parsed(await self._read(path, dict(query or {}), deadline), path)
 
@@ -181,7 +192,9 @@ class KubernetesReader:
     ) -> tuple[int, Mapping[str, str], bytes]:
         """One request: status, headers, body. Raises what aiohttp raises."""
         if not _PATH.fullmatch(path):
-            raise Refused(Reason.INVALID_REQUEST, http.bounded(f"{path!r} is no path of an object"), 400)
+            raise Refused(
+                Reason.INVALID_REQUEST, http.bounded(f"{path!r} is no path of an object"), 400
+            )
         if self._api is None:
             await self.open()
         response = await self._api.call_api(
@@ -199,7 +212,9 @@ class KubernetesReader:
         finally:
             response.release()
         if response.status == 401:
-            await self.close()  # the credentials may have been rotated: the next request loads them anew
+            await (
+                self.close()
+            )  # the credentials may have been rotated: the next request loads them anew
         return response.status, response.headers, content
 
 

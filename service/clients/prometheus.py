@@ -43,7 +43,10 @@ class PrometheusClient:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         await self.close()
 
@@ -88,7 +91,9 @@ def _refusal(status: int, body: bytes, retry_after: str | None) -> ParamedicErro
         answer = http.parsed(body, "")
         said = str(answer.get("error", ""))
     except Unavailable:
-        return http.from_status(status, body[: http.MAX_DETAIL].decode(errors="replace"), retry_after)
+        return http.from_status(
+            status, body[: http.MAX_DETAIL].decode(errors="replace"), retry_after
+        )
     if answer.get("errorType") == "timeout":
         return Unavailable(Reason.LATE, f"{status}: {http.bounded(said)}")
     return http.from_status(status, said, retry_after)
@@ -101,8 +106,12 @@ def _samples(answer: dict[str, Any], what: str) -> Sequence[Sample]:
         if kind == "scalar":
             return [Sample({}, float(result[1]))]
         if kind != "vector":
-            raise Unavailable(Reason.WRONG_ANSWER, f"{what}: a {kind}, where a vector or scalar is needed")
+            raise Unavailable(
+                Reason.WRONG_ANSWER, f"{what}: a {kind}, where a vector or scalar is needed"
+            )
         # A native histogram has "histogram" instead of "value": it is no number.
         return [Sample(dict(s["metric"]), float(s["value"][1])) for s in result if "value" in s]
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise Unavailable(Reason.WRONG_ANSWER, f"{what}: not the answer of an instant query") from error
+        raise Unavailable(
+            Reason.WRONG_ANSWER, f"{what}: not the answer of an instant query"
+        ) from error

@@ -35,7 +35,9 @@ def propose(
         considered += [Considered(r.name, r.when.text, Reason.NOT_REACHED) for r in below]
         return Proposal(tuple(considered), None, remedy.name, seen, remedy.mode, seen_at)
     reason = Reason.NO_RUNG_HOLDS
-    if considered and all(c.reason in (Reason.ALREADY_TRIED, Reason.AT_CEILING) for c in considered):
+    if considered and all(
+        c.reason in (Reason.ALREADY_TRIED, Reason.AT_CEILING) for c in considered
+    ):
         reason = Reason.LADDER_EXHAUSTED
     return Proposal(tuple(considered), reason, evidence_at=seen_at)
 
@@ -44,7 +46,9 @@ def _consider(
     remedy: Remedy, target: Target, view: Mapping[str, Facts], tried: Mapping[str, int]
 ) -> Considered | Action:
     if tried.get(remedy.name, 0) >= remedy.times:
-        return Considered(remedy.name, remedy.when.text, Reason.ALREADY_TRIED, f"{remedy.times} time(s)")
+        return Considered(
+            remedy.name, remedy.when.text, Reason.ALREADY_TRIED, f"{remedy.times} time(s)"
+        )
     truth = remedy.when.judge(view)
     if truth is Truth.UNKNOWN:
         return Considered(remedy.name, remedy.when.text, Reason.EVIDENCE_UNKNOWN)

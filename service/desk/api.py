@@ -55,7 +55,9 @@ class Api:
         async def guarded(request: web.Request) -> web.StreamResponse:
             try:
                 if not self.admitted(request.headers.get("Authorization")):
-                    return _error(401, "bad_credentials", "send the configured Bearer or Basic credentials")
+                    return _error(
+                        401, "bad_credentials", "send the configured Bearer or Basic credentials"
+                    )
                 return await handler(request)
             except Unavailable as error:
                 return _error(503, error.reason, "no answer can be given now")
@@ -92,7 +94,9 @@ class Api:
         """The decision record."""
         record = await decision_record(self.incidents, self.ledger, request.match_info["id"])
         if record is None:
-            return _error(404, "not_found", "no incident of this id; GET /api/v1/incidents lists them")
+            return _error(
+                404, "not_found", "no incident of this id; GET /api/v1/incidents lists them"
+            )
         return _json(record)
 
     async def list_actions(self, request: web.Request) -> web.Response:

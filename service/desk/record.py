@@ -21,7 +21,8 @@ async def decision_record(incidents: Incidents, ledger: Ledger, incident_id: str
         **summary(row),
         "alerts": [_alert(episode) for episode in episodes],
         "actions": [
-            {k: v for k, v in action.items() if k not in ("before", "incident_id")} for action in actions
+            {k: v for k, v in action.items() if k not in ("before", "incident_id")}
+            for action in actions
         ],
         "steps": [{"at": s["at"], "step": s["kind"], **s["data"]} for s in steps],
     }

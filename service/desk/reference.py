@@ -12,7 +12,10 @@ from service.settings import variables
 
 def settings_table() -> str:
     """Markdown: the environment variable, its default, what it does."""
-    rows = [f"| `{name}` | {_default(field)} | {field.description or ''} |" for name, field in variables()]
+    rows = [
+        f"| `{name}` | {_default(field)} | {field.description or ''} |"
+        for name, field in variables()
+    ]
     return "\n".join(["| variable | default | meaning |", "| --- | --- | --- |", *rows])
 
 
@@ -33,7 +36,9 @@ def metrics_table() -> str:
         name = described.name + ("_total" if described.type == "counter" else "")
         labels = ", ".join(metric._labelnames) or "none"
         rows.append(f"| `{name}` | {described.type} | {labels} | {described.documentation} |")
-    return "\n".join(["| metric | type | labels | what it counts |", "| --- | --- | --- | --- |", *rows])
+    return "\n".join(
+        ["| metric | type | labels | what it counts |", "| --- | --- | --- | --- |", *rows]
+    )
 
 
 def reasons_table() -> str:

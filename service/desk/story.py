@@ -28,7 +28,9 @@ def story(record: Json) -> str:
         f"opened {_day(record['opened_at'])}{ended} (UTC)",
     ]
     runbooks = {
-        a["annotations"]["runbook_url"] for a in record["alerts"] if a["annotations"].get("runbook_url")
+        a["annotations"]["runbook_url"]
+        for a in record["alerts"]
+        if a["annotations"].get("runbook_url")
     }
     if record["state"] == "handed_over":
         lines.append(
@@ -50,14 +52,20 @@ def story(record: Json) -> str:
 def step_lines(step: Json) -> list[str]:
     """One step, its details indented below it."""
     head, *more = _TELL.get(step["step"], _plain)(step)
-    return [_harmless(f"{_clock(step['at'])}  {head}"), *(_harmless(f"          {line}") for line in more)]
+    return [
+        _harmless(f"{_clock(step['at'])}  {head}"),
+        *(_harmless(f"          {line}") for line in more),
+    ]
 
 
 def _diagnosed(step: Json) -> list[str]:
     lines = [f"diagnosed {step['diagnosis']} in {step['took_s']:.2f} s"]
     for name, reading in step["evidence"].items():
         if "value" in reading:
-            value = {**reading["value"], **reading["value"].get("values", {})}  # series stand one level down
+            value = {
+                **reading["value"],
+                **reading["value"].get("values", {}),
+            }  # series stand one level down
             shown = ", ".join(f"{k}={_short(v)}" for k, v in value.items() if _tells(v))
             lines.append(f"{name}: {shown}  ({reading['source']}, {reading['took_s']:.2f} s)")
         else:
@@ -66,10 +74,15 @@ def _diagnosed(step: Json) -> list[str]:
 
 
 def _decided(step: Json) -> list[str]:
-    head = f"decided: {step['action']}" if step["action"] else f"decided: nothing ({step['reason']})"
+    head = (
+        f"decided: {step['action']}" if step["action"] else f"decided: nothing ({step['reason']})"
+    )
     return [
         head,
-        *(f"{c['rung']}: {c['reason'] or 'CHOSEN'} {c['detail']}".rstrip() for c in step["considered"]),
+        *(
+            f"{c['rung']}: {c['reason'] or 'CHOSEN'} {c['detail']}".rstrip()
+            for c in step["considered"]
+        ),
     ]
 
 

@@ -26,5 +26,6 @@ class Diagnosis:
 
 
 DIAGNOSES: Mapping[str, Diagnosis] = {
-    d.name: d for d in (Diagnosis("performance", PerformanceParams, PerformanceEvidence, performance),)
+    d.name: d
+    for d in (Diagnosis("performance", PerformanceParams, PerformanceEvidence, performance),)
 }

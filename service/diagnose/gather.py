@@ -63,7 +63,9 @@ async def _read(name: str, probe: Probe, clock: Clock) -> Reading[Any]:
         value = await probe.ask()
     except asyncio.CancelledError:
         # Only `gather` cancels: at its deadline, or on its own way out, where nobody reads this.
-        return Unknown(Reason.LATE, probe.source, clock.now(), loop.time() - started, "no answer in time")
+        return Unknown(
+            Reason.LATE, probe.source, clock.now(), loop.time() - started, "no answer in time"
+        )
     except Exception as raised:
         took_s = loop.time() - started
         error = _root(raised)
@@ -80,6 +82,8 @@ def _root(error: Exception) -> Exception:
     """The error itself; of a TaskGroup's several the one that shows a bug, or else the first."""
     leaves = [error]
     while any(isinstance(leaf, ExceptionGroup) for leaf in leaves):
-        nested = [leaf.exceptions if isinstance(leaf, ExceptionGroup) else (leaf,) for leaf in leaves]
+        nested = [
+            leaf.exceptions if isinstance(leaf, ExceptionGroup) else (leaf,) for leaf in leaves
+        ]
         leaves = [leaf for group in nested for leaf in group]
     return next((leaf for leaf in leaves if not isinstance(leaf, ParamedicError)), leaves[0])

@@ -15,7 +15,14 @@ from service.diagnose.probes.usage import usage
 from service.diagnose.probes.workload import workload
 from service.kit.clock import Clock
 from service.kit.deadline import Deadline
-from service.model.evidence import ClickHouseLoad, KafkaLag, PerformanceEvidence, Pods, Series, Usage
+from service.model.evidence import (
+    ClickHouseLoad,
+    KafkaLag,
+    PerformanceEvidence,
+    Pods,
+    Series,
+    Usage,
+)
 from service.model.target import Target
 
 
@@ -26,7 +33,9 @@ class PerformanceParams:
     consumer_group: str
     topics: tuple[str, ...] = ()  # without them those that the group has committed on
     sample_s: float = 5.0  # seconds between the two readings of Kafka offsets
-    system_users: tuple[str, ...] = ("system",)  # ClickHouse users whose queries are nobody's runaway
+    system_users: tuple[str, ...] = (
+        "system",
+    )  # ClickHouse users whose queries are nobody's runaway
     series: Mapping[str, str] = field(default_factory=dict)  # name -> PromQL that gives one sample
 
 
@@ -44,7 +53,12 @@ async def performance(
     async def ask_kafka() -> KafkaLag:
         client = configured(eyes.kafka, "Kafka")
         return await kafka_lag(
-            client, params.consumer_group, params.topics, params.sample_s, deadline=deadline, clock=clock
+            client,
+            params.consumer_group,
+            params.topics,
+            params.sample_s,
+            deadline=deadline,
+            clock=clock,
         )
 
     async def ask_clickhouse() -> ClickHouseLoad:

@@ -56,7 +56,9 @@ def namespace(question: Question) -> Objection | None:
     if question.target.namespace in question.namespaces:
         return None
     allowed = ", ".join(question.namespaces)
-    return Objection(Reason.NAMESPACE_NOT_ALLOWED, f"{question.target.namespace} is not among {allowed}")
+    return Objection(
+        Reason.NAMESPACE_NOT_ALLOWED, f"{question.target.namespace} is not among {allowed}"
+    )
 
 
 def freshness(question: Question) -> Objection | None:
@@ -66,7 +68,9 @@ def freshness(question: Question) -> Objection | None:
     if age_s <= question.evidence_max_age_s:
         return None
     return Objection(
-        Reason.EVIDENCE_STALE, f"{age_s:.0f} s old, at most {question.evidence_max_age_s:g} s", question.now
+        Reason.EVIDENCE_STALE,
+        f"{age_s:.0f} s old, at most {question.evidence_max_age_s:g} s",
+        question.now,
     )
 
 
@@ -114,7 +118,9 @@ def budgets(question: Question) -> Objection | None:
         if len(spent) >= budget.count:
             # The budget is free again when so many of its lines have aged out that one more fits.
             frees = sorted(a.intended_at for a in spent)[len(spent) - budget.count]
-            return Objection(reason, f"{budget} is spent", frees + timedelta(seconds=budget.window_s))
+            return Objection(
+                reason, f"{budget} is spent", frees + timedelta(seconds=budget.window_s)
+            )
     return None
 
 
@@ -152,4 +158,6 @@ def rule(question: Question, chain: Mapping[str, Guard] = CHAIN) -> Ruling:
                 None,
                 objection.retry_at,
             )
-    return Ruling(Verdict.ALLOW, "all", Reason.WITHIN_LIMITS, "every guard let it pass", question.mode)
+    return Ruling(
+        Verdict.ALLOW, "all", Reason.WITHIN_LIMITS, "every guard let it pass", question.mode
+    )

@@ -52,13 +52,17 @@ class Door:
             return _answer(error.reason, 503, "credentials cannot be checked now")
         if not good:
             log.warning("webhook refused", reason=Reason.BAD_CREDENTIALS, remote=request.remote)
-            return _answer(Reason.BAD_CREDENTIALS, 401, "send the configured Bearer or Basic credentials")
+            return _answer(
+                Reason.BAD_CREDENTIALS, 401, "send the configured Bearer or Basic credentials"
+            )
         if self.closing:
             return _answer(Reason.SHUTTING_DOWN, 503, "about to stop, send it again")
         try:
             body, size = await self._read(request)
         except TimeoutError:
-            return _answer(Reason.LATE, 503, f"the body took over {self.settings.read_timeout_s:g} s")
+            return _answer(
+                Reason.LATE, 503, f"the body took over {self.settings.read_timeout_s:g} s"
+            )
         except (ConnectionError, web.HTTPException, web.RequestPayloadError):
             return _answer(Reason.CONNECTION_LOST, 503, "the body did not arrive whole")
         try:
@@ -71,7 +75,8 @@ class Door:
         try:
             if size > self.settings.max_body_bytes:
                 raise BadInput(
-                    Reason.TOO_LARGE, f"{size} bytes; at most {self.settings.max_body_bytes} are read"
+                    Reason.TOO_LARGE,
+                    f"{size} bytes; at most {self.settings.max_body_bytes} are read",
                 )
             webhook = check(body)
         except BadInput as error:
@@ -98,7 +103,11 @@ class Door:
         return b"".join(chunks), size
 
 
-def _answer(reason: Reason, code: int, detail: str, status: str = "refused") -> tuple[Reason, web.Response]:
+def _answer(
+    reason: Reason, code: int, detail: str, status: str = "refused"
+) -> tuple[Reason, web.Response]:
     headers = {"WWW-Authenticate": "Bearer"} if code == 401 else None
     body = to_json({"status": status, "reason": reason, "detail": detail[:500]})
-    return reason, web.Response(body=body, status=code, headers=headers, content_type="application/json")
+    return reason, web.Response(
+        body=body, status=code, headers=headers, content_type="application/json"
+    )

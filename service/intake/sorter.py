@@ -78,7 +78,9 @@ class Sorter:
             await self._sort_letters(letters)
         except Unavailable:
             raise
-        except Exception:  # a bug of ours: one letter may not hold up all others, now or after a restart
+        except (
+            Exception
+        ):  # a bug of ours: one letter may not hold up all others, now or after a restart
             log.exception("a batch could not be sorted; its letters are sorted one by one")
             for letter in letters:
                 await self._sort_alone(letter)
@@ -89,7 +91,9 @@ class Sorter:
             await self._sort_letters([letter])
         except Unavailable:
             raise
-        except Exception as error:  # this is the guilty one: kept for people, counted, out of the way
+        except (
+            Exception
+        ) as error:  # this is the guilty one: kept for people, counted, out of the way
             log.exception("letter set aside", letter=letter.id)
             self._metrics.faults.labels("sorter").inc()
             detail = f"{type(error).__name__}: {error}"
@@ -126,7 +130,9 @@ class Sorter:
             episode, change = advance(states.get(alert.key), alert, now)
             changes.append(change)
             # An alert that fired before its playbook was there is routed when it is told again.
-            late = change is Change.REPEAT and episode.unrouted and alert.status is AlertStatus.FIRING
+            late = (
+                change is Change.REPEAT and episode.unrouted and alert.status is AlertStatus.FIRING
+            )
             if change in _OPENING or late:
                 episode = self._route(episode, opens)
             states[alert.key] = episode
@@ -146,7 +152,9 @@ class Sorter:
         opens[alert.key] = (place.playbook, place.target)
         return replace(episode, unrouted=None)
 
-    def _count(self, items: Sequence[Sorted], changes: Sequence[Change], opened: Sequence[str]) -> None:
+    def _count(
+        self, items: Sequence[Sorted], changes: Sequence[Change], opened: Sequence[str]
+    ) -> None:
         for change in changes:
             self._metrics.alerts.labels(change).inc()
         playbook_of = {i.row.get("incident_id"): i.opens[0] for i in items if i.opens}

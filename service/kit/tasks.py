@@ -7,7 +7,9 @@ from contextlib import asynccontextmanager
 
 @asynccontextmanager
 async def running(
-    name: str, eternal: Coroutine[object, object, None], on_death: Callable[[str, BaseException | None], None]
+    name: str,
+    eternal: Coroutine[object, object, None],
+    on_death: Callable[[str, BaseException | None], None],
 ) -> AsyncIterator[asyncio.Task[None]]:
     """Runs `eternal` until the block ends. A task that ends by itself is a fault: `on_death` hears of it."""
     task = asyncio.create_task(eternal, name=name)
@@ -24,6 +26,8 @@ async def running(
         leaving = True
         if not task.done():
             task.cancel()
-            await asyncio.wait([task])  # `await task` would take our own cancellation for the task's
+            await asyncio.wait(
+                [task]
+            )  # `await task` would take our own cancellation for the task's
             if not task.cancelled() and (error := task.exception()):
                 raise error

@@ -79,7 +79,9 @@ class ClickHouseLoad:
     longest_query_id: str
     longest_query_user: str
     longest_query_text: str  # bounded and redacted
-    disk_free_ratio: float | None  # of the fullest disk, 0.0 to 1.0; None where the server cannot tell
+    disk_free_ratio: (
+        float | None
+    )  # of the fullest disk, 0.0 to 1.0; None where the server cannot tell
     disk_fullest: str | None
     max_parts: int  # most active parts in one partition of one table
     merges: int
@@ -94,7 +96,9 @@ class Pods:
     updated: int
     available: int
     restarts: int  # of all containers of all present pods
-    waiting: tuple[str, ...]  # reasons of waiting containers: CrashLoopBackOff, ImagePullBackOff ...
+    waiting: tuple[
+        str, ...
+    ]  # reasons of waiting containers: CrashLoopBackOff, ImagePullBackOff ...
     rollout_complete: bool
     paused: bool
     autoscaled: bool  # a HorizontalPodAutoscaler names this workload

@@ -15,7 +15,9 @@ class Operator(StrEnum):
     NOT_MATCHES = "!~"
 
 
-_SYNTAX = re.compile(r"""^\s*([a-zA-Z_:][\w:]*)\s*(=~|!~|!=|=)\s*(?:"((?:[^"\\]|\\.)*)"|([^\s"{},]+))\s*$""")
+_SYNTAX = re.compile(
+    r"""^\s*([a-zA-Z_:][\w:]*)\s*(=~|!~|!=|=)\s*(?:"((?:[^"\\]|\\.)*)"|([^\s"{},]+))\s*$"""
+)
 _ESCAPES = {"n": "\n", "t": "\t", '"': '"', "\\": "\\"}
 
 
@@ -55,4 +57,6 @@ def parse(text: str) -> LabelMatcher:
     try:
         return LabelMatcher(label, Operator(operator), value, re.compile(value))
     except re.error as error:
-        raise ValueError(f"{text!r}: the pattern {value!r} is no regular expression: {error}") from error
+        raise ValueError(
+            f"{text!r}: the pattern {value!r} is no regular expression: {error}"
+        ) from error

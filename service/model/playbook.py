@@ -128,9 +128,16 @@ class Playbook:
 
     def params_for(self, target: Target) -> Mapping[str, object]:
         """`with` for one target. Raises BadInput(target_unresolved) when a template has no value for it."""
-        view = {"target": {"kind": target.kind.value, "namespace": target.namespace, "name": target.name}}
+        view = {
+            "target": {
+                "kind": target.kind.value,
+                "namespace": target.namespace,
+                "name": target.name,
+            }
+        }
         return {
-            name: _filled(value, view, f"{self.name}: with.{name}") for name, value in self.params.items()
+            name: _filled(value, view, f"{self.name}: with.{name}")
+            for name, value in self.params.items()
         }
 
 
@@ -144,6 +151,7 @@ def _filled(value: object, view: Mapping[str, Facts], place: str) -> object:
     filled = value.render(view)
     if filled is None:
         raise BadInput(
-            Reason.TARGET_UNRESOLVED, f"playbook {place}: {value.text} has no value for {view['target']}"
+            Reason.TARGET_UNRESOLVED,
+            f"playbook {place}: {value.text} has no value for {view['target']}",
         )
     return filled

@@ -79,7 +79,9 @@ def _budget(value: object) -> object:
         raise ValueError(f"{value!r} is no budget; write COUNT/DURATION, as in 2/1h")
     window_s = float(str(_seconds(window)))
     if window_s > LONGEST_WINDOW_S:
-        raise ValueError(f"{value!r}: a budget's window is at most 7d, as far as the guard looks back")
+        raise ValueError(
+            f"{value!r}: a budget's window is at most 7d, as far as the guard looks back"
+        )
     return Budget(int(count), window_s)
 
 
@@ -153,7 +155,9 @@ class _Mistakes:
     found: list[str] = field(default_factory=list)
 
     def add(self, path: Path_, sentence: str) -> None:
-        line = next((self.lines[path[:n]] for n in range(len(path), -1, -1) if path[:n] in self.lines), 1)
+        line = next(
+            (self.lines[path[:n]] for n in range(len(path), -1, -1) if path[:n] in self.lines), 1
+        )
         place = ".".join(str(p) for p in path)
         self.found.append(f"{self.file}:{line}: {place + ': ' if place else ''}{sentence}")
 
@@ -164,7 +168,9 @@ def load(folder: Path, diagnoses: Mapping[str, Diagnosis]) -> tuple[Playbook, ..
         raise BadConfig(f"{folder}: no such folder; point `playbooks` at the folder of playbooks")
     files = sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")])
     if not files:
-        raise BadConfig(f"{folder}: no playbook (*.yaml) here; point `playbooks` at a folder that has some")
+        raise BadConfig(
+            f"{folder}: no playbook (*.yaml) here; point `playbooks` at a folder that has some"
+        )
     playbooks: list[Playbook] = []
     found: list[str] = []
     for file in files:
@@ -173,7 +179,9 @@ def load(folder: Path, diagnoses: Mapping[str, Diagnosis]) -> tuple[Playbook, ..
         if playbook:
             twin = next((p for p in playbooks if p.name == playbook.name), None)
             if twin:
-                found.append(f"{playbook.source}: the name {playbook.name!r} is taken by {twin.source}")
+                found.append(
+                    f"{playbook.source}: the name {playbook.name!r} is taken by {twin.source}"
+                )
             playbooks.append(playbook)
     if found:
         raise BadConfig("\n".join(found))
@@ -213,10 +221,15 @@ def _content(node: yaml.Node, path: Path_, lines: dict[Path_, int], mistakes: _M
             content[key] = _content(value_node, (*path, key), lines, mistakes)
         return content
     if isinstance(node, yaml.SequenceNode):
-        return [_content(item, (*path, place), lines, mistakes) for place, item in enumerate(node.value)]
+        return [
+            _content(item, (*path, place), lines, mistakes) for place, item in enumerate(node.value)
+        ]
     try:
         return yaml.SafeLoader("").construct_object(node, deep=True)
-    except (yaml.YAMLError, ValueError) as error:  # a tag of another program, or a date that is none
+    except (
+        yaml.YAMLError,
+        ValueError,
+    ) as error:  # a tag of another program, or a date that is none
         mistakes.add(path, " ".join(str(error).split()))
         return None
 
@@ -242,13 +255,19 @@ def suggest(name: str, known: Sequence[str]) -> str:
     return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}"
 
 
-def _build(parsed: PlaybookFile, mistakes: _Mistakes, diagnoses: Mapping[str, Diagnosis]) -> Playbook | None:
+def _build(
+    parsed: PlaybookFile, mistakes: _Mistakes, diagnoses: Mapping[str, Diagnosis]
+) -> Playbook | None:
     known = diagnoses.get(parsed.diagnose)
     if known is None:
-        mistakes.add(("diagnose",), f"unknown diagnosis; {suggest(parsed.diagnose, list(diagnoses))}")
+        mistakes.add(
+            ("diagnose",), f"unknown diagnosis; {suggest(parsed.diagnose, list(diagnoses))}"
+        )
         return None
     _check_params(parsed, known, mistakes)
-    builder = _Builder(mistakes, Vocabulary.of(known.evidence_type, parsed.with_.get("series") or {}))
+    builder = _Builder(
+        mistakes, Vocabulary.of(known.evidence_type, parsed.with_.get("series") or {})
+    )
     parsed_matchers = [builder.matcher(text, ("match", n)) for n, text in enumerate(parsed.match)]
     names = [r.name for r in parsed.remedies]
     for n, name in enumerate(names):
@@ -263,7 +282,9 @@ def _build(parsed: PlaybookFile, mistakes: _Mistakes, diagnoses: Mapping[str, Di
         params={name: builder.param(value, ("with", name)) for name, value in parsed.with_.items()},
         remedies=tuple(builder.remedy(r, n, parsed.verify) for n, r in enumerate(parsed.remedies)),
         healed=healed,
-        worse=builder.condition(parsed.worse, ("worse",), may_ask_has=False) if parsed.worse else None,
+        worse=builder.condition(parsed.worse, ("worse",), may_ask_has=False)
+        if parsed.worse
+        else None,
         limits=Limits(parsed.limits.per_target, parsed.limits.per_playbook, parsed.limits.cooldown),
         source=f"{mistakes.file}:1",
     )
@@ -274,7 +295,9 @@ def _check_params(parsed: PlaybookFile, known: Diagnosis, mistakes: _Mistakes) -
     for name in parsed.with_.keys() - set(names):
         mistakes.add(("with", name), f"unknown parameter of {known.name}; {suggest(name, names)}")
     try:
-        TypeAdapter(known.params_type).validate_python({n: v for n, v in parsed.with_.items() if n in names})
+        TypeAdapter(known.params_type).validate_python(
+            {n: v for n, v in parsed.with_.items() if n in names}
+        )
     except ValidationError as error:
         for mistake in error.errors(include_url=False):
             missing = mistake["type"] in ("missing", "missing_argument")
@@ -322,7 +345,9 @@ class _Builder:
 
     def _note(self, error: ValueError, path: Path_) -> None:
         if isinstance(error, conditions.UnknownName):
-            self.mistakes.add(path, f"unknown field {error.name}; {suggest(error.name, error.candidates)}")
+            self.mistakes.add(
+                path, f"unknown field {error.name}; {suggest(error.name, error.candidates)}"
+            )
         else:
             self.mistakes.add(path, str(error))
 
@@ -355,12 +380,18 @@ class _Builder:
             return {}
         for name in args.keys() - wanted.keys():
             known = list(wanted) or ["(it takes none)"]
-            self.mistakes.add((*path, kind, name), f"unknown argument of {kind}; {suggest(name, known)}")
+            self.mistakes.add(
+                (*path, kind, name), f"unknown argument of {kind}; {suggest(name, known)}"
+            )
         for name in wanted.keys() - args.keys():
             self.mistakes.add((*path, kind), f"{kind} needs the argument {name!r}")
-        return {n: self._arg(wanted[n], v, (*path, kind, n)) for n, v in args.items() if n in wanted}
+        return {
+            n: self._arg(wanted[n], v, (*path, kind, n)) for n, v in args.items() if n in wanted
+        }
 
-    def _arg(self, wanted: type, value: str | int | float, path: Path_) -> Template | int | float | str:
+    def _arg(
+        self, wanted: type, value: str | int | float, path: Path_
+    ) -> Template | int | float | str:
         if isinstance(value, str) and "{{" in value:
             return self.template(value, path, ("evidence",))
         if wanted is float and isinstance(value, int) and not isinstance(value, bool):

@@ -63,7 +63,10 @@ class Metrics:
             ["playbook", "reason"], registry=registry,
         )  # fmt: skip
         self.open_incidents = Gauge(
-            "paramedic_incidents", "Incidents that are not closed, by state.", ["state"], registry=registry
+            "paramedic_incidents",
+            "Incidents that are not closed, by state.",
+            ["state"],
+            registry=registry,
         )
         self.incident_seconds = Histogram(
             "paramedic_incident_duration_seconds", "From an incident's opening to its close.", ["playbook"],
@@ -74,7 +77,11 @@ class Metrics:
             registry=registry, buckets=_SECONDS,
         )  # fmt: skip
         self.probe_seconds = Histogram(
-            "paramedic_probe_duration_seconds", "One probe.", ["probe"], registry=registry, buckets=_SECONDS
+            "paramedic_probe_duration_seconds",
+            "One probe.",
+            ["probe"],
+            registry=registry,
+            buckets=_SECONDS,
         )
         self.probes = Counter(
             "paramedic_probe_readings_total", "Readings by result (known, or the reason why Unknown).",

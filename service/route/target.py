@@ -45,10 +45,14 @@ def destination(
     labels = true_labels(alert.labels)
     playbook = next((p for p in playbooks if p.matches(labels)), None)
     if playbook is None:
-        return Unrouted(Reason.NO_PLAYBOOK, f"no playbook matches alert {alert.name or '(no name)'}")
+        return Unrouted(
+            Reason.NO_PLAYBOOK, f"no playbook matches alert {alert.name or '(no name)'}"
+        )
     target = resolve(playbook.target, labels)
     if isinstance(target, str):
-        return Unrouted(Reason.TARGET_UNRESOLVED, f"playbook {playbook.name}: {target}", playbook.name)
+        return Unrouted(
+            Reason.TARGET_UNRESOLVED, f"playbook {playbook.name}: {target}", playbook.name
+        )
     if target.namespace not in namespaces:
         detail = f"{target} lies outside the allowed namespaces {', '.join(namespaces)}"
         return Unrouted(Reason.NAMESPACE_NOT_ALLOWED, detail, playbook.name)

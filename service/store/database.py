@@ -87,7 +87,9 @@ class Database:
             if isinstance(self._engine, AsyncEngine):
                 async with self._engine.begin() as connection:
                     return await connection.run_sync(work)
-            return await asyncio.get_running_loop().run_in_executor(pool, _whole, self._engine, options, work)
+            return await asyncio.get_running_loop().run_in_executor(
+                pool, _whole, self._engine, options, work
+            )
         except (SQLAlchemyError, OSError) as error:
             raise Unavailable(Reason.STORE_DOWN, f"store: {str(error).splitlines()[0]}") from error
 
@@ -135,7 +137,9 @@ def _parse(url: str) -> sa.URL:
     if driver is None:
         raise BadConfig(f"store.url {url!r}: use sqlite:///PATH or postgresql://USER@HOST/DB")
     if driver.startswith("sqlite") and parsed.database in (None, "", ":memory:"):
-        raise BadConfig("store.url: SQLite in memory would lose accepted alerts; give a path: sqlite:///PATH")
+        raise BadConfig(
+            "store.url: SQLite in memory would lose accepted alerts; give a path: sqlite:///PATH"
+        )
     return parsed.set(drivername=driver)
 
 

@@ -51,12 +51,16 @@ class Episodes:
 
         return await self._database.read(query)
 
-    async def absorb(self, letters: Sequence[int], items: Sequence[Sorted], now: datetime) -> Absorbed:
+    async def absorb(
+        self, letters: Sequence[int], items: Sequence[Sorted], now: datetime
+    ) -> Absorbed:
         """Commits a sorting: episodes, the incidents they open or join, and the letters as sorted."""
 
         def commit(tx: sa.Connection) -> Absorbed:
             result = Absorbed()
-            joined: dict[tuple[str, Target], str] = {}  # a storm of 1,500 alerts is about a few targets
+            joined: dict[
+                tuple[str, Target], str
+            ] = {}  # a storm of 1,500 alerts is about a few targets
             for item in items:
                 if item.opens:
                     if item.opens not in joined:
@@ -74,7 +78,9 @@ class Episodes:
         """The newest alerts that belong to no incident, with the reason."""
         none = sa.select(episodes).where(episodes.c.unrouted.is_not(None))
         newest = none.order_by(episodes.c.last_seen_at.desc()).limit(limit)
-        return await self._database.read(lambda c: [dict(row) for row in c.execute(newest).mappings()])
+        return await self._database.read(
+            lambda c: [dict(row) for row in c.execute(newest).mappings()]
+        )
 
 
 def _join(tx: sa.Connection, playbook: str, target: Target, now: datetime, result: Absorbed) -> str:
@@ -109,7 +115,9 @@ def _store_episodes(tx: sa.Connection, items: Sequence[Sorted]) -> None:
             sa.update(episodes)
             .where(episodes.c.fingerprint == sa.bindparam("_fingerprint"))
             .where(episodes.c.starts_at == sa.bindparam("_starts_at", type_=Instant()))
-            .values({name: sa.bindparam(f"_{name}", type_=episodes.c[name].type) for name in columns}),
+            .values(
+                {name: sa.bindparam(f"_{name}", type_=episodes.c[name].type) for name in columns}
+            ),
             changed,
         )
 
@@ -131,9 +139,9 @@ def _end_others(tx: sa.Connection, rows: Sequence[Row], now: datetime) -> set[An
     over: list[Row] = []
     touched: set[Any] = set()
     for some in _portions(list(begun.keys() | ended.keys())):
-        firing = sa.select(episodes.c.fingerprint, episodes.c.starts_at, episodes.c.incident_id).where(
-            episodes.c.fingerprint.in_(some), episodes.c.status == AlertStatus.FIRING
-        )
+        firing = sa.select(
+            episodes.c.fingerprint, episodes.c.starts_at, episodes.c.incident_id
+        ).where(episodes.c.fingerprint.in_(some), episodes.c.status == AlertStatus.FIRING)
         for name, starts_at, incident_id in tx.execute(firing):
             before, until = begun.get(name), ended.get(name)
             if before and starts_at < before:

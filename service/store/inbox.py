@@ -45,7 +45,9 @@ class _Pending:
 class Inbox:
     """The door of the store. `run` has to be running for `accept` and `bury` to return."""
 
-    def __init__(self, database: Database, clock: Clock, *, max_waiting: int, max_dead_letters: int) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, *, max_waiting: int, max_dead_letters: int
+    ) -> None:
         self._database = database
         self._clock = clock
         self._max_waiting = max_waiting
@@ -67,12 +69,18 @@ class Inbox:
 
     @property
     def full(self) -> bool:
-        return self.waiting + len(self._pending) >= self._max_waiting or self._pending_bytes >= PENDING_BYTES
+        return (
+            self.waiting + len(self._pending) >= self._max_waiting
+            or self._pending_bytes >= PENDING_BYTES
+        )
 
     @property
     def failed_lately(self) -> bool:
         """The last commit failed, less than ten seconds ago. A full disk lets a store be opened and not written."""
-        return self.failed_at is not None and self._clock.monotonic() - self.failed_at < _FAILED_LATELY_S
+        return (
+            self.failed_at is not None
+            and self._clock.monotonic() - self.failed_at < _FAILED_LATELY_S
+        )
 
     async def accept(self, body: bytes) -> None:
         """Commits a webhook. Raises Unavailable(store_full | store_down); then it was not taken."""
@@ -137,7 +145,9 @@ class Inbox:
                 tx.execute(sa.insert(dead_letters), dead)
                 newest = sa.select(sa.func.max(dead_letters.c.id)).scalar_subquery()
                 tx.execute(
-                    sa.delete(dead_letters).where(dead_letters.c.id <= newest - self._max_dead_letters)
+                    sa.delete(dead_letters).where(
+                        dead_letters.c.id <= newest - self._max_dead_letters
+                    )
                 )
 
         await self._database.write(commit)
@@ -164,7 +174,9 @@ class Inbox:
                 ids.append(letter_id)
             if not ids:
                 return []
-            bodies = sa.select(inbox.c.id, inbox.c.received_at, inbox.c.body).where(inbox.c.id.in_(ids))
+            bodies = sa.select(inbox.c.id, inbox.c.received_at, inbox.c.body).where(
+                inbox.c.id.in_(ids)
+            )
             return [Letter(*row) for row in connection.execute(bodies.order_by(inbox.c.id))]
 
         return await self._database.read(query)
@@ -172,7 +184,9 @@ class Inbox:
     async def dead(self, limit: int) -> list[dict[str, object]]:
         """The newest dead letters, for people. The body as text, undecodable bytes replaced."""
         query = sa.select(dead_letters).order_by(dead_letters.c.id.desc()).limit(limit)
-        rows = await self._database.read(lambda c: [dict(row) for row in c.execute(query).mappings()])
+        rows = await self._database.read(
+            lambda c: [dict(row) for row in c.execute(query).mappings()]
+        )
         return [{**row, "body": bytes(row["body"]).decode(errors="replace")} for row in rows]
 
     async def prune(self, keep: timedelta) -> None:

@@ -36,7 +36,9 @@ class Incidents:
             sa.select(incidents)
             .where(incidents.c.state != IncidentState.CLOSED, incidents.c.due_at <= now)
             .where(incidents.c.target_key.not_in(busy))
-            .where(~sa.exists().where(locks.c.target_key == incidents.c.target_key, _held(owner, now)))
+            .where(
+                ~sa.exists().where(locks.c.target_key == incidents.c.target_key, _held(owner, now))
+            )
             .order_by(incidents.c.due_at)
             .limit(1)
         )
@@ -56,7 +58,9 @@ class Incidents:
 
         # Most of the time nothing is due: that is found out without taking the writer.
         if (
-            await self._database.read(lambda c: c.execute(due.with_only_columns(incidents.c.id)).scalar())
+            await self._database.read(
+                lambda c: c.execute(due.with_only_columns(incidents.c.id)).scalar()
+            )
             is None
         ):
             return None
@@ -74,17 +78,23 @@ class Incidents:
 
     async def release(self, incident: Incident, owner: str) -> None:
         """Gives a claim back."""
-        drop = sa.delete(locks).where(locks.c.target_key == incident.target.key, locks.c.owner == owner)
+        drop = sa.delete(locks).where(
+            locks.c.target_key == incident.target.key, locks.c.owner == owner
+        )
         await self._database.write(lambda tx: tx.execute(drop).rowcount)
 
     async def release_all(self) -> None:
         """Drops every claim: right at the start of the one process that owns a SQLite file, and only then."""
         await self._database.write(lambda tx: tx.execute(sa.delete(locks)).rowcount)
 
-    async def next_due(self, owner: str, now: datetime, busy: Sequence[str] = ()) -> datetime | None:
+    async def next_due(
+        self, owner: str, now: datetime, busy: Sequence[str] = ()
+    ) -> datetime | None:
         """When the next incident can be claimed: it is due, and another owner's claim on its target is over."""
         held = sa.and_(locks.c.target_key == incidents.c.target_key, _held(owner, now))
-        free_at = sa.case((locks.c.until > incidents.c.due_at, locks.c.until), else_=incidents.c.due_at)
+        free_at = sa.case(
+            (locks.c.until > incidents.c.due_at, locks.c.until), else_=incidents.c.due_at
+        )
         query = (
             sa.select(sa.func.min(free_at))
             .select_from(incidents.outerjoin(locks, held))
@@ -113,9 +123,13 @@ class Incidents:
         def commit(tx: sa.Connection) -> bool:
             firing = count_firing(tx, incident.id)
             if firing and move.state is IncidentState.CLOSED:
-                return False  # an alert joined while it was worked on; it is still due, and seen again
+                return (
+                    False  # an alert joined while it was worked on; it is still due, and seen again
+                )
             if not firing and move.state is not IncidentState.CLOSED:
-                values["due_at"] = at  # its last alert resolved while it was worked on: see to it at once
+                values["due_at"] = (
+                    at  # its last alert resolved while it was worked on: see to it at once
+                )
             tx.execute(sa.update(incidents).where(incidents.c.id == incident.id).values(**values))
             said = {
                 "state": move.state,
@@ -169,7 +183,9 @@ class Incidents:
 
     async def listing(self, limit: int) -> list[Row]:
         """The newest incidents, a row each."""
-        return await self._rows(sa.select(incidents).order_by(incidents.c.opened_at.desc()).limit(limit))
+        return await self._rows(
+            sa.select(incidents).order_by(incidents.c.opened_at.desc()).limit(limit)
+        )
 
     async def record(self, incident_id: str) -> tuple[Row, list[Row], list[Row]] | None:
         """The incident, its episodes and its steps, in the order of time."""
@@ -185,7 +201,9 @@ class Incidents:
         )
 
     async def _rows(self, query: sa.Select[Any]) -> list[Row]:
-        return await self._database.read(lambda c: [dict(row) for row in c.execute(query).mappings()])
+        return await self._database.read(
+            lambda c: [dict(row) for row in c.execute(query).mappings()]
+        )
 
 
 def _held(owner: str, now: datetime) -> sa.ColumnElement[bool]:
@@ -194,7 +212,11 @@ def _held(owner: str, now: datetime) -> sa.ColumnElement[bool]:
 
 
 def _load(connection: sa.Connection, row: Mapping[Any, Any]) -> Incident:
-    query = sa.select(episodes).where(episodes.c.incident_id == row["id"]).order_by(episodes.c.first_seen_at)
+    query = (
+        sa.select(episodes)
+        .where(episodes.c.incident_id == row["id"])
+        .order_by(episodes.c.first_seen_at)
+    )
     alerts = tuple(alert_of(dict(r)) for r in connection.execute(query).mappings())
     target = Target(TargetKind(row["target_kind"]), row["target_namespace"], row["target_name"])
     return Incident(

@@ -76,7 +76,9 @@ class Ledger:
 
     async def unsettled(self, incident_id: str) -> Unsettled | None:
         """The incident's action that has no outcome yet, which a crash may have left."""
-        query = sa.select(ledger).where(ledger.c.incident_id == incident_id, ledger.c.settled_at.is_(None))
+        query = sa.select(ledger).where(
+            ledger.c.incident_id == incident_id, ledger.c.settled_at.is_(None)
+        )
         row = await self._database.read(lambda c: c.execute(query).mappings().first())
         if row is None:
             return None
@@ -136,9 +138,13 @@ class Ledger:
         query = sa.select(ledger).order_by(ledger.c.intended_at.desc()).limit(limit)
         if incident_id is not None:
             query = (
-                sa.select(ledger).where(ledger.c.incident_id == incident_id).order_by(ledger.c.intended_at)
+                sa.select(ledger)
+                .where(ledger.c.incident_id == incident_id)
+                .order_by(ledger.c.intended_at)
             )
-        return await self._database.read(lambda c: [dict(row) for row in c.execute(query).mappings()])
+        return await self._database.read(
+            lambda c: [dict(row) for row in c.execute(query).mappings()]
+        )
 
 
 def _row(incident: Incident, intent: Intent, before: Facts) -> dict[str, object]:
@@ -153,7 +159,9 @@ def _row(incident: Incident, intent: Intent, before: Facts) -> dict[str, object]
 def _history(tx: sa.Connection, incident: Incident, now: datetime) -> History:
     columns = (ledger.c.action_id, ledger.c.incident_id, ledger.c.playbook, ledger.c.target_key, ledger.c.rung,
                ledger.c.kind, ledger.c.intended_at, ledger.c.settled_at)  # fmt: skip
-    query = sa.select(*columns).where(ledger.c.intended_at > now - LOOKBACK, ledger.c.mode == Mode.AUTO)
+    query = sa.select(*columns).where(
+        ledger.c.intended_at > now - LOOKBACK, ledger.c.mode == Mode.AUTO
+    )
     acted = [_past(dict(row)) for row in tx.execute(query).mappings()]
     return History(
         firing_alerts=count_firing(tx, incident.id),

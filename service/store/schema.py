@@ -45,7 +45,9 @@ inbox = sa.Table(
 waiting = sa.Table(
     "waiting",
     metadata,
-    sa.Column("inbox_id", sa.BigInteger, sa.ForeignKey("inbox.id"), primary_key=True, autoincrement=False),
+    sa.Column(
+        "inbox_id", sa.BigInteger, sa.ForeignKey("inbox.id"), primary_key=True, autoincrement=False
+    ),
 )
 
 dead_letters = sa.Table(

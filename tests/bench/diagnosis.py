@@ -6,6 +6,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from rehearsal.platform import NAMESPACE, WORKLOAD, platform
 from service.clients.kafka import KafkaClient
 from service.clients.kubernetes import KubernetesReader
 from service.diagnose.eyes import Eyes
@@ -13,7 +14,6 @@ from service.diagnose.performance import PerformanceParams, performance
 from service.kit.clock import SystemClock
 from service.kit.deadline import Deadline
 from service.model.target import Target, TargetKind
-from service.rehearse.platform import NAMESPACE, WORKLOAD, platform
 from service.settings import KafkaSettings, KubernetesSettings
 
 ROUNDS = 10

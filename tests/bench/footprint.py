@@ -9,7 +9,7 @@ from pathlib import Path
 
 import aiohttp
 
-from service.rehearse.servers import free_port
+from rehearsal.servers import free_port
 
 _KUBECONFIG = """
 apiVersion: v1
@@ -28,7 +28,10 @@ async def run() -> None:
         kubeconfig.write_text(_KUBECONFIG)
         for which in ("first start", "later start"):
             ready_s, rss_mib = await _start(Path(folder), kubeconfig)
-            print(f"{which}: ready after {ready_s:.2f} s, {rss_mib:.0f} MiB resident when idle", flush=True)
+            print(
+                f"{which}: ready after {ready_s:.2f} s, {rss_mib:.0f} MiB resident when idle",
+                flush=True,
+            )
 
 
 async def _start(folder: Path, kubeconfig: Path) -> tuple[float, float]:
@@ -55,7 +58,9 @@ async def _start(folder: Path, kubeconfig: Path) -> tuple[float, float]:
             ready_s = time.perf_counter() - began
             await asyncio.sleep(3)
             status = await asyncio.to_thread(Path(f"/proc/{child.pid}/status").read_text)
-            rss_kib = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
+            rss_kib = next(
+                int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")
+            )
             return ready_s, rss_kib / 1024
     finally:
         child.terminate()

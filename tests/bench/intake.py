@@ -17,7 +17,7 @@ from pathlib import Path
 
 import aiohttp
 
-from service.rehearse.servers import free_port
+from rehearsal.servers import free_port
 
 CONNECTIONS = 16
 SECONDS = 4.0

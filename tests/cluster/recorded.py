@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 
-from service.rehearse.cluster import Cluster, Identity, Object
+from rehearsal.cluster import Cluster, Identity, Object
 
 FOLDER = Path(__file__).parent / "recordings"
 STRATEGIC = "application/strategic-merge-patch+json"
@@ -44,7 +44,9 @@ def identities() -> dict[str, Identity]:
     return {
         "admin": admin,
         "serviceaccount:carbon-ingestion": Identity.of_role("carbon-ingestion", role),
-        "serviceaccount:short-lived": Identity("system:serviceaccount:carbon-ingestion:short-lived"),
+        "serviceaccount:short-lived": Identity(
+            "system:serviceaccount:carbon-ingestion:short-lived"
+        ),
         "nobody": Identity("nobody"),
     }
 
@@ -73,10 +75,14 @@ async def send(
     if who != "no-token":
         headers["Authorization"] = f"Bearer {who}"
     data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-    async with session.request(method, path, params=query or {}, data=data, headers=headers) as response:
+    async with session.request(
+        method, path, params=query or {}, data=data, headers=headers
+    ) as response:
         raw = await response.read()
         is_json = response.headers.get("Content-Type", "").startswith("application/json")
-        return Answer(response.status, response.headers, json.loads(raw) if is_json else raw.decode())
+        return Answer(
+            response.status, response.headers, json.loads(raw) if is_json else raw.decode()
+        )
 
 
 async def resend(session: aiohttp.ClientSession, recorded: Any) -> Answer:
@@ -99,7 +105,9 @@ async def resend(session: aiohttp.ClientSession, recorded: Any) -> Answer:
 def elided(value: Any) -> Any:
     """Without the whole object that a complaint about a merge or JSON patch quotes."""
     if isinstance(value, str):
-        return re.sub(r'Invalid value: "\{.*\}": ', 'Invalid value: "...": ', value, flags=re.DOTALL)
+        return re.sub(
+            r'Invalid value: "\{.*\}": ', 'Invalid value: "...": ', value, flags=re.DOTALL
+        )
     if isinstance(value, dict):
         return {key: elided(item) for key, item in value.items()}
     return [elided(item) for item in value] if isinstance(value, list) else value
@@ -110,7 +118,9 @@ def differences(recorded: Any, answer: Answer) -> list[str]:
     wanted = recorded["response"]
     found = []
     if answer.status != wanted["status"]:
-        return [f"status {answer.status} instead of {wanted['status']}: {json.dumps(answer.body)[:300]}"]
+        return [
+            f"status {answer.status} instead of {wanted['status']}: {json.dumps(answer.body)[:300]}"
+        ]
     headers = wanted.get("headers", {})
     warnings = headers.get("warning", [])
     if answer.warnings != (warnings if isinstance(warnings, list) else [warnings]):
@@ -143,7 +153,9 @@ def _text_differences(recorded: Any, wanted: str, body: Any) -> list[str]:
     if path.endswith("/log"):  # lines are invented on both sides: their number and form count
         stamped = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z ")
         same = [line for line in body.splitlines() if stamped.match(line)] and body.endswith("\n")
-        return [] if same and len(body.splitlines()) == len(wanted.splitlines()) else [f"log {body!r}"]
+        return (
+            [] if same and len(body.splitlines()) == len(wanted.splitlines()) else [f"log {body!r}"]
+        )
     if path == "/readyz":
         same = wanted.splitlines()[-1] == body.splitlines()[-1] and wanted[:12] == body[:12]
         return [] if same else [f"readyz {body!r}"]
@@ -156,7 +168,8 @@ def _list_differences(recorded: Any, wanted: Any, body: Any) -> list[str]:
     if recorded["request"]["path"].endswith("/events") and "healer" in json.dumps(wanted_names):
         # the recorded cluster had a longer history: only what this scenario wrote through core/v1 is compared
         wanted_names, names = (
-            [name for name in side if re.search(r"healer-[1256]$", name)] for side in (wanted_names, names)
+            [name for name in side if re.search(r"healer-[1256]$", name)]
+            for side in (wanted_names, names)
         )
     found = _unequal(wanted_names, names, "names")
     found += _unequal(

@@ -5,7 +5,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from service.rehearse.cluster import Cluster, Delays, Identity, Object, Rule, carbon_ingestion
+from rehearsal.cluster import Cluster, Delays, Identity, Object, Rule, carbon_ingestion
 from tests.cluster.recorded import STRATEGIC, healthy_state, open_session, send
 
 NS = "carbon-ingestion"
@@ -14,14 +14,19 @@ DEPLOYMENT = f"/apis/apps/v1/namespaces/{NS}/deployments/normalization-service"
 AT_ONCE = Delays(0, 0, 0, 0)
 
 
-async def names(session: aiohttp.ClientSession, query: dict[str, str], path: str = PODS) -> list[str]:
+async def names(
+    session: aiohttp.ClientSession, query: dict[str, str], path: str = PODS
+) -> list[str]:
     answer = await send(session, "GET", path, query=query)
     assert answer.status == 200, answer.body
     return [item["metadata"]["name"] for item in answer.body["items"]]
 
 
 async def test_pages_give_the_list_as_it_was_at_the_first_page() -> None:
-    async with Cluster(healthy_state(), controllers=False) as cluster, open_session(cluster) as session:
+    async with (
+        Cluster(healthy_state(), controllers=False) as cluster,
+        open_session(cluster) as session,
+    ):
         whole, seen, versions = await names(session, {}), [], set()
         query = {"limit": "5"}
         while True:
@@ -37,7 +42,10 @@ async def test_pages_give_the_list_as_it_was_at_the_first_page() -> None:
 
 
 async def test_an_expired_page_is_gone_and_its_new_token_goes_on_with_what_is_there() -> None:
-    async with Cluster(healthy_state(), controllers=False) as cluster, open_session(cluster) as session:
+    async with (
+        Cluster(healthy_state(), controllers=False) as cluster,
+        open_session(cluster) as session,
+    ):
         first = (await send(session, "GET", PODS, query={"limit": "5"})).body
         cluster.remove("pods", NS, "kafka-1")
         cluster.compact()
@@ -64,7 +72,10 @@ async def test_an_expired_page_is_gone_and_its_new_token_goes_on_with_what_is_th
 async def test_a_list_is_refused_as_the_server_refuses_it(
     query: dict[str, str], status: int, reason: Any
 ) -> None:
-    async with Cluster(healthy_state(), controllers=False) as cluster, open_session(cluster) as session:
+    async with (
+        Cluster(healthy_state(), controllers=False) as cluster,
+        open_session(cluster) as session,
+    ):
         answer = await send(session, "GET", PODS, query=query)
         assert (answer.status, answer.body.get("reason")) == (status, reason)
 
@@ -80,7 +91,10 @@ async def test_a_list_is_refused_as_the_server_refuses_it(
     ("apps.kubernetes.io/pod-index>0", 2),
 ])  # fmt: skip
 async def test_label_selectors_choose(selector: str, count: int) -> None:
-    async with Cluster(healthy_state(), controllers=False) as cluster, open_session(cluster) as session:
+    async with (
+        Cluster(healthy_state(), controllers=False) as cluster,
+        open_session(cluster) as session,
+    ):
         assert len(await names(session, {"labelSelector": selector})) == count
 
 
@@ -89,7 +103,10 @@ async def test_label_selectors_choose(selector: str, count: int) -> None:
     ("spec.nodeName=carbon-node-1,metadata.namespace=carbon-ingestion", 6), ("spec.nodeName!=carbon-node-1", 8),
 ])  # fmt: skip
 async def test_field_selectors_choose(selector: str, count: int) -> None:
-    async with Cluster(healthy_state(), controllers=False) as cluster, open_session(cluster) as session:
+    async with (
+        Cluster(healthy_state(), controllers=False) as cluster,
+        open_session(cluster) as session,
+    ):
         assert len(await names(session, {"fieldSelector": selector})) == count
 
 
@@ -110,7 +127,10 @@ GAPS = [
 
 @pytest.mark.parametrize(("method", "path"), GAPS)
 async def test_what_is_not_emulated_says_so(method: str, path: str) -> None:
-    async with Cluster(healthy_state(), controllers=False) as cluster, open_session(cluster) as session:
+    async with (
+        Cluster(healthy_state(), controllers=False) as cluster,
+        open_session(cluster) as session,
+    ):
         answer = await send(
             session, method, path, body={} if method != "GET" else None, content_type=STRATEGIC
         )
@@ -119,7 +139,10 @@ async def test_what_is_not_emulated_says_so(method: str, path: str) -> None:
 
 
 async def test_server_side_apply_says_that_it_is_not_emulated() -> None:
-    async with Cluster(healthy_state(), controllers=False) as cluster, open_session(cluster) as session:
+    async with (
+        Cluster(healthy_state(), controllers=False) as cluster,
+        open_session(cluster) as session,
+    ):
         answer = await send(
             session, "PATCH", DEPLOYMENT, body={}, content_type="application/apply-patch+yaml"
         )
@@ -138,7 +161,10 @@ async def test_a_client_makes_its_own_namespace_with_a_deployment_and_removes_bo
             },
         },
     }
-    async with Cluster(carbon_ingestion(), delays=AT_ONCE) as cluster, open_session(cluster) as session:
+    async with (
+        Cluster(carbon_ingestion(), delays=AT_ONCE) as cluster,
+        open_session(cluster) as session,
+    ):
         made = await send(
             session, "POST", "/api/v1/namespaces", body={"metadata": {"generateName": "contract-"}}
         )
@@ -149,12 +175,18 @@ async def test_a_client_makes_its_own_namespace_with_a_deployment_and_removes_bo
         assert (dry.status, "resourceVersion" in dry.body["metadata"]) == (201, False)
         assert await names(session, {}, path) == []
         answer = await send(session, "POST", path, body=deployment)
-        assert (answer.status, answer.body["metadata"]["generation"], answer.body["status"]) == (201, 1, {})
+        assert (answer.status, answer.body["metadata"]["generation"], answer.body["status"]) == (
+            201,
+            1,
+            {},
+        )
         assert answer.body["spec"]["strategy"]["rollingUpdate"] == {
             "maxUnavailable": "25%",
             "maxSurge": "25%",
         }
-        assert (await send(session, "POST", path, body=deployment)).body["reason"] == "AlreadyExists"
+        assert (await send(session, "POST", path, body=deployment)).body[
+            "reason"
+        ] == "AlreadyExists"
         await cluster.settled()
         assert len(await names(session, {}, f"/api/v1/namespaces/{own}/pods")) == 1
         gone = await send(session, "DELETE", f"{path}/probe")
@@ -177,7 +209,9 @@ async def test_a_client_makes_its_own_namespace_with_a_deployment_and_removes_bo
     ({"selector": {"matchLabels": {"a": "b"}}}, "spec.template.metadata.labels"),
     ({"replicas": -1}, "spec.replicas"),
 ])  # fmt: skip
-async def test_a_deployment_that_cannot_be_is_refused_with_every_cause(spec: Object, field: str) -> None:
+async def test_a_deployment_that_cannot_be_is_refused_with_every_cause(
+    spec: Object, field: str
+) -> None:
     async with Cluster(carbon_ingestion()) as cluster, open_session(cluster) as session:
         answer = await send(
             session,
@@ -196,14 +230,18 @@ async def test_a_deployment_that_cannot_be_is_refused_with_every_cause(spec: Obj
 )
 async def test_a_deletion_with_a_false_precondition_is_a_conflict(preconditions: Object) -> None:
     async with Cluster(carbon_ingestion()) as cluster, open_session(cluster) as session:
-        answer = await send(session, "DELETE", f"{PODS}/kafka-0", body={"preconditions": preconditions})
+        answer = await send(
+            session, "DELETE", f"{PODS}/kafka-0", body={"preconditions": preconditions}
+        )
         assert (answer.status, answer.body["reason"]) == (409, "Conflict")
         assert "deletionTimestamp" not in cluster.get("pods", NS, "kafka-0")["metadata"]
 
 
 async def test_a_dry_deletion_deletes_nothing_and_force_deletes_at_once() -> None:
     async with Cluster(carbon_ingestion()) as cluster, open_session(cluster) as session:
-        assert (await send(session, "DELETE", f"{PODS}/kafka-0", query={"dryRun": "All"})).status == 200
+        assert (
+            await send(session, "DELETE", f"{PODS}/kafka-0", query={"dryRun": "All"})
+        ).status == 200
         uid = cluster.get("pods", NS, "kafka-0")["metadata"]["uid"]
         await send(session, "DELETE", f"{PODS}/kafka-0", query={"gracePeriodSeconds": "0"})
         now = cluster.find("pods", NS, "kafka-0")
@@ -215,7 +253,8 @@ class Usage:
         if pod["metadata"]["name"] == "kafka-2":
             return None
         return {
-            container["name"]: {"cpu": "250m", "memory": "512Mi"} for container in pod["spec"]["containers"]
+            container["name"]: {"cpu": "250m", "memory": "512Mi"}
+            for container in pod["spec"]["containers"]
         }
 
     def of_node(self, node: Object) -> dict[str, str] | None:
@@ -224,9 +263,14 @@ class Usage:
 
 async def test_metrics_are_what_the_embedder_says_and_otherwise_not_installed() -> None:
     path = f"/apis/metrics.k8s.io/v1beta1/namespaces/{NS}/pods"
-    async with Cluster(carbon_ingestion(), usage=Usage()) as cluster, open_session(cluster) as session:
+    async with (
+        Cluster(carbon_ingestion(), usage=Usage()) as cluster,
+        open_session(cluster) as session,
+    ):
         body = (
-            await send(session, "GET", path, query={"labelSelector": "app.kubernetes.io/name=kafka"})
+            await send(
+                session, "GET", path, query={"labelSelector": "app.kubernetes.io/name=kafka"}
+            )
         ).body
         assert body["kind"] == "PodMetricsList"
         assert [item["metadata"]["name"] for item in body["items"]] == ["kafka-0", "kafka-1"]
@@ -256,7 +300,14 @@ async def test_a_right_is_asked_for_before_existence_and_before_a_gap() -> None:
         assert (
             'resource "deployments/scale"'
             in (
-                await send(session, "PATCH", f"{DEPLOYMENT}/scale", body={}, content_type=STRATEGIC, who="t")
+                await send(
+                    session,
+                    "PATCH",
+                    f"{DEPLOYMENT}/scale",
+                    body={},
+                    content_type=STRATEGIC,
+                    who="t",
+                )
             ).body["message"]
         )
         assert (await send(session, "GET", PODS, who="wrong")).status == 401
@@ -271,7 +322,9 @@ async def test_the_server_listens_on_a_free_port_of_this_machine_only() -> None:
 async def test_a_bug_of_the_emulator_reaches_the_embedder() -> None:
     cluster = await Cluster(carbon_ingestion(), controllers=False).__aenter__()
     async with open_session(cluster) as session:
-        cluster.edit("deployments", NS, "normalization-service", lambda obj: obj["spec"].pop("replicas"))
+        cluster.edit(
+            "deployments", NS, "normalization-service", lambda obj: obj["spec"].pop("replicas")
+        )
         answer = await send(session, "GET", f"{DEPLOYMENT}/scale")
         assert (answer.status, answer.body["reason"]) == (500, "InternalError")
     with pytest.raises(KeyError):
@@ -288,4 +341,7 @@ async def test_one_counter_numbers_the_writes_of_all_kinds() -> None:
         assert len(set(versions)) == len(versions)
         before = max(versions)
         cluster.edit("configmaps", NS, "connectors-config", lambda obj: obj["data"].update(a="b"))
-        assert int(cluster.get("configmaps", NS, "connectors-config")["metadata"]["resourceVersion"]) > before
+        assert (
+            int(cluster.get("configmaps", NS, "connectors-config")["metadata"]["resourceVersion"])
+            > before
+        )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from kubernetes_asyncio import client, config
 
-from service.rehearse.cluster import Cluster, Delays, Identity, carbon_ingestion
+from rehearsal.cluster import Cluster, Delays, Identity, carbon_ingestion
 
 NS = "carbon-ingestion"
 
@@ -20,7 +20,9 @@ async def _configured(path: Path) -> client.ApiClient:
 
 async def test_kubernetes_asyncio_reads_lists_scales_and_is_refused(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
-        cluster = await stack.enter_async_context(Cluster(carbon_ingestion(), delays=Delays(0, 0, 0, 0)))
+        cluster = await stack.enter_async_context(
+            Cluster(carbon_ingestion(), delays=Delays(0, 0, 0, 0))
+        )
         async with await _configured(cluster.kubeconfig(tmp_path / "kubeconfig")) as api:
             apps, core = client.AppsV1Api(api), client.CoreV1Api(api)
             assert (await client.VersionApi(api).get_code()).git_version == "v1.36.2"
@@ -36,19 +38,27 @@ async def test_kubernetes_asyncio_reads_lists_scales_and_is_refused(tmp_path: Pa
                 4,
                 found.metadata.generation,
             )
-            log = await core.read_namespaced_pod_log("enrichment-service-x", NS, _preload_content=False)
+            log = await core.read_namespaced_pod_log(
+                "enrichment-service-x", NS, _preload_content=False
+            )
             assert log.status == 404
             with pytest.raises(client.ApiException) as refused:
                 await apps.patch_namespaced_deployment("none", NS, {"spec": {"replicas": 1}})
             assert refused.value.status == 404
-            events = await core.list_namespaced_event(NS, field_selector="involvedObject.kind=Deployment")
+            events = await core.list_namespaced_event(
+                NS, field_selector="involvedObject.kind=Deployment"
+            )
             assert {event.reason for event in events.items} == {"ScalingReplicaSet"}
 
 
 async def test_kubernetes_asyncio_sends_the_token_of_the_kubeconfig(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
-        cluster = await stack.enter_async_context(Cluster(identities={"secret": Identity("someone")}))
-        async with await _configured(cluster.kubeconfig(tmp_path / "kubeconfig", token="secret")) as api:
+        cluster = await stack.enter_async_context(
+            Cluster(identities={"secret": Identity("someone")})
+        )
+        async with await _configured(
+            cluster.kubeconfig(tmp_path / "kubeconfig", token="secret")
+        ) as api:
             with pytest.raises(client.ApiException) as refused:
                 await client.CoreV1Api(api).list_namespaced_pod(NS)
             assert refused.value.status == 403

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kubernetes_asyncio.client import models
 
-from service.rehearse.cluster import patches, quantity, refusal
-from service.rehearse.cluster.decoding import WrongTypeError, decode
-from service.rehearse.cluster.schema import Leaf, ListOf, MapOf, Struct, type_named
+from rehearsal.cluster import patches, quantity, refusal
+from rehearsal.cluster.decoding import WrongTypeError, decode
+from rehearsal.cluster.schema import Leaf, ListOf, MapOf, Struct, type_named
 
 MODELS = {
     "ObjectMeta": "V1ObjectMeta", "LabelSelector": "V1LabelSelector", "ConfigMap": "V1ConfigMap",

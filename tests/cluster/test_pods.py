@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from service.rehearse.cluster import Cluster, ContainerExitedError, Delays, Object, carbon_ingestion
+from rehearsal.cluster import Cluster, ContainerExitedError, Delays, Object, carbon_ingestion
 from tests.cluster.recorded import STRATEGIC, open_session, scenario, send
 from tests.cluster.stepped_clock import SteppedClock
 
@@ -85,7 +85,9 @@ async def test_a_pod_is_ready_only_after_its_work_has_begun() -> None:
 
 async def test_a_crash_loop_backs_off_as_recorded_and_ends_when_the_cause_is_gone() -> None:
     workers, clock = Workers(), SteppedClock()
-    async with Cluster([NODE], kubelet=workers, clock=clock, delays=Delays(start_s=0, ready_s=1)) as cluster:
+    async with Cluster(
+        [NODE], kubelet=workers, clock=clock, delays=Delays(start_s=0, ready_s=1)
+    ) as cluster:
         cluster.seed([POD])
         await clock.advance(5)
         workers.crashes = [ContainerExitedError(1, lines=("ERROR no brokers",)) for _ in range(3)]
@@ -103,13 +105,18 @@ async def test_a_crash_loop_backs_off_as_recorded_and_ends_when_the_cause_is_gon
         status = cluster.get("pods", NS, "lonely")["status"]["containerStatuses"][0]
         assert (status["ready"], status["restartCount"]) == (True, 4)
         assert status["lastState"]["terminated"]["exitCode"] == 1
-        backing_off = [event for event in cluster.objects("events", NS) if event["reason"] == "BackOff"]
+        backing_off = [
+            event for event in cluster.objects("events", NS) if event["reason"] == "BackOff"
+        ]
         assert [event["count"] for event in backing_off] == [3]
 
 
 async def test_in_a_crash_loop_the_log_and_the_previous_log_are_the_same() -> None:
     workers, clock = Workers(), SteppedClock()
-    async with Cluster([NODE], kubelet=workers, clock=clock) as cluster, open_session(cluster) as session:
+    async with (
+        Cluster([NODE], kubelet=workers, clock=clock) as cluster,
+        open_session(cluster) as session,
+    ):
         cluster.seed([POD])
         await clock.advance(5)
         path = f"/api/v1/namespaces/{NS}/pods/lonely/log"
@@ -117,12 +124,15 @@ async def test_in_a_crash_loop_the_log_and_the_previous_log_are_the_same() -> No
         workers.crashes = [ContainerExitedError(137, "OOMKilled", lines=("out of memory",))]
         cluster.crash(NS, "lonely", lines=("out of memory",))
         await clock.advance(3)
-        texts = [(await send(session, "GET", path, query=query)).body for query in ({}, {"previous": "True"})]
+        texts = [
+            (await send(session, "GET", path, query=query)).body
+            for query in ({}, {"previous": "True"})
+        ]
         assert texts[0] == texts[1]
         assert texts[0].endswith("out of memory\n")
-        terminated = cluster.get("pods", NS, "lonely")["status"]["containerStatuses"][0]["lastState"][
-            "terminated"
-        ]
+        terminated = cluster.get("pods", NS, "lonely")["status"]["containerStatuses"][0][
+            "lastState"
+        ]["terminated"]
         assert (terminated["exitCode"], terminated["reason"]) == (137, "OOMKilled")
 
 
@@ -159,7 +169,10 @@ async def test_an_unready_pod_stays_in_its_endpoint_slice_as_not_ready() -> None
             "kafka-1": True,
             "kafka-2": False,
         }
-        assert cluster.get("pods", NS, "kafka-2")["status"]["containerStatuses"][0]["restartCount"] == 0
+        assert (
+            cluster.get("pods", NS, "kafka-2")["status"]["containerStatuses"][0]["restartCount"]
+            == 0
+        )
 
 
 async def test_a_deleted_pod_ends_its_work_and_is_replaced() -> None:
@@ -202,7 +215,9 @@ async def test_a_deployment_whose_pods_all_crash_still_says_that_it_progressed()
                 cluster.crash(NS, pod["metadata"]["name"])
         await clock.advance(8)
         status = cluster.get("deployments", NS, "enrichment-service")["status"]
-        assert {entry["type"]: (entry["status"], entry["reason"]) for entry in status["conditions"]} == {
+        assert {
+            entry["type"]: (entry["status"], entry["reason"]) for entry in status["conditions"]
+        } == {
             "Progressing": ("True", "NewReplicaSetAvailable"),
             "Available": ("False", "MinimumReplicasUnavailable"),
         }

@@ -6,8 +6,15 @@ from typing import Any
 
 import pytest
 
-from service.rehearse.cluster import Cluster, too_many_requests
-from tests.cluster.recorded import differences, healthy_state, identities, open_session, resend, scenario
+from rehearsal.cluster import Cluster, too_many_requests
+from tests.cluster.recorded import (
+    differences,
+    healthy_state,
+    identities,
+    open_session,
+    resend,
+    scenario,
+)
 from tests.cluster.stepped_clock import SteppedClock
 
 NOT_EMULATED = {
@@ -98,7 +105,9 @@ def _effect(cluster: Cluster, recorded: Any, answer: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-async def test_every_recorded_exchange_is_answered_as_recorded_or_with_an_honest_501(name: str) -> None:
+async def test_every_recorded_exchange_is_answered_as_recorded_or_with_an_honest_501(
+    name: str,
+) -> None:
     wrong = {}
     async with (
         Cluster(healthy_state(), controllers=False, identities=identities()) as cluster,

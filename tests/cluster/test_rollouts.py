@@ -11,8 +11,16 @@ from typing import Any
 import aiohttp
 import pytest
 
-from service.rehearse.cluster import Cluster, Delays, Object
-from tests.cluster.recorded import differences, exchange, healthy_state, open_session, resend, scenario, send
+from rehearsal.cluster import Cluster, Delays, Object
+from tests.cluster.recorded import (
+    differences,
+    exchange,
+    healthy_state,
+    open_session,
+    resend,
+    scenario,
+    send,
+)
 from tests.cluster.stepped_clock import SteppedClock
 
 NS = "carbon-ingestion"
@@ -32,7 +40,9 @@ State = dict[str, Any]
 class Rehearsal:
     """A cluster in the recorded healthy state, its clock, and every status that one workload went through."""
 
-    def __init__(self, cluster: Cluster, clock: SteppedClock, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, cluster: Cluster, clock: SteppedClock, session: aiohttp.ClientSession
+    ) -> None:
         self.cluster, self.clock, self.session = cluster, clock, session
         self.seen: dict[str, list[State]] = {}
         cluster.on_change(self._changed)
@@ -63,7 +73,9 @@ def state_of(workload: Any) -> State:
     """What a poll can tell: counts, how far the controller lags, why it progresses."""
     status = workload["status"]
     lag = workload["metadata"]["generation"] - status.get("observedGeneration", 0)
-    reasons = {entry["type"]: (entry["status"], entry["reason"]) for entry in status.get("conditions", [])}
+    reasons = {
+        entry["type"]: (entry["status"], entry["reason"]) for entry in status.get("conditions", [])
+    }
     rolled = None
     if "currentRevision" in status:
         rolled = status["currentRevision"] == status["updateRevision"]
@@ -101,7 +113,9 @@ async def test_a_restart_goes_through_the_recorded_statuses() -> None:
         before = it.cluster.get("deployments", NS, "normalization-service")
         answer = await it.do("03a", "patch-restart")
         assert answer["metadata"]["generation"] == before["metadata"]["generation"] + 1
-        assert answer["status"] == before["status"], "the answer has the new spec and the old status"
+        assert answer["status"] == before["status"], (
+            "the answer has the new spec and the old status"
+        )
         await it.clock.advance(15)
         assert missing_in_order(polled("03a", "status"), it.seen["normalization-service"]) == []
         after = it.cluster.get("deployments", NS, "normalization-service")
@@ -120,9 +134,12 @@ async def test_a_restart_writes_the_recorded_events() -> None:
         new = [
             event
             for event in it.cluster.objects("events", NS)
-            if event["metadata"]["name"] not in earlier and event["involvedObject"]["kind"] == "Deployment"
+            if event["metadata"]["name"] not in earlier
+            and event["involvedObject"]["kind"] == "Deployment"
         ]
-        told = [(event["reason"], event["message"].split(" from ")[1], event["source"]) for event in new]
+        told = [
+            (event["reason"], event["message"].split(" from ")[1], event["source"]) for event in new
+        ]
         source = {"component": "deployment-controller"}
         assert sorted(told) == sorted(
             ("ScalingReplicaSet", sizes, source)
@@ -140,7 +157,9 @@ async def test_after_a_restart_old_pods_still_end_and_look_ready() -> None:
         await it.do("03a", "patch-restart")
         while it.seen["normalization-service"][-1] != polled("03a", "status")[-1]:
             await it.clock.advance(0.05)
-        ending = [pod for pod in it.cluster.objects("pods", NS) if "deletionTimestamp" in pod["metadata"]]
+        ending = [
+            pod for pod in it.cluster.objects("pods", NS) if "deletionTimestamp" in pod["metadata"]
+        ]
         recorded = [
             item
             for item in exchange("03a", "pods-after")["response"]["body"]["items"]
@@ -150,10 +169,14 @@ async def test_after_a_restart_old_pods_still_end_and_look_ready() -> None:
         assert ending[0]["status"]["phase"] == recorded[0]["phase"] == "Running"
         assert ending[0]["metadata"]["deletionGracePeriodSeconds"] == 30
         await it.clock.advance(2)
-        assert not [pod for pod in it.cluster.objects("pods", NS) if "deletionTimestamp" in pod["metadata"]]
+        assert not [
+            pod for pod in it.cluster.objects("pods", NS) if "deletionTimestamp" in pod["metadata"]
+        ]
 
 
-async def test_a_stateful_set_restarts_from_the_highest_ordinal_through_the_recorded_statuses() -> None:
+async def test_a_stateful_set_restarts_from_the_highest_ordinal_through_the_recorded_statuses() -> (
+    None
+):
     async with rehearsal() as it:
         deleted: list[str] = []
         it.cluster.on_change(
@@ -176,7 +199,9 @@ async def test_a_paused_deployment_takes_a_restart_and_does_nothing_until_it_is_
         await it.do("03d", "patch-restart")
         await it.clock.advance(5)
         paused = exchange("03d", "status-paused")["response"]["body"]
-        assert state_of(it.cluster.get("deployments", NS, "normalization-service")) == state_of(paused)
+        assert state_of(it.cluster.get("deployments", NS, "normalization-service")) == state_of(
+            paused
+        )
         await it.do("03d", "patch-resume")
         await it.clock.advance(15)
         assert missing_in_order(polled("03d", "status"), it.seen["normalization-service"]) == []
@@ -197,13 +222,18 @@ async def test_scaling_goes_through_the_recorded_statuses() -> None:
             await it.clock.advance(wait)
             # which pods end first is not told by the recording: that count alone is left out
             wanted = [{**state, "terminatingReplicas": 0} for state in polled("04a", poll)]
-            seen = [{**state, "terminatingReplicas": 0} for state in it.seen["normalization-service"]]
+            seen = [
+                {**state, "terminatingReplicas": 0} for state in it.seen["normalization-service"]
+            ]
             assert missing_in_order(wanted, seen) == [], which
 
 
 async def test_a_stateful_set_scales_through_the_recorded_statuses() -> None:
     async with rehearsal() as it:
-        for which, poll in (("patch-sts-scale-2", "sts-status-2"), ("patch-sts-scale-3", "sts-status-3")):
+        for which, poll in (
+            ("patch-sts-scale-2", "sts-status-2"),
+            ("patch-sts-scale-3", "sts-status-3"),
+        ):
             it.seen.clear()
             await it.do("04a", which)
             await it.clock.advance(5)
@@ -219,7 +249,8 @@ async def test_a_scale_that_changes_nothing_keeps_the_version(which: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "which", ["put-scale-stale", "patch-scale-negative", "patch-scale-string", "patch-scale-missing"]
+    "which",
+    ["put-scale-stale", "patch-scale-negative", "patch-scale-string", "patch-scale-missing"],
 )
 async def test_a_scale_is_refused_as_recorded(which: str) -> None:
     async with rehearsal() as it:
@@ -240,15 +271,24 @@ async def test_an_autoscaler_undoes_a_scale_outside_its_bounds_and_is_off_at_zer
             await it.do("04b", which)
             await it.clock.advance(20)
             wanted = polled("04b", poll)
-            assert missing_in_order(wanted[:2] + wanted[-1:], it.seen["aggregation-service"]) == [], which
-            assert it.cluster.get("deployments", NS, "aggregation-service")["spec"]["replicas"] == after
+            assert (
+                missing_in_order(wanted[:2] + wanted[-1:], it.seen["aggregation-service"]) == []
+            ), which
+            assert (
+                it.cluster.get("deployments", NS, "aggregation-service")["spec"]["replicas"]
+                == after
+            )
         await it.do("04b", "patch-scale-0")
         await it.clock.advance(20)
         scaler = it.cluster.get("horizontalpodautoscalers", NS, "aggregation-service")
         recorded = exchange("04b", "hpa-disabled-at-0")["response"]["body"]
         assert [
-            (entry["type"], entry["status"], entry["reason"]) for entry in scaler["status"]["conditions"]
-        ] == [(entry["type"], entry["status"], entry["reason"]) for entry in recorded["status"]["conditions"]]
+            (entry["type"], entry["status"], entry["reason"])
+            for entry in scaler["status"]["conditions"]
+        ] == [
+            (entry["type"], entry["status"], entry["reason"])
+            for entry in recorded["status"]["conditions"]
+        ]
         told = {
             event["message"]
             for event in it.cluster.objects("events", NS)
@@ -262,7 +302,9 @@ async def test_an_autoscaler_undoes_a_scale_outside_its_bounds_and_is_off_at_zer
         assert differences(deleted, await resend(it.session, deleted)) == []
 
 
-async def test_a_stuck_rollout_only_turns_a_condition_and_a_rollback_uses_the_old_replica_set_again() -> None:
+async def test_a_stuck_rollout_only_turns_a_condition_and_a_rollback_uses_the_old_replica_set_again() -> (
+    None
+):
     async with rehearsal() as it:
         it.cluster.missing_images.add("registry.example.com/carbon/normalization-service:9")
 
@@ -326,7 +368,9 @@ async def test_a_broken_stateful_set_stays_broken_until_its_pod_is_deleted() -> 
         assert "nodeName" not in pod["spec"]
         memory("4Gi")
         await it.clock.advance(10)
-        assert it.cluster.get("pods", NS, "clickhouse-0")["metadata"]["uid"] == pod["metadata"]["uid"]
+        assert (
+            it.cluster.get("pods", NS, "clickhouse-0")["metadata"]["uid"] == pod["metadata"]["uid"]
+        )
         async with it.session.delete(f"/api/v1/namespaces/{NS}/pods/clickhouse-0"):
             await it.clock.advance(10)
         assert it.cluster.get("statefulsets", NS, "clickhouse")["status"]["readyReplicas"] == 1

@@ -6,7 +6,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from service.rehearse.cluster import Cluster, Cut, Fault, carbon_ingestion, too_many_requests
+from rehearsal.cluster import Cluster, Cut, Fault, carbon_ingestion, too_many_requests
 from tests.cluster.recorded import STRATEGIC, exchange, open_session, send
 
 NS = "carbon-ingestion"
@@ -49,7 +49,9 @@ async def test_a_reset_loses_the_reply_and_after_commit_the_write_is_done(
 
 
 @pytest.mark.parametrize(("after_commit", "kept"), [(False, 3), (True, 5)])
-async def test_a_hanging_server_is_left_by_the_clients_own_deadline(after_commit: bool, kept: int) -> None:
+async def test_a_hanging_server_is_left_by_the_clients_own_deadline(
+    after_commit: bool, kept: int
+) -> None:
     async with Cluster(carbon_ingestion()) as cluster, open_session(cluster) as session:
         with (
             cluster.inject(Fault("PATCH", cut=Cut.HANG, after_commit=after_commit)),
@@ -62,7 +64,10 @@ async def test_a_hanging_server_is_left_by_the_clients_own_deadline(after_commit
 
 async def test_a_truncated_answer_is_no_answer() -> None:
     async with Cluster(carbon_ingestion()) as cluster, open_session(cluster) as session:
-        with cluster.inject(Fault("GET", ".*/pods", cut=Cut.TRUNCATE)), pytest.raises(aiohttp.ClientError):
+        with (
+            cluster.inject(Fault("GET", ".*/pods", cut=Cut.TRUNCATE)),
+            pytest.raises(aiohttp.ClientError),
+        ):
             await send(session, "GET", f"/api/v1/namespaces/{NS}/pods")
 
 
@@ -118,7 +123,10 @@ async def test_a_cluster_with_a_hanging_request_still_ends_at_once() -> None:
 
 
 async def test_what_was_asked_is_remembered_up_to_a_bound() -> None:
-    async with Cluster(carbon_ingestion(), remembered=2) as cluster, open_session(cluster) as session:
+    async with (
+        Cluster(carbon_ingestion(), remembered=2) as cluster,
+        open_session(cluster) as session,
+    ):
         await send(session, "GET", "/version")
         await send(session, "GET", "/livez")
         await patch(session)

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from rehearsal.cluster import Cluster, Delays
 from service.act.executor import Deed, Executor, Hand, TargetState
 from service.act.workloads import ACTION, RESTARTED_AT, RestartHand, ScaleHand
 from service.clients.kubernetes import Object, message, workload_path
@@ -32,7 +33,6 @@ from service.model.errors import Refused, Unavailable
 from service.model.evidence import Pods
 from service.model.reasons import Reason
 from service.model.target import Target, TargetKind
-from service.rehearse.cluster import Cluster, Delays
 from service.settings import KubernetesSettings
 
 # The cluster and its clients live in one loop with all tests.
@@ -72,7 +72,9 @@ class Somebody(KubernetesWriter):
     async def ask(
         self, method: str, path: str, body: object = None, content_type: str = "application/json"
     ) -> tuple[int, bytes]:
-        status, _, content = await self._send(method, path, {}, soon(), body=body, content_type=content_type)
+        status, _, content = await self._send(
+            method, path, {}, soon(), body=body, content_type=content_type
+        )
         return status, content
 
 
@@ -148,7 +150,9 @@ async def ground(
         writer = await stack.enter_async_context(KubernetesWriter(settings))
         somebody = await stack.enter_async_context(Somebody(settings))
         namespace = PREFIX + secrets.token_hex(4)
-        stack.push_async_callback(_remove, somebody, namespace)  # before it is made: its answer may be lost
+        stack.push_async_callback(
+            _remove, somebody, namespace
+        )  # before it is made: its answer may be lost
         body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
         await somebody.send("POST", "/api/v1/namespaces", body)
         yield Ground(settings, writer, somebody, namespace)
@@ -157,7 +161,9 @@ async def ground(
 async def _remove(somebody: Somebody, namespace: str) -> None:
     path = f"/api/v1/namespaces/{namespace}"
     status, content = await somebody.ask("DELETE", path)
-    assert status in {200, 202, 404, 409}, f"{namespace} is left behind: {status}: {message(content)}"
+    assert status in {200, 202, 404, 409}, (
+        f"{namespace} is left behind: {status}: {message(content)}"
+    )
 
     async def gone() -> bool:
         return (await somebody.ask("GET", path))[0] == 404
@@ -217,7 +223,9 @@ async def _at_rest(ground: Ground, target: Target) -> bool:
     if not await ground.observed(target):
         return False
     status, pods = (await ground.get(target)).get("status") or {}, await ground.see(target)
-    return status.get("unavailableReplicas") == pods.updated == 3 and pods.waiting == ("Unschedulable",)
+    return status.get("unavailableReplicas") == pods.updated == 3 and pods.waiting == (
+        "Unschedulable",
+    )
 
 
 def intent(action: Action, action_id: str = "act-1", mode: Mode = Mode.AUTO) -> Intent:
@@ -228,7 +236,9 @@ def said(deed: Deed) -> tuple[Applied, Reason]:
     return deed.applied, deed.reason
 
 
-async def test_the_probe_reads_a_workload_whose_pods_fit_no_node(ground: Ground, target: Target) -> None:
+async def test_the_probe_reads_a_workload_whose_pods_fit_no_node(
+    ground: Ground, target: Target
+) -> None:
     assert await ground.see(target) == Pods(
         desired=3,
         ready=0,
@@ -242,7 +252,9 @@ async def test_the_probe_reads_a_workload_whose_pods_fit_no_node(ground: Ground,
     )
 
 
-async def test_a_scale_is_done_once_and_its_repetition_finds_it_done(ground: Ground, target: Target) -> None:
+async def test_a_scale_is_done_once_and_its_repetition_finds_it_done(
+    ground: Ground, target: Target
+) -> None:
     hand, wanted = ScaleHand(ground.writer), intent(Scale(target, 3, 4))
     before, _ = await ground.written(target)
     assert said(await hand.apply(wanted, soon())) == DONE
@@ -253,7 +265,9 @@ async def test_a_scale_is_done_once_and_its_repetition_finds_it_done(ground: Gro
     assert await ground.written(target) == (after, spec)
 
 
-async def test_a_scale_to_zero_and_back_reads_the_absent_number(ground: Ground, target: Target) -> None:
+async def test_a_scale_to_zero_and_back_reads_the_absent_number(
+    ground: Ground, target: Target
+) -> None:
     hand = ScaleHand(ground.writer)
     down, up = intent(Scale(target, 3, 0)), intent(Scale(target, 0, 3))
     assert said(await hand.apply(down, soon())) == DONE
@@ -290,7 +304,9 @@ async def test_reading_back_a_scale_tells_by_the_number(
     assert await ground.written(target) == before
 
 
-async def test_a_dry_run_is_checked_by_the_server_and_changes_nothing(ground: Ground, target: Target) -> None:
+async def test_a_dry_run_is_checked_by_the_server_and_changes_nothing(
+    ground: Ground, target: Target
+) -> None:
     before = await ground.written(target)
     scale = intent(Scale(target, 3, 4), mode=Mode.DRY_RUN)
     restart = intent(RolloutRestart(target), mode=Mode.DRY_RUN)
@@ -312,7 +328,9 @@ async def test_a_number_that_cannot_be_is_refused_by_the_server(
     assert await ground.written(target) == before
 
 
-async def test_a_restart_marks_the_template_and_is_one_new_generation(ground: Ground, target: Target) -> None:
+async def test_a_restart_marks_the_template_and_is_one_new_generation(
+    ground: Ground, target: Target
+) -> None:
     hand, wanted = RestartHand(ground.writer), intent(RolloutRestart(target))
     before, _ = await ground.written(target)
     assert await hand.read_back(wanted, soon()) is TargetState.UNTOUCHED
@@ -324,7 +342,10 @@ async def test_a_restart_marks_the_template_and_is_one_new_generation(ground: Gr
         ACTION: "act-1",
     }
     assert await hand.read_back(wanted, soon()) is TargetState.APPLIED
-    assert await hand.read_back(intent(RolloutRestart(target), "act-2"), soon()) is TargetState.UNTOUCHED
+    assert (
+        await hand.read_back(intent(RolloutRestart(target), "act-2"), soon())
+        is TargetState.UNTOUCHED
+    )
 
 
 async def test_a_restart_sent_again_is_no_new_generation(ground: Ground, target: Target) -> None:
@@ -333,7 +354,11 @@ async def test_a_restart_sent_again_is_no_new_generation(ground: Ground, target:
     once = await ground.written(target)
     assert said(await hand.apply(wanted, soon())) == ALREADY_DONE
     body = {
-        "spec": {"template": {"metadata": {"annotations": once[1]["template"]["metadata"]["annotations"]}}}
+        "spec": {
+            "template": {
+                "metadata": {"annotations": once[1]["template"]["metadata"]["annotations"]}
+            }
+        }
     }
     await ground.writer.patch(
         workload_path(target), body, content_type=STRATEGIC, action_id="act-1", deadline=soon()
@@ -359,7 +384,9 @@ async def test_a_paused_rollout_is_not_restarted(ground: Ground, target: Target)
 
 
 @pytest.mark.parametrize("missing", ["Deployment", "namespace"])
-async def test_a_workload_that_does_not_exist_is_refused_as_not_found(ground: Ground, missing: str) -> None:
+async def test_a_workload_that_does_not_exist_is_refused_as_not_found(
+    ground: Ground, missing: str
+) -> None:
     namespace = ground.namespace if missing == "Deployment" else f"{ground.namespace}-nowhere"
     nobody = Target(TargetKind.DEPLOYMENT, namespace, "nobody")
     scale, restart = intent(Scale(nobody, 3, 4)), intent(RolloutRestart(nobody))
@@ -407,7 +434,9 @@ async def test_a_count_that_an_autoscaler_owns_is_let_be(
         await ground.somebody.send("DELETE", f"{ground.autoscalers}/{target.name}")
 
 
-async def test_a_scale_that_was_overtaken_reads_again_and_is_done(ground: Ground, target: Target) -> None:
+async def test_a_scale_that_was_overtaken_reads_again_and_is_done(
+    ground: Ground, target: Target
+) -> None:
     label = {"metadata": {"labels": {"paramedic.dev/overtaken": "yes"}}}
     async with Overtaken(ground.settings, lambda: ground.change(target, label), 1) as writer:
         assert said(await ScaleHand(writer).apply(intent(Scale(target, 3, 4)), soon())) == DONE
@@ -417,7 +446,9 @@ async def test_a_scale_that_was_overtaken_reads_again_and_is_done(ground: Ground
     assert found["spec"]["replicas"] == 4
 
 
-async def test_a_scale_that_was_overtaken_by_another_scale_gives_way(ground: Ground, target: Target) -> None:
+async def test_a_scale_that_was_overtaken_by_another_scale_gives_way(
+    ground: Ground, target: Target
+) -> None:
     other = {"spec": {"replicas": 5}}
     async with Overtaken(ground.settings, lambda: ground.change(target, other), 1) as writer:
         deed = await ScaleHand(writer).apply(intent(Scale(target, 3, 4)), soon())
@@ -425,7 +456,9 @@ async def test_a_scale_that_was_overtaken_by_another_scale_gives_way(ground: Gro
     assert (await ground.written(target))[1]["replicas"] == 5
 
 
-async def test_a_scale_that_is_overtaken_again_and_again_is_given_up(ground: Ground, target: Target) -> None:
+async def test_a_scale_that_is_overtaken_again_and_again_is_given_up(
+    ground: Ground, target: Target
+) -> None:
     async def change() -> Object:
         return await ground.change(
             target, {"metadata": {"labels": {"paramedic.dev/overtaken": secrets.token_hex(4)}}}
@@ -438,7 +471,9 @@ async def test_a_scale_that_is_overtaken_again_and_again_is_given_up(ground: Gro
     assert (await ground.written(target))[1]["replicas"] == 3
 
 
-async def test_a_restart_that_was_overtaken_is_done_all_the_same(ground: Ground, target: Target) -> None:
+async def test_a_restart_that_was_overtaken_is_done_all_the_same(
+    ground: Ground, target: Target
+) -> None:
     label = {"metadata": {"labels": {"paramedic.dev/overtaken": "yes"}}}
     async with Overtaken(ground.settings, lambda: ground.change(target, label), 1) as writer:
         assert said(await RestartHand(writer).apply(intent(RolloutRestart(target)), soon())) == DONE

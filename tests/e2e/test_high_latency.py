@@ -17,11 +17,11 @@ import aiohttp
 import pytest
 import yaml
 
+from rehearsal.hurry import LAG_HEALED, hurry
+from rehearsal.platform import NAMESPACE, WORKLOAD, Platform, platform, run_away
+from rehearsal.servers import clickhouse, free_port
 from service.app import serving
 from service.model.action import Mode
-from service.rehearse.hurry import LAG_HEALED, hurry
-from service.rehearse.platform import NAMESPACE, WORKLOAD, Platform, platform, run_away
-from service.rehearse.servers import clickhouse, free_port
 from service.settings import (
     ClickHouseSettings,
     IntakeSettings,
@@ -43,11 +43,15 @@ QUICK = "2s"
 
 @pytest.fixture(params=["noida", "apache-kafka"])
 async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Platform]:
-    require("ClickHouse (chDB)", clickhouse.found(), "run tests/servers/install.sh clickhouse-modern")
+    require(
+        "ClickHouse (chDB)", clickhouse.found(), "run tests/servers/install.sh clickhouse-modern"
+    )
     async with AsyncExitStack() as stack:
         bootstrap = None
         if request.param == "apache-kafka":
-            bootstrap = (await stack.enter_async_context(apache_kafka(tmp_path / "apache"))).bootstrap
+            bootstrap = (
+                await stack.enter_async_context(apache_kafka(tmp_path / "apache"))
+            ).bootstrap
         yield await stack.enter_async_context(platform(tmp_path / "world", bootstrap=bootstrap))
 
 
@@ -57,10 +61,14 @@ async def test_a_real_alert_is_healed_by_a_real_action(world: Platform, tmp_path
     token = tmp_path / "token"
     token.write_text(TOKEN)
     async with AsyncExitStack() as stack:
-        am = await stack.enter_async_context(alertmanager(_alertmanager(port, token), tmp_path / "am"))
+        am = await stack.enter_async_context(
+            alertmanager(_alertmanager(port, token), tmp_path / "am")
+        )
         rules = _quick_rules(tmp_path / "rules")
         config = _prometheus(world, am)
-        prom = await stack.enter_async_context(prometheus(config, tmp_path / "prom", rules_dir=rules))
+        prom = await stack.enter_async_context(
+            prometheus(config, tmp_path / "prom", rules_dir=rules)
+        )
         settings = _settings(world, prom, port, token, tmp_path)
         await stack.enter_async_context(serving(settings))
         session = await stack.enter_async_context(
@@ -75,7 +83,11 @@ async def test_a_real_alert_is_healed_by_a_real_action(world: Platform, tmp_path
         assert alert["labels"]["workload"] == WORKLOAD
         assert alert["status"] == "resolved"
         # What was seen, decided and done, and that it worked.
-        assert (record["state"], record["outcome"], record["reason"]) == ("closed", "healed", "readings_good")
+        assert (record["state"], record["outcome"], record["reason"]) == (
+            "closed",
+            "healed",
+            "readings_good",
+        )
         assert record["target"] == f"Deployment/{NAMESPACE}/{WORKLOAD}"
         rungs = [action["rung"] for action in record["actions"]]
         assert "kill-runaway-query" in rungs
@@ -95,7 +107,9 @@ async def test_a_real_alert_is_healed_by_a_real_action(world: Platform, tmp_path
             metrics = await answer.text()
         labels = 'outcome="healed",playbook="high-latency",reason="readings_good"'
         assert f"paramedic_incidents_closed_total{{{labels}}} 1.0" in metrics
-        assert re.search(r'paramedic_outcomes_total\{outcome="healed",.*rung="scale-out"\} 1\.0', metrics)
+        assert re.search(
+            r'paramedic_outcomes_total\{outcome="healed",.*rung="scale-out"\} 1\.0', metrics
+        )
         assert 'paramedic_webhooks_total{result="accepted"}' in metrics
 
 
@@ -158,13 +172,17 @@ def _prometheus(world: Platform, am: Alertmanager) -> dict[str, Any]:
             job("kafka-exporter", "/kafka"),
             job("services", "/services", app=WORKLOAD),
         ],
-        "alerting": {"alertmanagers": [{"static_configs": [{"targets": [am.url.removeprefix("http://")]}]}]},
+        "alerting": {
+            "alertmanagers": [{"static_configs": [{"targets": [am.url.removeprefix("http://")]}]}]
+        },
     }
 
 
 def _alertmanager(port: int, token: Path) -> dict[str, Any]:
     """The shipped configuration with short times; people's receivers point nowhere."""
-    document: dict[str, Any] = yaml.safe_load((ROOT / "alerting/alertmanager/alertmanager.yml").read_text())
+    document: dict[str, Any] = yaml.safe_load(
+        (ROOT / "alerting/alertmanager/alertmanager.yml").read_text()
+    )
     for route in (document["route"], *document["route"]["routes"]):
         route |= {"group_wait": "1s", "group_interval": "1s", "repeat_interval": "1h"}
     for receiver in document["receivers"]:

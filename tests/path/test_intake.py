@@ -28,7 +28,9 @@ ENDED = "2026-01-01T00:05:00Z"
 
 
 @asynccontextmanager
-async def opened(store_url: str, **intake: Any) -> AsyncIterator[tuple[Service, aiohttp.ClientSession]]:
+async def opened(
+    store_url: str, **intake: Any
+) -> AsyncIterator[tuple[Service, aiohttp.ClientSession]]:
     """A running service and a session whose base is its address."""
     settings = Settings(
         store=StoreSettings(url=store_url), intake=IntakeSettings(port=0, **intake), playbooks=PLAYBOOKS,
@@ -83,7 +85,9 @@ async def test_what_is_answered_with_200_is_in_the_store(store_url: str) -> None
         assert rows(store_url, "SELECT count(*) FROM inbox") == [(1,)]
 
 
-@pytest.mark.parametrize("name", sorted(p.name for p in BODIES.glob("*.json") if "headers" not in p.name))
+@pytest.mark.parametrize(
+    "name", sorted(p.name for p in BODIES.glob("*.json") if "headers" not in p.name)
+)
 async def test_every_recorded_body_is_accepted_and_sorted(store_url: str, name: str) -> None:
     raw = (BODIES / name).read_bytes()
     async with opened(store_url) as (service, session):
@@ -128,7 +132,9 @@ async def test_duplicates_only_raise_a_counter(store_url: str) -> None:
     async with opened(store_url) as (service, session):
         for _ in range(3):
             await posted(session, item())
-        await asyncio.gather(*(posted(session, item(), item("f2")) for _ in range(4)))  # the HA peer, at once
+        await asyncio.gather(
+            *(posted(session, item(), item("f2")) for _ in range(4))
+        )  # the HA peer, at once
         await sorted_out(service)
         (incident,) = await asked(session, "/api/v1/incidents")
         record = await asked(session, f"/api/v1/incidents/{incident['id']}")
@@ -137,7 +143,9 @@ async def test_duplicates_only_raise_a_counter(store_url: str) -> None:
 
 async def test_several_alerts_about_one_target_are_one_incident(store_url: str) -> None:
     async with opened(store_url) as (service, session):
-        await posted(session, *(item(f"f{n}", labels={**LABELS, "pod": f"p{n}"}) for n in range(20)))
+        await posted(
+            session, *(item(f"f{n}", labels={**LABELS, "pod": f"p{n}"}) for n in range(20))
+        )
         await posted(session, item("x", labels={**LABELS, "workload": "enrichment-service"}))
         await sorted_out(service)
         assert len(await asked(session, "/api/v1/incidents")) == 2
@@ -159,7 +167,9 @@ async def test_what_resolves_closes_its_incident(store_url: str) -> None:
 async def test_what_leads_nowhere_is_kept_with_its_reason(store_url: str) -> None:
     async with opened(store_url) as (service, session):
         await posted(
-            session, item("a", labels={"alertname": "Other"}), item("b", labels={**LABELS, "namespace": "x"})
+            session,
+            item("a", labels={"alertname": "Other"}),
+            item("b", labels={**LABELS, "namespace": "x"}),
         )
         await sorted_out(service)
         told = {r["fingerprint"]: r["unrouted"] for r in await asked(session, "/api/v1/unrouted")}
@@ -172,7 +182,10 @@ async def test_a_storm_in_one_webhook_is_absorbed(store_url: str, count: int) ->
     async with opened(store_url, read_timeout_s=30.0) as (service, session):
         status, _ = await posted(
             session,
-            *(item(f"f{n}", labels={**LABELS, "workload": f"service-{n % 1000}"}) for n in range(count)),
+            *(
+                item(f"f{n}", labels={**LABELS, "workload": f"service-{n % 1000}"})
+                for n in range(count)
+            ),
         )
         assert status == 200
         async with asyncio.timeout(60):
@@ -193,7 +206,9 @@ async def test_a_storm_in_one_webhook_is_absorbed(store_url: str, count: int) ->
         pytest.param(b'{"text": "hi"}', "wrong_shape", id="a custom payload"),
         pytest.param(b'{"version": "5", "alerts": []}', "wrong_version", id="another version"),
         pytest.param(
-            json.dumps(body([item("f\x00" * 40)])).encode(), "wrong_shape", id="a fingerprint too long"
+            json.dumps(body([item("f\x00" * 40)])).encode(),
+            "wrong_shape",
+            id="a fingerprint too long",
         ),
     ],
 )
@@ -205,7 +220,11 @@ async def test_what_can_never_be_taken_is_a_dead_letter_and_200(
             told = await answer.json()
             assert (answer.status, told["status"], told["reason"]) == (200, "dead_letter", reason)
         (letter,) = await asked(session, "/api/v1/dead-letters")
-        assert (letter["reason"], letter["size"], letter["body"]) == (reason, len(raw), raw.decode())
+        assert (letter["reason"], letter["size"], letter["body"]) == (
+            reason,
+            len(raw),
+            raw.decode(),
+        )
 
 
 async def test_a_body_over_the_limit_is_a_dead_letter_of_its_true_size(store_url: str) -> None:
@@ -222,7 +241,11 @@ async def test_of_dead_letters_the_newest_are_kept(store_url: str) -> None:
     async with opened(store_url, max_dead_letters=3) as (_, session):
         for n in range(6):
             await (await session.post(PATH, data=f"[{n}")).read()
-        assert [d["body"] for d in await asked(session, "/api/v1/dead-letters")] == ["[5", "[4", "[3"]
+        assert [d["body"] for d in await asked(session, "/api/v1/dead-letters")] == [
+            "[5",
+            "[4",
+            "[3",
+        ]
 
 
 async def raw_answer(service: Service, *parts: bytes, close: bool = False) -> bytes:
@@ -256,7 +279,9 @@ async def test_a_body_that_breaks_off_or_is_garbled_harms_nobody(store_url: str)
             service, head + b"Transfer-Encoding: chunked\r\n\r\n", b"zz\r\nnonsense\r\n"
         )
         assert b" 500 " not in garbled
-        packed = await raw_answer(service, head + b"Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\nabcd")
+        packed = await raw_answer(
+            service, head + b"Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\nabcd"
+        )
         assert b" 500 " not in packed
         assert (await posted(session, item()))[0] == 200
 
@@ -340,7 +365,9 @@ async def test_credentials_are_wanted_for_webhooks_and_the_api_but_not_for_probe
         assert rows(store_url, "SELECT count(*) FROM inbox") == [(1 if status == 200 else 0,)]
 
 
-async def test_bytes_that_are_no_text_in_a_credential_are_401(store_url: str, tmp_path: Path) -> None:
+async def test_bytes_that_are_no_text_in_a_credential_are_401(
+    store_url: str, tmp_path: Path
+) -> None:
     (tmp_path / "token").write_text("s3cret")
     async with opened(store_url, bearer_file=tmp_path / "token") as (service, _):
         head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nAuthorization: ".encode()
@@ -390,7 +417,9 @@ async def test_metrics_are_text_that_prometheus_reads_and_have_what_dashboards_a
         async with session.get("/metrics") as answer:
             families = {f.name: f for f in text_string_to_metric_families(await answer.text())}
         samples = {
-            (s.name, *sorted(s.labels.values())): s.value for f in families.values() for s in f.samples
+            (s.name, *sorted(s.labels.values())): s.value
+            for f in families.values()
+            for s in f.samples
         }
         assert samples["paramedic_webhooks_total", "accepted"] == 2
         assert samples["paramedic_webhooks_total", "not_json"] == 1

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from rehearsal.servers import free_port
 from service.kit.clock import VirtualClock
 from service.model.incident import IncidentState
 from service.model.playbook import Budget, Limits
 from service.model.reasons import Reason
-from service.rehearse.servers import free_port
 from service.settings import GuardSettings
 from tests.path.world import world
 from tests.servers import SERVERS, require
@@ -36,7 +36,9 @@ def _programs() -> Path | None:
 @pytest.fixture(scope="module")
 def postgresql() -> Iterator[str]:
     """The URL of a server of our own."""
-    programs = require("postgresql", _programs(), "run tests/servers/install.sh debian (package postgresql)")
+    programs = require(
+        "postgresql", _programs(), "run tests/servers/install.sh debian (package postgresql)"
+    )
     user = "nobody" if os.getuid() == 0 else None  # the server refuses to run as root
     folder = Path(tempfile.mkdtemp(prefix="paramedic-pg-"))
     if user:
@@ -79,7 +81,9 @@ async def shared(postgresql: str, request: pytest.FixtureRequest) -> str:
     return postgresql + name
 
 
-async def test_an_incident_goes_its_whole_way_on_postgresql(shared: str, clock: VirtualClock) -> None:
+async def test_an_incident_goes_its_whole_way_on_postgresql(
+    shared: str, clock: VirtualClock
+) -> None:
     async with world(shared, clock) as made:
         await made.fires()
         await made.settle()
@@ -100,7 +104,10 @@ async def test_two_replicas_never_overspend_a_budget(shared: str, clock: Virtual
         proposals = [(i, await one.stages.decide(i, seen)) for i in claimed if i is not None]
         assert len(proposals) == 12
         rulings = await asyncio.gather(
-            *((one if n % 2 else other).stages.admit(i, p, seen) for n, (i, p) in enumerate(proposals))
+            *(
+                (one if n % 2 else other).stages.admit(i, p, seen)
+                for n, (i, p) in enumerate(proposals)
+            )
         )
         assert sum(r.allowed for r in rulings) == 3
         assert {r.reason for r in rulings if not r.allowed} == {Reason.BUDGET_OVERALL}
@@ -110,7 +117,10 @@ async def test_two_replicas_never_work_on_one_target(shared: str, clock: Virtual
     async with world(shared, clock) as one, world(shared, clock) as other:
         await one.fires()
         claims = await asyncio.gather(
-            *(w.incidents.claim(f"w{n}", clock.now(), LEASE) for n, w in enumerate([one, other] * 3))
+            *(
+                w.incidents.claim(f"w{n}", clock.now(), LEASE)
+                for n, w in enumerate([one, other] * 3)
+            )
         )
         assert sum(c is not None for c in claims) == 1
 
@@ -118,7 +128,10 @@ async def test_two_replicas_never_work_on_one_target(shared: str, clock: Virtual
 async def test_nul_characters_do_not_stop_the_sorting(shared: str, clock: VirtualClock) -> None:
     async with world(shared, clock) as made:
         nasty = item(
-            "f\x00", labels={"alertname\x00": "\x00"}, annotations={"a": "\x00"}, generatorURL="\x00"
+            "f\x00",
+            labels={"alertname\x00": "\x00"},
+            annotations={"a": "\x00"},
+            generatorURL="\x00",
         )
         await made.deliver(nasty)
         assert made.inbox.waiting == 0

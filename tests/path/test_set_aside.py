@@ -43,7 +43,9 @@ class Brittle(Playbook):
         return super().matches(labels)  # type: ignore[arg-type]
 
 
-async def test_one_letter_that_cannot_be_sorted_holds_nobody_up(store_url: str, clock: VirtualClock) -> None:
+async def test_one_letter_that_cannot_be_sorted_holds_nobody_up(
+    store_url: str, clock: VirtualClock
+) -> None:
     good = shipped()
     brittle = Brittle(**{f.name: getattr(good, f.name) for f in fields(good)})
     async with world(store_url, clock, playbooks=(brittle,)) as made:
@@ -77,7 +79,9 @@ async def test_an_action_of_which_nobody_knows_whether_it_was_done_goes_to_a_per
 ) -> None:
     nobody = Nobody()
     hands = dict.fromkeys(lively.stages.executor._hands, nobody)
-    lively.stages = replace(lively.stages, executor=type(lively.stages.executor)(hands, lively.clock, 30.0))  # type: ignore[arg-type]
+    lively.stages = replace(
+        lively.stages, executor=type(lively.stages.executor)(hands, lively.clock, 30.0)
+    )  # type: ignore[arg-type]
     await lively.settle()
     incident = await lively.only()
     assert (incident.state, incident.reason) == (IncidentState.HANDED_OVER, Reason.INDETERMINATE)
@@ -88,7 +92,9 @@ async def test_an_action_of_which_nobody_knows_whether_it_was_done_goes_to_a_per
 async def test_a_healed_incident_stays_healed_when_one_look_tells_nothing(lively: World) -> None:
     await lively.settle()
     assert (await lively.only()).state is IncidentState.HEALED
-    lively.see = lambda made, _: evidence(made.clock.now(), unknown=["kafka", "clickhouse", "pods", "series"])
+    lively.see = lambda made, _: evidence(
+        made.clock.now(), unknown=["kafka", "clickhouse", "pods", "series"]
+    )
     lively.clock.advance(timedelta(hours=2).total_seconds())
     assert await lively.round()
     incident = await lively.only()
@@ -113,7 +119,9 @@ async def test_what_is_older_than_it_is_kept_is_pruned_but_the_audit_stays(livel
     [
         pytest.param({"mode": Mode.OBSERVE}, Reason.MODE_OBSERVE, id="the ceiling was lowered"),
         pytest.param(
-            {"limits": GuardSettings(namespaces=("other",))}, Reason.NAMESPACE_NOT_ALLOWED, id="the namespace"
+            {"limits": GuardSettings(namespaces=("other",))},
+            Reason.NAMESPACE_NOT_ALLOWED,
+            id="the namespace",
         ),
     ],
 )

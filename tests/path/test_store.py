@@ -39,7 +39,9 @@ async def inbox(database: Database, clock: VirtualClock) -> AsyncIterator[Inbox]
         pytest.param("foreign_keys", 1, id="no step without its incident"),
     ],
 )
-async def test_sqlite_is_set_to_keep_what_it_took(database: Database, pragma: str, value: object) -> None:
+async def test_sqlite_is_set_to_keep_what_it_took(
+    database: Database, pragma: str, value: object
+) -> None:
     for ask in (database.read, database.write):
         assert await ask(lambda c: c.execute(sa.text(f"PRAGMA {pragma}")).scalar()) == value
 
@@ -51,7 +53,9 @@ async def test_sqlite_is_set_to_keep_what_it_took(database: Database, pragma: st
         pytest.param("mysql://x/y", "use sqlite:///PATH or postgresql://", id="another database"),
         pytest.param("nonsense", "store.url 'nonsense'", id="no URL"),
         pytest.param(
-            "sqlite:////proc/1/nowhere/p.db", "has to be writable", id="a folder that cannot be written"
+            "sqlite:////proc/1/nowhere/p.db",
+            "has to be writable",
+            id="a folder that cannot be written",
         ),
     ],
 )
@@ -67,14 +71,18 @@ async def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path) -> None
     assert caught.value.reason is Reason.STORE_DOWN
 
 
-async def test_a_store_is_opened_again_with_all_that_was_in_it(store_url: str, clock: VirtualClock) -> None:
+async def test_a_store_is_opened_again_with_all_that_was_in_it(
+    store_url: str, clock: VirtualClock
+) -> None:
     for turn in range(3):
         async with world(store_url, clock) as made:
             await made.fires(f"f{turn}")
             assert len((await made.only()).alerts) == turn + 1
 
 
-async def test_a_transaction_that_raises_leaves_nothing_behind(database: Database, inbox: Inbox) -> None:
+async def test_a_transaction_that_raises_leaves_nothing_behind(
+    database: Database, inbox: Inbox
+) -> None:
     def broken(tx: sa.Connection) -> None:
         tx.execute(sa.text("INSERT INTO dead_letters VALUES (1, 0, 'x', 'x', 0, x'00')"))
         raise ZeroDivisionError
@@ -88,7 +96,9 @@ async def test_webhooks_that_arrive_together_share_commits_and_keep_their_order(
     inbox: Inbox, store_url: str
 ) -> None:
     await asyncio.gather(*(inbox.accept(str(n).encode()) for n in range(50)))
-    assert [letter.body for letter in await inbox.unsorted()] == [str(n).encode() for n in range(50)]
+    assert [letter.body for letter in await inbox.unsorted()] == [
+        str(n).encode() for n in range(50)
+    ]
     assert inbox.waiting == 50
 
 

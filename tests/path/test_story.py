@@ -33,7 +33,9 @@ async def until(holds: Callable[[], bool], what: str) -> None:
     assert holds(), what
 
 
-async def test_an_alert_is_diagnosed_remedied_proved_and_closed_when_it_resolves(lively: World) -> None:
+async def test_an_alert_is_diagnosed_remedied_proved_and_closed_when_it_resolves(
+    lively: World,
+) -> None:
     await lively.settle()
     assert await lively.told() == [
         ("diagnosed", ""), ("decided", "scale-out"), ("ruled", "within_limits"), ("acted", "done"),
@@ -75,7 +77,9 @@ async def test_a_runaway_query_is_ended_first_and_then_a_consumer_added(
         assert (await made.only()).state is HEALED
 
 
-async def test_what_nothing_heals_goes_rung_by_rung_to_a_person(store_url: str, clock: VirtualClock) -> None:
+async def test_what_nothing_heals_goes_rung_by_rung_to_a_person(
+    store_url: str, clock: VirtualClock
+) -> None:
     async with world(store_url, clock, runaway_matters=True, replicas_needed=99) as made:
         await made.fires()
         await made.settle()
@@ -104,7 +108,9 @@ async def test_with_unknown_evidence_nothing_is_done_and_a_person_is_called_in_t
     store_url: str, clock: VirtualClock
 ) -> None:
     async with world(store_url, clock, patience=Patience(60.0, 900.0)) as made:
-        made.see = lambda w, p: evidence(w.clock.now(), unknown=["kafka", "clickhouse", "pods", "series"])
+        made.see = lambda w, p: evidence(
+            w.clock.now(), unknown=["kafka", "clickhouse", "pods", "series"]
+        )
         await made.fires()
         await made.settle()
         incident = await made.only()
@@ -116,11 +122,18 @@ async def test_with_unknown_evidence_nothing_is_done_and_a_person_is_called_in_t
 @pytest.mark.parametrize(
     ("more", "state", "reason"),
     [
-        pytest.param({"mode": Mode.OBSERVE}, HANDED_OVER, Reason.MODE_OBSERVE, id="the ceiling observes"),
         pytest.param(
-            {"mode": Mode.APPROVE}, HANDED_OVER, Reason.APPROVAL_REQUIRED, id="a person has to say yes"
+            {"mode": Mode.OBSERVE}, HANDED_OVER, Reason.MODE_OBSERVE, id="the ceiling observes"
         ),
-        pytest.param({"mode": Mode.DRY_RUN}, HANDED_OVER, Reason.MODE_DRY_RUN, id="the server only checks"),
+        pytest.param(
+            {"mode": Mode.APPROVE},
+            HANDED_OVER,
+            Reason.APPROVAL_REQUIRED,
+            id="a person has to say yes",
+        ),
+        pytest.param(
+            {"mode": Mode.DRY_RUN}, HANDED_OVER, Reason.MODE_DRY_RUN, id="the server only checks"
+        ),
     ],
 )
 async def test_below_auto_the_target_stays_untouched(
@@ -137,7 +150,11 @@ async def test_below_auto_the_target_stays_untouched(
 async def test_each_guards_word_is_in_the_record(store_url: str, clock: VirtualClock) -> None:
     limited = replace(shipped(), limits=Limits(Budget(1, 3600.0), Budget(9, 3600.0), 0.0))
     async with world(
-        store_url, clock, playbooks=(limited,), runaway_matters=True, patience=Patience(60.0, 90_000.0)
+        store_url,
+        clock,
+        playbooks=(limited,),
+        runaway_matters=True,
+        patience=Patience(60.0, 90_000.0),
     ) as made:
         await made.fires()
         for _ in range(3):
@@ -215,7 +232,9 @@ async def test_an_alert_that_joins_while_an_incident_closes_is_not_lost(lively: 
     await lively.stages.close(incident)
     await lively.incidents.release(incident, "w1")
     assert (await lively.only()).state is OPEN
-    assert lively.metrics.closed.labels("high-latency", "none", "alert_resolved")._value.get() == 0.0
+    assert (
+        lively.metrics.closed.labels("high-latency", "none", "alert_resolved")._value.get() == 0.0
+    )
     await lively.settle()
     assert (await lively.only()).state is HEALED
 
@@ -231,7 +250,11 @@ async def test_what_a_person_has_stays_with_the_person_when_another_alert_joins(
         made.looks = 0
         assert await made.round()
         incident = await made.only()
-        assert (incident.state, incident.reason, made.looks) == (HANDED_OVER, Reason.MODE_OBSERVE, 0)
+        assert (incident.state, incident.reason, made.looks) == (
+            HANDED_OVER,
+            Reason.MODE_OBSERVE,
+            0,
+        )
         assert made.metrics.handed_over.labels("high-latency", "mode_observe")._value.get() == 1.0
         assert not await made.round()
 
@@ -303,7 +326,9 @@ async def test_after_a_crash_it_goes_on_and_nothing_is_done_twice(
     assert (await lively.only()).state is HEALED
 
 
-async def test_an_intent_is_not_sent_after_an_outage_in_which_its_alert_resolved(lively: World) -> None:
+async def test_an_intent_is_not_sent_after_an_outage_in_which_its_alert_resolved(
+    lively: World,
+) -> None:
     def die(intent: Intent) -> None:
         raise Crash
 
@@ -319,7 +344,9 @@ async def test_an_intent_is_not_sent_after_an_outage_in_which_its_alert_resolved
     assert (await lively.only()).state is CLOSED
 
 
-async def test_an_intent_is_not_sent_after_an_outage_that_made_its_evidence_old(lively: World) -> None:
+async def test_an_intent_is_not_sent_after_an_outage_that_made_its_evidence_old(
+    lively: World,
+) -> None:
     def die(intent: Intent) -> None:
         raise Crash
 
@@ -330,7 +357,10 @@ async def test_an_intent_is_not_sent_after_an_outage_that_made_its_evidence_old(
     lively.clock.advance(600)
     await lively.restart()
     await lively.settle()
-    assert await lively.actions() == [("scale-out", "failed", "failed"), ("scale-out", "done", "healed")]
+    assert await lively.actions() == [
+        ("scale-out", "failed", "failed"),
+        ("scale-out", "done", "healed"),
+    ]
     assert len(lively.platform.effects) == 1
 
 
@@ -366,7 +396,9 @@ async def test_a_claim_that_broke_off_is_taken_up_by_its_own_process_at_once_and
     assert not await lively.incidents.renew(first, "w1", now + LEASE + LEASE)
 
 
-async def test_two_replicas_of_prometheus_give_one_alert_two_starts_and_one_end(lively: World) -> None:
+async def test_two_replicas_of_prometheus_give_one_alert_two_starts_and_one_end(
+    lively: World,
+) -> None:
     await lively.deliver(item(starts_at="2025-12-31T23:59:30Z"))  # the other replica saw it earlier
     assert len((await lively.only()).firing) == 2
     await lively.deliver(
@@ -399,10 +431,13 @@ async def test_the_worker_survives_a_bug_of_ours_and_goes_on_with_others(
         died: list[str] = []
         async with running("worker", worker.run(), lambda name, error: died.append(repr(error))):
             await until(
-                lambda: made.count("paramedic_faults_total", where="pipeline") == 1.0, "the bug is counted"
+                lambda: made.count("paramedic_faults_total", where="pipeline") == 1.0,
+                "the bug is counted",
             )
             await until(lambda: len(made.platform.effects) == 1, "the other one is remedied")
-        states = {r["target_name"]: (r["state"], r["reason"]) for r in await made.incidents.listing(9)}
+        states = {
+            r["target_name"]: (r["state"], r["reason"]) for r in await made.incidents.listing(9)
+        }
         assert states["normalization-service"] == ("handed_over", "pipeline_failed")
         assert died == []
 
@@ -429,7 +464,11 @@ async def test_many_incidents_at_once_never_overspend_the_budget_of_all(
 ) -> None:
     playbook = replace(shipped(), limits=Limits(Budget(9, 3600.0), Budget(99, 3600.0), 0.0))
     async with world(
-        store_url, clock, playbooks=(playbook,), limits=GuardSettings(overall_count=3), replicas_needed=99
+        store_url,
+        clock,
+        playbooks=(playbook,),
+        limits=GuardSettings(overall_count=3),
+        replicas_needed=99,
     ) as made:
         for n in range(12):
             await made.fires(f"f{n}", workload=f"service-{n}")

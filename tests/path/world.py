@@ -152,7 +152,11 @@ class World:
         pods = {"desired": self.platform.replicas, "ready": self.platform.replicas}
         query: dict[str, Any] = {}
         if self.runaway:
-            query = {"longest_query_s": 600.0, "longest_query_id": "q1", "longest_query_user": "analyst"}
+            query = {
+                "longest_query_s": 600.0,
+                "longest_query_id": "q1",
+                "longest_query_user": "analyst",
+            }
         return evidence(now, pods=pods, clickhouse=query)
 
     runaway_matters: bool = False
@@ -179,7 +183,9 @@ class World:
 
     async def resolves(self, fingerprint: str = "f1", **labels: str) -> None:
         ends_at = f"{self.clock.now():%Y-%m-%dT%H:%M:%SZ}"
-        told = item(fingerprint, status="resolved", ends_at=ends_at, labels={**item()["labels"], **labels})
+        told = item(
+            fingerprint, status="resolved", ends_at=ends_at, labels={**item()["labels"], **labels}
+        )
         await self.deliver(told)
 
     async def round(self, owner: str = "w1") -> bool:
@@ -221,7 +227,9 @@ class World:
 
     async def actions(self) -> list[tuple[str, str | None, str | None]]:
         """Lines of the ledger, oldest first: rung, applied, outcome."""
-        rows = sorted(await self.ledger.entries(None, 100), key=lambda r: (r["intended_at"], r["action_id"]))
+        rows = sorted(
+            await self.ledger.entries(None, 100), key=lambda r: (r["intended_at"], r["action_id"])
+        )
         return [(r["rung"], r["applied"], r["outcome"]) for r in rows]
 
     def count(self, metric: str, **labels: str) -> float:

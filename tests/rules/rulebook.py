@@ -77,7 +77,9 @@ def case(alert: Alert, name: str) -> dict[str, Any] | None:
 
 def expected(test: dict[str, Any], alert: Alert) -> list[list[dict[str, Any]]]:
     """What a promtool test expects of `alert`, look by look."""
-    return [look["exp_alerts"] for look in test["alert_rule_test"] if look["alertname"] == alert.name]
+    return [
+        look["exp_alerts"] for look in test["alert_rule_test"] if look["alertname"] == alert.name
+    ]
 
 
 def records() -> dict[str, list[str]]:
@@ -112,7 +114,9 @@ def metrics(expr: str) -> set[str]:
     found = {f"{prefix}*" for prefix in BY_NAME.findall(expr)}
     text = re.sub(r'"(?:[^"\\]|\\.)*"', "", expr)
     text = LISTS.sub(" ", re.sub(r"\{[^}]*\}", "", text))
-    text = re.sub(r"\[[^\]]*\]|\b(?:by|without|max|min|sum|count|topk)\b(?=\s*(?:by|without|\())", "", text)
+    text = re.sub(
+        r"\[[^\]]*\]|\b(?:by|without|max|min|sum|count|topk)\b(?=\s*(?:by|without|\())", "", text
+    )
     return found | {
         n for n in NAMES.findall(text) if n not in WORDS and n not in {"max", "min", "sum", "count"}
     }
@@ -137,7 +141,9 @@ def slugs(page: Path) -> set[str]:
     found: set[str] = set()
     for line in re.sub(r"^```.*?^```", "", page.read_text(), flags=re.M | re.S).splitlines():
         if heading := re.match(r"#{1,6}\s+(.*?)\s*#*$", line):
-            text = re.sub(r"[^\w\- ]", "", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading[1]).lower())
+            text = re.sub(
+                r"[^\w\- ]", "", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading[1]).lower()
+            )
             slug = text.replace(" ", "-")
             count = 1
             while slug in found:  # GitHub numbers a heading that was there before

@@ -36,7 +36,9 @@ def test_amtool_accepts_the_configuration() -> None:
 @ALERTS
 def test_an_alert_reaches_paramedic_and_the_people_it_concerns(alert: Alert) -> None:
     assert alert.rule is not None
-    seen: dict[str, dict[str, str]] = {}  # one label set for each value of remediate that its tests expect
+    seen: dict[
+        str, dict[str, str]
+    ] = {}  # one label set for each value of remediate that its tests expect
     for test in cases(alert.file):
         for look in expected(test, alert):
             for one in look:
@@ -47,7 +49,10 @@ def test_an_alert_reaches_paramedic_and_the_people_it_concerns(alert: Alert) -> 
             want = ["watchdog"]
         else:
             assert remediate in {"true", "diagnose"}
-            want = ["paramedic", "people-page" if labels["severity"] == "critical" else "people-ticket"]
+            want = [
+                "paramedic",
+                "people-page" if labels["severity"] == "critical" else "people-ticket",
+            ]
         assert routed({"alertname": alert.name, **labels}) == want
 
 
@@ -100,6 +105,8 @@ def test_the_outage_explains_the_pipeline_of_the_inventory_and_nothing_else() ->
         for _, rule in rules()
         if rule.get("record") == "platform:workload:info" and rule["labels"]["role"] == "pipeline"
     }
-    outage = next(r for r in config()["inhibit_rules"] if "PlatformOutage" in r["source_matchers"][0])
+    outage = next(
+        r for r in config()["inhibit_rules"] if "PlatformOutage" in r["source_matchers"][0]
+    )
     (named,) = [m for m in outage["target_matchers"] if m.startswith("workload")]
     assert set(re.findall(r'"(.*)"', named)[0].split("|")) == pipeline

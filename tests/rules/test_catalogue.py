@@ -50,12 +50,16 @@ def test_the_catalogue_has_the_sixteen_rows_and_thirty_eight_alerts_of_the_playb
     wanted = "0 1.1 1.2 2.1 2.2 3.1 3.2 4.1 4.2 5.1 5.2 6.1 6.2 7.1 7.2 7.3"
     assert sorted(rows) == wanted.split(" ")
     assert sum(not alert.extra for alert in alerts()) == 38
-    assert all(chapter["slug"].startswith(chapter["row"] + "-") for chapter in catalogue()["chapters"])
+    assert all(
+        chapter["slug"].startswith(chapter["row"] + "-") for chapter in catalogue()["chapters"]
+    )
 
 
 def test_every_rule_is_in_the_catalogue_and_in_the_file_of_its_chapter() -> None:
     found = sorted(
-        (file, rule["alert"], rule["labels"]["chapter"]) for file, rule in rules() if "alert" in rule
+        (file, rule["alert"], rule["labels"]["chapter"])
+        for file, rule in rules()
+        if "alert" in rule
     )
     assert found == sorted((alert.file, alert.name, alert.chapter) for alert in alerts())
     assert {file for file, _, _ in found} == CHAPTER_FILES
@@ -80,7 +84,9 @@ def test_an_alert_has_a_rule_with_labels_to_route_it_and_words_for_a_person(aler
 
 
 @ALERTS
-def test_an_alert_fires_stays_quiet_below_resolves_and_says_what_absence_means(alert: Alert) -> None:
+def test_an_alert_fires_stays_quiet_below_resolves_and_says_what_absence_means(
+    alert: Alert,
+) -> None:
     assert alert.absence.endswith("."), f"{alert.name}: no word on absence"
     fires, below, resolves, absence = (
         case(alert, name) for name in ("fires", "does not fire just below", "resolves", "absence")
@@ -103,7 +109,11 @@ def test_an_alert_fires_stays_quiet_below_resolves_and_says_what_absence_means(a
 def test_an_alert_on_kube_state_metrics_is_tested_without_honor_labels(alert: Alert) -> None:
     assert alert.rule is not None
     read = raw_metrics(alert.rule["expr"])
-    owners = {"kube_pod_owner", "kube_replicaset_owner", "kube_pod_status_phase"}  # behind every owner lookup
+    owners = {
+        "kube_pod_owner",
+        "kube_replicaset_owner",
+        "kube_pod_status_phase",
+    }  # behind every owner lookup
     if not {name for name in read if name.startswith("kube_")} - owners:
         return
     if alert.name in {"NetworkPathBlocked", "MetricsAbsent", "BackupAbsent"}:
@@ -111,7 +121,9 @@ def test_an_alert_on_kube_state_metrics_is_tested_without_honor_labels(alert: Al
     test = case(alert, "fires on exported labels")
     if test is None:
         read_by_default = expected(case(alert, "fires") or {"alert_rule_test": []}, alert)
-        pytest.fail(f"{alert.name} reads {sorted(read)} and expects {read_by_default}, never with exported_*")
+        pytest.fail(
+            f"{alert.name} reads {sorted(read)} and expects {read_by_default}, never with exported_*"
+        )
     assert any("exported_" in row["series"] for row in test["input_series"])
     assert any(expected(test, alert))
 
@@ -123,7 +135,9 @@ def test_what_is_remediated_names_its_target(alert: Alert) -> None:
             assert NO_WORKLOAD[alert.name] <= set(labels)
         elif labels["remediate"] == "true":
             assert {"namespace", "workload_kind", "workload"} <= set(labels)
-            assert labels["workload_kind"] in {"Deployment", "StatefulSet"}, "a Pod or Job is for a person"
+            assert labels["workload_kind"] in {"Deployment", "StatefulSet"}, (
+                "a Pod or Job is for a person"
+            )
         assert not [name for name in labels if name.startswith("exported_")]
         assert labels.get("namespace", "carbon-ingestion") == "carbon-ingestion", (
             "the exporter's own namespace"
@@ -142,7 +156,9 @@ def test_a_runbook_url_leads_to_a_heading_of_this_repository(alert: Alert) -> No
 def test_every_row_has_its_section_in_a_runbook() -> None:
     for chapter in catalogue()["chapters"]:
         path, _, anchor = chapter["runbook"].partition("#")
-        assert anchor in slugs(ROOT / path), f"{chapter['row']}: {path} has no heading for #{anchor}"
+        assert anchor in slugs(ROOT / path), (
+            f"{chapter['row']}: {path} has no heading for #{anchor}"
+        )
         section = (ROOT / path).read_text()
         for alert in chapter["alerts"]:
             assert f"### {alert['name']}" in section, f"{path} does not explain {alert['name']}"
@@ -201,6 +217,13 @@ def test_a_consumer_group_belongs_to_one_workload_and_a_workload_is_named_once()
 def test_chapters_name_no_exporter_so_that_other_names_need_one_file_only() -> None:
     for file, rule in rules():
         if file != "platform":
-            foreign = {n for n in metrics(str(rule["expr"])) if not n.startswith(("platform:", "paramedic:"))}
-            assert foreign <= {"prometheus_rule_evaluation_failures_total"}, (file, rule.get("alert"))
+            foreign = {
+                n
+                for n in metrics(str(rule["expr"]))
+                if not n.startswith(("platform:", "paramedic:"))
+            }
+            assert foreign <= {"prometheus_rule_evaluation_failures_total"}, (
+                file,
+                rule.get("alert"),
+            )
     assert (RULES / "platform.rules.yaml").exists()

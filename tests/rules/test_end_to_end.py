@@ -47,7 +47,8 @@ class Exporters:
 
     def routes(self) -> list[web.RouteDef]:
         return [
-            web.get(f"/{name}", make_aiohttp_handler(registry)) for name, registry in self.registries.items()
+            web.get(f"/{name}", make_aiohttp_handler(registry))
+            for name, registry in self.registries.items()
         ]
 
 
@@ -59,7 +60,10 @@ class Receiver:
 
     async def take(self, request: web.Request) -> web.Response:
         body = await request.json()
-        if body["receiver"] == "paramedic" and request.headers.get("Authorization") != f"Bearer {TOKEN}":
+        if (
+            body["receiver"] == "paramedic"
+            and request.headers.get("Authorization") != f"Bearer {TOKEN}"
+        ):
             return web.Response(status=401)
         self.bodies.append(body)
         return web.Response()
@@ -127,13 +131,21 @@ def scraping(exporters: int, alertmanager_url: str) -> dict[str, Any]:
     return {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
         "alerting": {
-            "alertmanagers": [{"static_configs": [{"targets": [alertmanager_url.removeprefix("http://")]}]}]
+            "alertmanagers": [
+                {"static_configs": [{"targets": [alertmanager_url.removeprefix("http://")]}]}
+            ]
         },
         "scrape_configs": [
-            job("kube-state-metrics", namespace="monitoring", pod="kube-state-metrics-0", container="ksm"),
+            job(
+                "kube-state-metrics",
+                namespace="monitoring",
+                pod="kube-state-metrics-0",
+                container="ksm",
+            ),
             job("kafka-exporter"),
             job("clickhouse", namespace=NAMESPACE, pod="clickhouse-0"),
-            job("blackbox") | {"honor_labels": True},  # as relabelling does: instance is the probed address
+            job("blackbox")
+            | {"honor_labels": True},  # as relabelling does: instance is the probed address
         ],
     }
 
@@ -144,7 +156,12 @@ class World:
     def __init__(
         self, exporters: Exporters, receiver: Receiver, prom: Prometheus, manager: Alertmanager
     ) -> None:
-        self.exporters, self.receiver, self.prometheus, self.alertmanager = exporters, receiver, prom, manager
+        self.exporters, self.receiver, self.prometheus, self.alertmanager = (
+            exporters,
+            receiver,
+            prom,
+            manager,
+        )
 
 
 @pytest.fixture
@@ -193,7 +210,10 @@ def healthy(exporters: Exporters) -> None:
     exporters.set(house, "ClickHouseAsyncMetrics_DiskAvailable_default", 60)
     exporters.set(house, "ClickHouseAsyncMetrics_DiskTotal_default", 100)
     exporters.set(
-        "blackbox", "probe_ssl_earliest_cert_expiry", time.time() + 90 * 86400, instance="https://api:8510"
+        "blackbox",
+        "probe_ssl_earliest_cert_expiry",
+        time.time() + 90 * 86400,
+        instance="https://api:8510",
     )
 
 
@@ -216,17 +236,25 @@ def crash_loop(exporters: Exporters, waiting: float) -> None:
     )
 
 
-TARGET = {"namespace": NAMESPACE, "workload_kind": "Deployment", "workload": "normalization-service"}
+TARGET = {
+    "namespace": NAMESPACE,
+    "workload_kind": "Deployment",
+    "workload": "normalization-service",
+}
 
 
-async def test_three_chapters_reach_paramedic_with_their_targets_and_people_as_well(world: World) -> None:
+async def test_three_chapters_reach_paramedic_with_their_targets_and_people_as_well(
+    world: World,
+) -> None:
     crash_loop(world.exporters, 1)
     lag(world.exporters, 9000)
     world.exporters.set("clickhouse", "ClickHouseAsyncMetrics_DiskAvailable_default", 8)
     wanted = {"ServicePodCrashLooping", "ConsumerLagHigh", "ClickHouseDiskFilling"}
     await eventually(
         "three alerts at paramedic and at people's",
-        lambda: all(wanted <= set(world.receiver.alerts(to)) for to in ("paramedic", "people-ticket")),
+        lambda: all(
+            wanted <= set(world.receiver.alerts(to)) for to in ("paramedic", "people-ticket")
+        ),
     )
     arrived = world.receiver.alerts("paramedic")
     labels = {name: arrived[name]["labels"] for name in wanted}
@@ -275,14 +303,18 @@ async def test_three_chapters_reach_paramedic_with_their_targets_and_people_as_w
         )
     assert "Watchdog" not in arrived
     assert "Watchdog" in world.receiver.alerts("watchdog")
-    assert await world.prometheus.rule_errors() == [], "every rule evaluates, all sixteen rows together"
+    assert await world.prometheus.rule_errors() == [], (
+        "every rule evaluates, all sixteen rows together"
+    )
 
 
 async def test_an_alert_that_is_over_arrives_as_resolved(world: World) -> None:
     lag(world.exporters, 9000)
     await eventually("firing", lambda: "ConsumerLagHigh" in world.receiver.alerts("paramedic"))
     lag(world.exporters, 0)
-    await eventually("resolved", lambda: "ConsumerLagHigh" in world.receiver.alerts("paramedic", "resolved"))
+    await eventually(
+        "resolved", lambda: "ConsumerLagHigh" in world.receiver.alerts("paramedic", "resolved")
+    )
 
 
 async def test_a_cause_holds_back_its_effect(world: World) -> None:
@@ -300,7 +332,9 @@ async def test_a_cause_holds_back_its_effect(world: World) -> None:
     assert "ConsumerLagHigh" not in world.receiver.alerts("paramedic")
 
 
-async def test_what_is_not_exported_is_said_to_be_missing_and_nothing_else_fires(world: World) -> None:
+async def test_what_is_not_exported_is_said_to_be_missing_and_nothing_else_fires(
+    world: World,
+) -> None:
     gone = {
         "prober_probe_total",
         "kube_pod_status_phase",

@@ -25,9 +25,12 @@ def verdicts() -> Iterator[dict[str, Future[CompletedProcess[str]]]]:
     tool("promtool")
     with ThreadPoolExecutor(2) as pool:
         slow_first = sorted(
-            TEST_FILES, key=lambda path: path.name not in {"monitoring.test.yaml", "emergency.test.yaml"}
+            TEST_FILES,
+            key=lambda path: path.name not in {"monitoring.test.yaml", "emergency.test.yaml"},
         )
-        yield {path.name: pool.submit(run, "promtool", "test", "rules", path) for path in slow_first}
+        yield {
+            path.name: pool.submit(run, "promtool", "test", "rules", path) for path in slow_first
+        }
 
 
 @pytest.mark.parametrize("path", RULE_FILES, ids=lambda path: path.name)
@@ -50,7 +53,9 @@ def test_every_chapter_has_a_test_file() -> None:
 
 
 @pytest.mark.parametrize("factor", [0.5, 2.0], ids=["halved", "doubled"])
-@pytest.mark.parametrize(("file", "record", "expr"), THRESHOLDS, ids=[record for _, record, _ in THRESHOLDS])
+@pytest.mark.parametrize(
+    ("file", "record", "expr"), THRESHOLDS, ids=[record for _, record, _ in THRESHOLDS]
+)
 def test_a_threshold_that_moved_turns_its_tests_red(
     file: str, record: str, expr: str, factor: float, tmp_path: Path
 ) -> None:
@@ -68,7 +73,10 @@ def test_a_threshold_that_moved_turns_its_tests_red(
         if f == file and "alert" in rule and record in metrics(rule["expr"])
     )
     document = yaml.safe_load((RULES / "tests" / f"{file}.test.yaml").read_text())
-    document["rule_files"] = [str(tmp_path / f"{file}.rules.yaml"), str(tmp_path / "platform.rules.yaml")]
+    document["rule_files"] = [
+        str(tmp_path / f"{file}.rules.yaml"),
+        str(tmp_path / "platform.rules.yaml"),
+    ]
     kept = (f"{alert}: fires", f"{alert}: does not fire")
     document["tests"] = [test for test in document["tests"] if test["name"].startswith(kept)]
     (tmp_path / "moved.test.yaml").write_text(yaml.safe_dump(document))

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from asynch.connection import Connection
 
-from service.rehearse.servers import free_port, listens
-from service.rehearse.servers.clickhouse import ClickHouseServer
-from service.rehearse.servers.clickhouse import found as modern_found
-from service.rehearse.servers.process import Process
+from rehearsal.servers import free_port, listens
+from rehearsal.servers.clickhouse import ClickHouseServer
+from rehearsal.servers.clickhouse import found as modern_found
+from rehearsal.servers.process import Process
 from tests.servers import debian as packages
 from tests.servers import require
 
@@ -21,7 +21,9 @@ async def modern(
 ) -> AsyncIterator[ClickHouseServer]:
     """A recent server, or a skip. See ClickHouseServer for `disks` and `users`."""
     require(
-        "clickhouse (modern)", modern_found(), "run tests/servers/install.sh clickhouse-modern (needs npm)"
+        "clickhouse (modern)",
+        modern_found(),
+        "run tests/servers/install.sh clickhouse-modern (needs npm)",
     )
     async with ClickHouseServer(folder, disks=disks, users=users) as server:
         yield server
@@ -81,7 +83,9 @@ async def debian(folder: Path) -> AsyncIterator[DebianClickHouse]:
 
 
 @asynccontextmanager
-async def long_query(port: int, *, user: str = "default", query_id: str, sql: str) -> AsyncIterator[None]:
+async def long_query(
+    port: int, *, user: str = "default", query_id: str, sql: str
+) -> AsyncIterator[None]:
     """A query that runs as long as the block; its end, whatever it is, is nobody's concern."""
 
     async def run() -> None:

@@ -12,7 +12,9 @@ UNPACKED = SERVERS / "debian"
 def found(name: str) -> Path | None:
     """The executable `name`, or None."""
     if (
-        on_path := shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+        on_path := shutil.which(
+            name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
+        )
     ) is not None:
         return Path(on_path)
     places = (UNPACKED / place / name for place in ("usr/bin", "usr/sbin"))
@@ -23,5 +25,10 @@ def environment(exe: Path) -> dict[str, str]:
     """What an unpacked executable needs in its environment: its libraries lie beside it."""
     if UNPACKED not in exe.parents:
         return {}
-    places = ("usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu", "usr/lib", "usr/lib/aarch64-linux-gnu")
+    places = (
+        "usr/lib/x86_64-linux-gnu",
+        "lib/x86_64-linux-gnu",
+        "usr/lib",
+        "usr/lib/aarch64-linux-gnu",
+    )
     return {"LD_LIBRARY_PATH": ":".join(str(UNPACKED / place) for place in places)}

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from aiohttp import web
 
-from service.rehearse.servers import free_port
+from rehearsal.servers import free_port
 
 
 class Fault(StrEnum):
@@ -50,7 +50,9 @@ class FaultyProxy:
         if fault is Fault.REFUSE:
             await self._stop()
         elif self._server is None:
-            self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, ssl=self._tls)
+            self._server = await asyncio.start_server(
+                self._accept, "127.0.0.1", self.port, ssl=self._tls
+            )
 
     def stall(self) -> None:
         """Connections that are open now get no answer any more, as behind a balancer that forgot them."""
@@ -70,7 +72,9 @@ class FaultyProxy:
         task = asyncio.create_task(self._serve(reader, writer))
         self._open.add(task)
         task.add_done_callback(self._open.discard)
-        task.add_done_callback(lambda _: writer.close())  # also of a task that was cancelled before it began
+        task.add_done_callback(
+            lambda _: writer.close()
+        )  # also of a task that was cancelled before it began
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         up: asyncio.StreamWriter | None = None
@@ -165,7 +169,11 @@ async def scripted() -> AsyncIterator[Scripted]:
 
     async def handle(request: web.Request) -> web.Response:
         asked = Asked(
-            request.method, request.path, dict(request.query), dict(request.headers), await request.read()
+            request.method,
+            request.path,
+            dict(request.query),
+            dict(request.headers),
+            await request.read(),
         )
         server.asked.append(asked)
         return server.answer(asked)

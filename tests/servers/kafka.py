@@ -11,10 +11,10 @@ from typing import Protocol
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from service.rehearse.servers import free_port, listens
-from service.rehearse.servers.kafka import NoidaBroker
-from service.rehearse.servers.kafka import found as noida_found
-from service.rehearse.servers.process import Process
+from rehearsal.servers import free_port, listens
+from rehearsal.servers.kafka import NoidaBroker
+from rehearsal.servers.kafka import found as noida_found
+from rehearsal.servers.process import Process
 from tests.servers import SERVERS, require
 
 JARS = SERVERS / "kafka"
@@ -60,15 +60,25 @@ async def apache_kafka(
 class ApacheKafka:
     """Broker and controller in one process on loopback ports; groups join without the usual 3 s."""
 
-    def __init__(self, folder: Path, users: Mapping[str, str], advertised: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, users: Mapping[str, str], advertised: int | None = None
+    ) -> None:
         self.folder, self.port = folder, free_port()
         self.advertised = advertised or self.port
         folder.mkdir(parents=True, exist_ok=True)
         self.properties = folder / "server.properties"
         self.properties.write_text(self._properties(free_port(), users))
-        self._java = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]
+        self._java = [
+            "java",
+            "-Xmx256m",
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
+            "-Xshare:auto",
+        ]
         self._java += ["-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp", f"{JARS}/*"]
-        self.process = Process([*self._java, "kafka.Kafka", str(self.properties)], folder / "kafka.log")
+        self.process = Process(
+            [*self._java, "kafka.Kafka", str(self.properties)], folder / "kafka.log"
+        )
 
     def _properties(self, controller_port: int, users: Mapping[str, str]) -> str:
         scheme = "SASL_PLAINTEXT" if users else "PLAINTEXT"
@@ -157,7 +167,9 @@ async def produce(bootstrap: str, topic: str, counts: Mapping[int, int]) -> None
 
 async def commit(bootstrap: str, group: str, offsets: Mapping[tuple[str, int], int]) -> None:
     """Commits for a group that then is stopped."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=group, enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap, group_id=group, enable_auto_commit=False
+    )
     await consumer.start()
     try:
         where = {TopicPartition(*key): offset for key, offset in offsets.items()}

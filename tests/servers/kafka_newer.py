@@ -12,7 +12,9 @@ _TEXT = CompactString("utf-8")
 class _Response(Response):
     API_KEY = 68
     API_VERSION = 0
-    SCHEMA = Schema(("throttle_time_ms", Int32), ("error_code", Int16), ("error_message", _TEXT))  # and more
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32), ("error_code", Int16), ("error_message", _TEXT)
+    )  # and more
 
 
 class _Request(RequestStruct):

@@ -16,8 +16,8 @@ from typing import Any
 import aiohttp
 import yaml
 
-from service.rehearse.servers import free_port
-from service.rehearse.servers.process import Process
+from rehearsal.servers import free_port
+from rehearsal.servers.process import Process
 from tests.servers import debian, require
 
 PACKAGES = {
@@ -50,7 +50,9 @@ def run(name: str, *args: str | Path, cwd: Path | None = None) -> subprocess.Com
     )
 
 
-def quicken(rules: Path, into: Path, *, wait: str = "1s", keep: str = "1s", interval: str = "1s") -> Path:
+def quicken(
+    rules: Path, into: Path, *, wait: str = "1s", keep: str = "1s", interval: str = "1s"
+) -> Path:
     """Copies the rule files of `rules` to `into` with every `for`, `keep_firing_for` and `interval` made short."""
     into.mkdir(parents=True, exist_ok=True)
     for path in sorted(rules.glob("*.rules.yaml")):
@@ -74,7 +76,10 @@ class Server:
 
     async def get(self, path: str, query: Sequence[tuple[str, str]] = ()) -> Any:
         """The JSON that a GET of `path` answers."""
-        async with aiohttp.ClientSession() as session, session.get(self.url + path, params=query) as reply:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(self.url + path, params=query) as reply,
+        ):
             reply.raise_for_status()
             return await reply.json()
 
@@ -137,7 +142,9 @@ async def prometheus(
 
 
 @asynccontextmanager
-async def alertmanager(config: Mapping[str, Any] | Path, folder: Path) -> AsyncIterator[Alertmanager]:
+async def alertmanager(
+    config: Mapping[str, Any] | Path, folder: Path
+) -> AsyncIterator[Alertmanager]:
     """An Alertmanager with `config` (a mapping or a file), alone (no cluster). Data go to `folder`."""
     exe = tool("prometheus-alertmanager")
     require(

@@ -121,7 +121,12 @@ def healthy(at: datetime = T0) -> PerformanceEvidence:
 def runaway(at: datetime = T0) -> PerformanceEvidence:
     """One query that has run for ten minutes, and lag."""
     return evidence(
-        at, clickhouse={"longest_query_s": 600.0, "longest_query_id": "q1", "longest_query_user": "analyst"}
+        at,
+        clickhouse={
+            "longest_query_s": 600.0,
+            "longest_query_id": "q1",
+            "longest_query_user": "analyst",
+        },
     )
 
 

@@ -50,7 +50,9 @@ def test_without_configured_credentials_everyone_is_admitted(header: str | None)
         pytest.param(None, False, id="none"),
     ],
 )
-def test_a_bearer_token_has_to_be_the_configured_one(token: Path, header: str | None, good: bool) -> None:
+def test_a_bearer_token_has_to_be_the_configured_one(
+    token: Path, header: str | None, good: bool
+) -> None:
     assert admitted(IntakeSettings(bearer_file=token), header) is good
 
 

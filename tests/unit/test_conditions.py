@@ -8,13 +8,22 @@ from hypothesis import strategies as st
 
 from service.model.evidence import Evidence, PerformanceEvidence, facts
 from service.model.playbook import Truth
-from service.playbooks.conditions import CelCondition, UnknownName, Vocabulary, condition, never, template
+from service.playbooks.conditions import (
+    CelCondition,
+    UnknownName,
+    Vocabulary,
+    condition,
+    never,
+    template,
+)
 from tests.unit.made import evidence, without
 
 WORDS = Vocabulary.of(PerformanceEvidence, {"latency_p95_s": "..."})
 
 
-def judged(text: str, seen: Evidence, *, may_ask_has: bool = False, before: Evidence | None = None) -> Truth:
+def judged(
+    text: str, seen: Evidence, *, may_ask_has: bool = False, before: Evidence | None = None
+) -> Truth:
     view = {"evidence": facts(seen), "before": facts(before or seen)}
     return condition(text, WORDS, may_ask_has=may_ask_has).judge(view)
 
@@ -25,7 +34,9 @@ def judged(text: str, seen: Evidence, *, may_ask_has: bool = False, before: Evid
         pytest.param("evidence.kafka.lag_growing", [], Truth.HOLDS, id="known and true"),
         pytest.param("!evidence.kafka.lag_growing", [], Truth.FAILS, id="known and false"),
         pytest.param("evidence.kafka.lag_growing", ["kafka"], Truth.UNKNOWN, id="unknown"),
-        pytest.param("!evidence.kafka.lag_growing", ["kafka"], Truth.UNKNOWN, id="not unknown is unknown"),
+        pytest.param(
+            "!evidence.kafka.lag_growing", ["kafka"], Truth.UNKNOWN, id="not unknown is unknown"
+        ),
         pytest.param(
             "evidence.pods.ready == 2 && evidence.kafka.lag_growing",
             ["kafka"],
@@ -51,27 +62,46 @@ def judged(text: str, seen: Evidence, *, may_ask_has: bool = False, before: Evid
             id="unknown or false",
         ),
         pytest.param(
-            "evidence.kafka.lag_growing ? true : true", ["kafka"], Truth.UNKNOWN, id="a choice by the unknown"
+            "evidence.kafka.lag_growing ? true : true",
+            ["kafka"],
+            Truth.UNKNOWN,
+            id="a choice by the unknown",
         ),
-        pytest.param("evidence.kafka.lag_total == 0", ["kafka"], Truth.UNKNOWN, id="unknown is not zero"),
-        pytest.param("evidence.usage.cpu_of_limit < 0.5", [], Truth.UNKNOWN, id="None in a known reading"),
+        pytest.param(
+            "evidence.kafka.lag_total == 0", ["kafka"], Truth.UNKNOWN, id="unknown is not zero"
+        ),
+        pytest.param(
+            "evidence.usage.cpu_of_limit < 0.5", [], Truth.UNKNOWN, id="None in a known reading"
+        ),
         pytest.param(
             "evidence.series.latency_p95_s < 2.0", [], Truth.UNKNOWN, id="a series without a sample"
         ),
         pytest.param(
             '"CrashLoopBackOff" in evidence.pods.waiting', [], Truth.FAILS, id="not in a known list"
         ),
-        pytest.param('!("X" in evidence.pods.waiting)', ["pods"], Truth.UNKNOWN, id="not in an unknown list"),
         pytest.param(
-            "size(evidence.pods.waiting) == 0", ["pods"], Truth.UNKNOWN, id="the size of the unknown"
+            '!("X" in evidence.pods.waiting)', ["pods"], Truth.UNKNOWN, id="not in an unknown list"
         ),
         pytest.param(
-            "evidence.kafka.lag_by_partition['t/9'] < 5", [], Truth.UNKNOWN, id="a key that is not there"
+            "size(evidence.pods.waiting) == 0",
+            ["pods"],
+            Truth.UNKNOWN,
+            id="the size of the unknown",
         ),
-        pytest.param("evidence.kafka.lag_total / 0 == 1", [], Truth.UNKNOWN, id="a division by zero"),
+        pytest.param(
+            "evidence.kafka.lag_by_partition['t/9'] < 5",
+            [],
+            Truth.UNKNOWN,
+            id="a key that is not there",
+        ),
+        pytest.param(
+            "evidence.kafka.lag_total / 0 == 1", [], Truth.UNKNOWN, id="a division by zero"
+        ),
     ],
 )
-def test_a_condition_is_true_false_or_unknown(text: str, unknown: Sequence[str], truth: Truth) -> None:
+def test_a_condition_is_true_false_or_unknown(
+    text: str, unknown: Sequence[str], truth: Truth
+) -> None:
     assert judged(text, evidence(unknown=["series", *unknown])) is truth
 
 
@@ -109,7 +139,9 @@ def test_healed_may_ask_whether_a_series_is_configured() -> None:
 @pytest.mark.parametrize(
     ("text", "meant"),
     [
-        pytest.param("evidence.kafka.lag_totl > 1", "evidence.kafka.lag_total", id="a letter is missing"),
+        pytest.param(
+            "evidence.kafka.lag_totl > 1", "evidence.kafka.lag_total", id="a letter is missing"
+        ),
         pytest.param(
             "evidence.kafak.lag_total > 1", "evidence.kafka.lag_total", id="two letters are swapped"
         ),
@@ -117,15 +149,23 @@ def test_healed_may_ask_whether_a_series_is_configured() -> None:
         pytest.param("evidence.kafka == 1", "evidence.kafka.lag_max", id="a group without a field"),
         pytest.param("evidence == 1", "evidence.kafka.lag_total", id="the root alone"),
         pytest.param(
-            "'lag_total' in evidence.kafka", "evidence.kafka.lag_total", id="a group asked for a field"
+            "'lag_total' in evidence.kafka",
+            "evidence.kafka.lag_total",
+            id="a group asked for a field",
         ),
-        pytest.param("evidence['kafka']['lag_total'] > 1", "evidence.kafka.lag_total", id="by index"),
         pytest.param(
-            "evidence.series.latency_p50_s < 1.0", "evidence.series.latency_p95_s", id="a series not declared"
+            "evidence['kafka']['lag_total'] > 1", "evidence.kafka.lag_total", id="by index"
+        ),
+        pytest.param(
+            "evidence.series.latency_p50_s < 1.0",
+            "evidence.series.latency_p95_s",
+            id="a series not declared",
         ),
     ],
 )
-def test_a_name_that_the_evidence_does_not_have_is_told_with_those_it_has(text: str, meant: str) -> None:
+def test_a_name_that_the_evidence_does_not_have_is_told_with_those_it_has(
+    text: str, meant: str
+) -> None:
     with pytest.raises(UnknownName) as caught:
         condition(text, WORDS, may_ask_has=False)
     assert meant in caught.value.candidates
@@ -138,14 +178,20 @@ def test_a_name_that_the_evidence_does_not_have_is_told_with_those_it_has(text: 
         pytest.param("", "is no CEL expression", id="empty"),
         pytest.param("labels.namespace == 'x'", "names labels", id="labels are not for conditions"),
         pytest.param("nonsense > 1", "names nonsense", id="another root"),
-        pytest.param("evidence.kafka.lag_total", "is int, and a condition is true or false", id="no truth"),
+        pytest.param(
+            "evidence.kafka.lag_total", "is int, and a condition is true or false", id="no truth"
+        ),
         pytest.param("evidence.kafka.lag_total > 'x'", "mixes types", id="a number against a text"),
         pytest.param(
             "evidence.pods.waiting.exists(w, w == 'X')", "names w", id="a macro: write `in` instead"
         ),
-        pytest.param("evidence.kafka.group && evidence.kafka.lag_growing", "", id="a text as a truth"),
         pytest.param(
-            "evidence.pods.ready > 1 && evidence.kafka.group + 1 > 2", "mixes types", id="behind an and"
+            "evidence.kafka.group && evidence.kafka.lag_growing", "", id="a text as a truth"
+        ),
+        pytest.param(
+            "evidence.pods.ready > 1 && evidence.kafka.group + 1 > 2",
+            "mixes types",
+            id="behind an and",
         ),
     ],
 )
@@ -169,7 +215,9 @@ TEXTS = st.recursive(
     st.sampled_from(LEAVES),
     lambda inner: st.one_of(
         inner.map("!({})".format),
-        st.tuples(inner, st.sampled_from(["&&", "||"]), inner).map(lambda t: f"({t[0]}) {t[1]} ({t[2]})"),
+        st.tuples(inner, st.sampled_from(["&&", "||"]), inner).map(
+            lambda t: f"({t[0]}) {t[1]} ({t[2]})"
+        ),
         st.tuples(inner, inner, inner).map(lambda t: f"({t[0]}) ? ({t[1]}) : ({t[2]})"),
     ),
     max_leaves=8,
@@ -197,7 +245,9 @@ def test_taking_readings_away_never_makes_a_condition_hold_or_fail_that_did_not(
 
 
 @given(st.lists(st.sampled_from(LEAVES[:-2]), min_size=1, max_size=4), SEEN)
-def test_with_nothing_known_no_conjunction_holds(leaves: list[str], seen: PerformanceEvidence) -> None:
+def test_with_nothing_known_no_conjunction_holds(
+    leaves: list[str], seen: PerformanceEvidence
+) -> None:
     nothing = facts(without(seen, PerformanceEvidence.groups()))
     checked = condition(" && ".join(leaves), WORDS, may_ask_has=False)
     assert checked.judge({"evidence": nothing, "before": nothing}) is not Truth.HOLDS
@@ -208,7 +258,9 @@ def test_with_nothing_known_no_conjunction_holds(leaves: list[str], seen: Perfor
     [
         pytest.param("{{ evidence.kafka.lag_total }}", 50_000, id="one expression keeps its type"),
         pytest.param(
-            "lag {{ evidence.kafka.lag_total }}!", "lag 50000!", id="with text around it becomes text"
+            "lag {{ evidence.kafka.lag_total }}!",
+            "lag 50000!",
+            id="with text around it becomes text",
         ),
         pytest.param("plain", "plain", id="no expression"),
         pytest.param("{{ evidence.series.latency_p95_s }}", None, id="unknown"),

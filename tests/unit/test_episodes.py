@@ -18,15 +18,26 @@ REFIRE_S = REFIRE_AFTER.total_seconds()
     ("known", "told", "now", "change", "status"),
     [
         pytest.param(None, FIRES, after(0), Change.NEW, "firing", id="a first sight"),
-        pytest.param(None, OVER, after(0), Change.OVER, "resolved", id="a first sight of one that is over"),
+        pytest.param(
+            None, OVER, after(0), Change.OVER, "resolved", id="a first sight of one that is over"
+        ),
         pytest.param(FIRES, FIRES, after(1), Change.REPEAT, "firing", id="a repeat"),
         pytest.param(FIRES, OVER, after(60), Change.RESOLVED, "resolved", id="it resolves"),
         pytest.param(OVER, OVER, after(61), Change.REPEAT, "resolved", id="resolved once more"),
-        pytest.param(OVER, FIRES, after(61), Change.LATE, "resolved", id="a late firing does not reopen it"),
         pytest.param(
-            OVER, FIRES, after(REFIRE_S - 1), Change.LATE, "resolved", id="nor just before the limit"
+            OVER, FIRES, after(61), Change.LATE, "resolved", id="a late firing does not reopen it"
         ),
-        pytest.param(OVER, FIRES, after(REFIRE_S), Change.REFIRED, "firing", id="much later it fires again"),
+        pytest.param(
+            OVER,
+            FIRES,
+            after(REFIRE_S - 1),
+            Change.LATE,
+            "resolved",
+            id="nor just before the limit",
+        ),
+        pytest.param(
+            OVER, FIRES, after(REFIRE_S), Change.REFIRED, "firing", id="much later it fires again"
+        ),
     ],
 )
 def test_a_delivery_changes_an_episode(
@@ -57,7 +68,11 @@ def test_what_resolves_keeps_its_incident_and_takes_the_end() -> None:
     )
 
 
-@given(st.lists(st.tuples(st.sampled_from([FIRES, OVER]), st.integers(0, 900)), min_size=1, max_size=30))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([FIRES, OVER]), st.integers(0, 900)), min_size=1, max_size=30
+    )
+)
 def test_the_counter_counts_every_delivery_and_a_resolved_one_is_never_lost(
     deliveries: list[tuple[Alert, int]],
 ) -> None:

@@ -53,7 +53,11 @@ def intent(mode: Mode = Mode.AUTO) -> Intent:
 
 
 async def acted(
-    hand: ScriptedHand, *, resumed: bool = False, mode: Mode = Mode.AUTO, lapsed: Reason | None = None
+    hand: ScriptedHand,
+    *,
+    resumed: bool = False,
+    mode: Mode = Mode.AUTO,
+    lapsed: Reason | None = None,
 ) -> ActionResult:
     executor = Executor({"scale": hand}, VirtualClock(after(5)), 30.0)
     return await executor.act(intent(mode), resumed=resumed, lapsed=lapsed)
@@ -108,7 +112,11 @@ async def test_a_resumed_action_that_is_not_wanted_any_more_is_not_sent(state: T
     hand = ScriptedHand(read_script=[state])
     result = await acted(hand, resumed=True, lapsed=Reason.ALERT_RESOLVED)
     assert hand.applied == 0
-    expected = {APPLIED: Reason.DONE, UNTOUCHED: Reason.ALERT_RESOLVED, CHANGED: Reason.TARGET_CHANGED}
+    expected = {
+        APPLIED: Reason.DONE,
+        UNTOUCHED: Reason.ALERT_RESOLVED,
+        CHANGED: Reason.TARGET_CHANGED,
+    }
     assert result.reason is expected[state]
 
 
@@ -125,7 +133,8 @@ async def test_an_action_without_a_backend_fails_with_that_word() -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [Refused(r, "x", 400) for r in (Reason.NOT_FOUND, Reason.CONFLICT)] + [Unavailable(Reason.LATE, "x")],
+    [Refused(r, "x", 400) for r in (Reason.NOT_FOUND, Reason.CONFLICT)]
+    + [Unavailable(Reason.LATE, "x")],
 )
 async def test_the_word_of_the_backend_is_kept(error: ParamedicError) -> None:
     result = await acted(ScriptedHand([error]))

@@ -137,7 +137,11 @@ def test_a_guard_objects_with_its_reason_and_says_when_to_ask_again(
 
 def test_what_no_guard_objects_to_is_allowed() -> None:
     ruling = rule(asked())
-    assert (ruling.verdict, ruling.reason, ruling.mode) == (Verdict.ALLOW, Reason.WITHIN_LIMITS, Mode.AUTO)
+    assert (ruling.verdict, ruling.reason, ruling.mode) == (
+        Verdict.ALLOW,
+        Reason.WITHIN_LIMITS,
+        Mode.AUTO,
+    )
 
 
 def test_every_guard_is_in_the_chain() -> None:
@@ -157,7 +161,11 @@ def test_a_guard_that_raises_denies(place: int) -> None:
     chain = dict(CHAIN)
     chain[list(chain)[place]] = broken
     ruling = rule(asked(), chain)
-    assert (ruling.verdict, ruling.reason, ruling.retry_at) == (Verdict.DENY, Reason.GUARD_FAILED, None)
+    assert (ruling.verdict, ruling.reason, ruling.retry_at) == (
+        Verdict.DENY,
+        Reason.GUARD_FAILED,
+        None,
+    )
     assert "ZeroDivisionError" in ruling.detail
 
 
@@ -211,7 +219,9 @@ def test_no_window_ever_holds_more_actions_than_its_budget(
 
 
 @given(PASTS, st.builds(Budget, st.integers(1, 4), st.floats(1, 7_200)))
-def test_at_the_time_that_a_budget_names_it_is_free(actions: list[PastAction], budget: Budget) -> None:
+def test_at_the_time_that_a_budget_names_it_is_free(
+    actions: list[PastAction], budget: Budget
+) -> None:
     question = asked(limits=Limits(budget, Budget(1_000, 1.0), 0.0), history=History(1, actions))
     objection = budgets(question)
     if objection:

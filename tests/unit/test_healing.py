@@ -120,7 +120,9 @@ async def test_after_a_long_outage_it_is_read_once(
     assert (his.asked_at, outcome.kind) == ([5_000], OutcomeKind.HEALED)
 
 
-async def test_slow_probes_do_not_carry_it_far_over_its_time(patient: Callable[..., Patient]) -> None:
+async def test_slow_probes_do_not_carry_it_far_over_its_time(
+    patient: Callable[..., Patient],
+) -> None:
     his = patient(BAD, probe_s=40.0)
     await his.proved()
     assert his.asked_at == [30, 85]

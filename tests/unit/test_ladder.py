@@ -148,13 +148,21 @@ def test_what_is_unknown_never_argues_for_an_action(
     [
         pytest.param({"by": 1, "max": 5}, evidence(), Scale(TARGET, 2, 3), id="one more"),
         pytest.param({"by": 9, "max": 5}, evidence(), Scale(TARGET, 2, 5), id="up to the ceiling"),
-        pytest.param({"by": 9, "max": 99}, evidence(), Scale(TARGET, 2, 6), id="up to the partitions"),
+        pytest.param(
+            {"by": 9, "max": 99}, evidence(), Scale(TARGET, 2, 6), id="up to the partitions"
+        ),
         pytest.param({"by": 1, "max": 2}, evidence(), Reason.AT_CEILING, id="at the ceiling"),
         pytest.param(
-            {"by": 1, "max": 1}, evidence(), Reason.AT_CEILING, id="above the ceiling it is not scaled down"
+            {"by": 1, "max": 1},
+            evidence(),
+            Reason.AT_CEILING,
+            id="above the ceiling it is not scaled down",
         ),
         pytest.param(
-            {"by": 1, "max": 5}, evidence(unknown=["pods"]), Reason.EVIDENCE_UNKNOWN, id="replicas unknown"
+            {"by": 1, "max": 5},
+            evidence(unknown=["pods"]),
+            Reason.EVIDENCE_UNKNOWN,
+            id="replicas unknown",
         ),
     ],
 )
@@ -166,19 +174,25 @@ def test_a_scaling_is_absolute_and_bounded(
 
 
 def test_a_restart_is_of_the_incidents_own_target() -> None:
-    assert plan(Do("rollout_restart", {}), TARGET, {"evidence": facts(evidence())}) == RolloutRestart(TARGET)
+    assert plan(
+        Do("rollout_restart", {}), TARGET, {"evidence": facts(evidence())}
+    ) == RolloutRestart(TARGET)
 
 
 def test_a_query_is_named_by_id_user_and_age() -> None:
     args = PLAYBOOK.remedies[0].do.args
     assert plan(Do("kill_query", args), TARGET, {"evidence": facts(runaway())}) == KILL
     idle = plan(Do("kill_query", args), TARGET, {"evidence": facts(evidence())})
-    unknown = plan(Do("kill_query", args), TARGET, {"evidence": facts(evidence(unknown=["clickhouse"]))})
+    unknown = plan(
+        Do("kill_query", args), TARGET, {"evidence": facts(evidence(unknown=["clickhouse"]))}
+    )
     assert isinstance(idle, NotPossible)
     assert isinstance(unknown, NotPossible)
     assert (idle.reason, unknown.reason) == (Reason.NO_DATA, Reason.EVIDENCE_UNKNOWN)
 
 
 def test_a_query_of_the_anonymous_user_is_of_that_user() -> None:
-    seen = evidence(clickhouse={"longest_query_s": 600.0, "longest_query_id": "q", "longest_query_user": ""})
+    seen = evidence(
+        clickhouse={"longest_query_s": 600.0, "longest_query_id": "q", "longest_query_user": ""}
+    )
     assert propose(PLAYBOOK, TARGET, seen, {}, T0).action == KillQuery(TARGET, "q", "", 300.0)

@@ -24,7 +24,9 @@ def line_of(text: str, part: str) -> int:
 
 @pytest.mark.parametrize("path", sorted(PLAYBOOKS.glob("*.yaml")), ids=lambda p: p.name)
 def test_the_shipped_playbooks_load(path: Path) -> None:
-    assert path.stem in {p.source.split("/")[-1].removesuffix(".yaml:1") for p in load(PLAYBOOKS, DIAGNOSES)}
+    assert path.stem in {
+        p.source.split("/")[-1].removesuffix(".yaml:1") for p in load(PLAYBOOKS, DIAGNOSES)
+    }
 
 
 def test_the_shipped_playbook_of_chapter_3_1_is_what_its_file_says() -> None:
@@ -36,7 +38,12 @@ def test_the_shipped_playbook_of_chapter_3_1_is_what_its_file_says() -> None:
         1,
         120.0,
     )
-    assert (scale.name, scale.mode, scale.times, scale.verify.settle_s) == ("scale-out", Mode.AUTO, 2, 30.0)
+    assert (scale.name, scale.mode, scale.times, scale.verify.settle_s) == (
+        "scale-out",
+        Mode.AUTO,
+        2,
+        30.0,
+    )
     assert kill.do.args["min_elapsed_s"] == 300.0
     assert playbook.limits.per_target == Budget(4, 3600.0)
     assert playbook.limits.cooldown_s == 120.0

@@ -34,7 +34,9 @@ LABELS = {
         pytest.param('team=""', True, id="an absent label is empty"),
         pytest.param('team!=""', False, id="an absent label is not other than empty"),
         pytest.param('team!="x"', True, id="an absent label is other than x"),
-        pytest.param('team=~".*"', True, id="an absent label matches everything that takes nothing"),
+        pytest.param(
+            'team=~".*"', True, id="an absent label matches everything that takes nothing"
+        ),
         pytest.param('team=~".+"', False, id="an absent label has no letter"),
         pytest.param('team!~".+"', True, id="an absent label matches nothing else"),
         pytest.param(r'quote="say \"hi\""', True, id="an escaped quote"),

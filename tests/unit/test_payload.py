@@ -49,7 +49,9 @@ def test_every_recorded_body_decodes_to_its_own_alerts(name: str) -> None:
     assert [a.fingerprint for a in alerts] == [a["fingerprint"] for a in told["alerts"]]
     assert [a.status.value for a in alerts] == [a["status"] for a in told["alerts"]]
     assert [dict(a.labels) for a in alerts] == [a["labels"] for a in told["alerts"]]
-    assert [a.starts_at for a in alerts] == [datetime.fromisoformat(a["startsAt"]) for a in told["alerts"]]
+    assert [a.starts_at for a in alerts] == [
+        datetime.fromisoformat(a["startsAt"]) for a in told["alerts"]
+    ]
     for alert, said in zip(alerts, told["alerts"], strict=True):
         over = said["status"] == "resolved"
         assert alert.ends_at == (datetime.fromisoformat(said["endsAt"]) if over else None)
@@ -65,7 +67,9 @@ def test_every_recorded_body_decodes_to_its_own_alerts(name: str) -> None:
             id="firing with one resolved",
         ),
         pytest.param("am025_grouped_all_resolved.json", ["resolved"] * 2, id="all resolved"),
-        pytest.param("prom242_am025_04_kafka_firing.json", ["resolved", "firing"], id="of prometheus"),
+        pytest.param(
+            "prom242_am025_04_kafka_firing.json", ["resolved", "firing"], id="of prometheus"
+        ),
     ],
 )
 def test_the_status_is_each_alerts_own(name: str, statuses: list[str]) -> None:
@@ -103,10 +107,14 @@ def test_alerts_cut_off_by_max_alerts_are_counted() -> None:
             id="nine digits in another zone",
         ),
         pytest.param(
-            "0001-01-01T00:00:00+14:00", datetime(1, 1, 1, tzinfo=UTC), id="the zero time east of us"
+            "0001-01-01T00:00:00+14:00",
+            datetime(1, 1, 1, tzinfo=UTC),
+            id="the zero time east of us",
         ),
         pytest.param(
-            "9999-12-31T23:59:59-12:00", datetime.max.replace(tzinfo=UTC), id="the end of time west of us"
+            "9999-12-31T23:59:59-12:00",
+            datetime.max.replace(tzinfo=UTC),
+            id="the end of time west of us",
         ),
     ],
 )
@@ -120,16 +128,23 @@ def test_an_instant_is_read_as_utc(text: str, expected: datetime) -> None:
     ("status", "ends_at", "expected"),
     [
         pytest.param("firing", "0001-01-01T00:00:00Z", None, id="the zero time of one that fires"),
-        pytest.param("resolved", "0001-01-01T00:00:00Z", None, id="the zero time of one that is resolved"),
         pytest.param(
-            "firing", "2026-01-01T00:05:00Z", None, id="the expected end of one that fires is no end"
+            "resolved", "0001-01-01T00:00:00Z", None, id="the zero time of one that is resolved"
+        ),
+        pytest.param(
+            "firing",
+            "2026-01-01T00:05:00Z",
+            None,
+            id="the expected end of one that fires is no end",
         ),
         pytest.param(
             "resolved", "2026-01-01T00:05:00Z", datetime(2026, 1, 1, 0, 5, tzinfo=UTC), id="the end"
         ),
     ],
 )
-def test_an_end_is_known_only_of_what_has_ended(status: str, ends_at: str, expected: datetime | None) -> None:
+def test_an_end_is_known_only_of_what_has_ended(
+    status: str, ends_at: str, expected: datetime | None
+) -> None:
     assert taken(item(status=status, ends_at=ends_at))[0].ends_at == expected
 
 
@@ -198,7 +213,9 @@ def test_fields_that_are_not_used_may_be_missing() -> None:
         ),
     ],
 )  # fmt: skip
-def test_what_is_no_webhook_is_bad_input_with_its_reason(raw: bytes, reason: Reason, told: str) -> None:
+def test_what_is_no_webhook_is_bad_input_with_its_reason(
+    raw: bytes, reason: Reason, told: str
+) -> None:
     error = refused(raw)
     assert error.reason is reason
     assert told in error.detail
@@ -206,7 +223,9 @@ def test_what_is_no_webhook_is_bad_input_with_its_reason(raw: bytes, reason: Rea
 
 def test_nul_characters_are_replaced_everywhere_since_postgresql_takes_none() -> None:
     labels = {"alert\x00name": "a\x00b"}
-    (alert,) = taken(item("f\x00", labels=labels, annotations={"s\x00": "\x00"}, generatorURL="u\x00"))
+    (alert,) = taken(
+        item("f\x00", labels=labels, annotations={"s\x00": "\x00"}, generatorURL="u\x00")
+    )
     everything = [
         alert.fingerprint, alert.generator_url, *alert.labels, *alert.labels.values(), *alert.annotations,
         *alert.annotations.values(),
@@ -221,7 +240,9 @@ def test_nul_characters_are_replaced_in_what_is_told_of_a_bad_body() -> None:
 
 def test_texts_are_bounded_once_for_all_who_read_them() -> None:
     labels = {f"l{n}{'x' * 500}": "y" * 100_000 for n in range(300)}
-    (alert,) = taken(item(labels=labels, annotations={"a": "z" * 100_000}, generatorURL="u" * 100_000))
+    (alert,) = taken(
+        item(labels=labels, annotations={"a": "z" * 100_000}, generatorURL="u" * 100_000)
+    )
     assert len(alert.labels) == MAP_LIMIT
     assert {len(name) for name in alert.labels} == {NAME_LIMIT}
     assert {len(value) for value in alert.labels.values()} == {LABEL_LIMIT}
@@ -241,7 +262,9 @@ def test_a_body_of_nothing_but_mistakes_is_judged_by_the_first_of_them() -> None
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 

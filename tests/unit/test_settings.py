@@ -21,7 +21,11 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 def test_without_any_setting_it_observes_and_listens_on_this_machine_only() -> None:
     settings = load()
-    assert (settings.mode, settings.intake.host, settings.intake.port) == (Mode.OBSERVE, "127.0.0.1", 9095)
+    assert (settings.mode, settings.intake.host, settings.intake.port) == (
+        Mode.OBSERVE,
+        "127.0.0.1",
+        9095,
+    )
     assert settings.guard.namespaces == ("carbon-ingestion",)
 
 
@@ -52,18 +56,32 @@ def test_a_file_sets_what_the_environment_leaves(
         pytest.param("MODE", "on", "mode: ", id="a mode that is none"),
         pytest.param("INTAKE__PORT", "99999", "intake.port: ", id="a port that is none"),
         pytest.param(
-            "INTAKE__PROT", "80", "did you mean PARAMEDIC_INTAKE__PORT?", id="a misspelt nested name"
+            "INTAKE__PROT",
+            "80",
+            "did you mean PARAMEDIC_INTAKE__PORT?",
+            id="a misspelt nested name",
         ),
         pytest.param("WORK__WORKERS", "0", "work.workers: ", id="no workers"),
-        pytest.param("INTAKE__BEARER_FILE", "/nowhere/token", "no file /nowhere/token", id="no such file"),
         pytest.param(
-            "INTAKE__TLS_CERT", "pyproject.toml", "tls_cert and tls_key go together", id="half of TLS"
+            "INTAKE__BEARER_FILE", "/nowhere/token", "no file /nowhere/token", id="no such file"
         ),
         pytest.param(
-            "INTAKE__TLS_CLIENT_CA", "pyproject.toml", "tls_client_ca needs tls_cert", id="mTLS alone"
+            "INTAKE__TLS_CERT",
+            "pyproject.toml",
+            "tls_cert and tls_key go together",
+            id="half of TLS",
         ),
         pytest.param(
-            "INTAKE__BASIC_USER", "am", "basic_password_file go together", id="a user without a password"
+            "INTAKE__TLS_CLIENT_CA",
+            "pyproject.toml",
+            "tls_client_ca needs tls_cert",
+            id="mTLS alone",
+        ),
+        pytest.param(
+            "INTAKE__BASIC_USER",
+            "am",
+            "basic_password_file go together",
+            id="a user without a password",
         ),
     ],
 )

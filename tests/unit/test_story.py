@@ -60,7 +60,9 @@ def record(**more: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(("step", "parts"), STEPS, ids=[s["step"] + str(n) for n, (s, _) in enumerate(STEPS)])
+@pytest.mark.parametrize(
+    ("step", "parts"), STEPS, ids=[s["step"] + str(n) for n, (s, _) in enumerate(STEPS)]
+)
 def test_each_step_is_told_with_its_reason(step: dict[str, Any], parts: list[str]) -> None:
     head, *below = step_lines({"at": AT, **step})
     assert head.startswith("20:34:12  ")
@@ -81,8 +83,16 @@ def test_an_incident_that_nothing_happened_to_yet_is_told_too() -> None:
 
 
 def test_what_an_alert_says_cannot_steer_the_terminal() -> None:
-    nasty = record()["alerts"][0] | {"annotations": {"summary": "\x1b[2J\x1b]0;owned\x07\r\nfake line\x9b1m"}}
-    step = {"at": AT, "step": "moved", "state": "open", "reason": "x", "detail": "\x1b[31m\nnow closed"}
+    nasty = record()["alerts"][0] | {
+        "annotations": {"summary": "\x1b[2J\x1b]0;owned\x07\r\nfake line\x9b1m"}
+    }
+    step = {
+        "at": AT,
+        "step": "moved",
+        "state": "open",
+        "reason": "x",
+        "detail": "\x1b[31m\nnow closed",
+    }
     text = story(record(alerts=[nasty], steps=[step]))
     assert not any(ord(c) < 32 or 127 <= ord(c) < 160 for c in text.replace("\n", ""))
     assert not any(line.startswith(("fake line", "now closed")) for line in text.splitlines())
@@ -91,7 +101,9 @@ def test_what_an_alert_says_cannot_steer_the_terminal() -> None:
 def test_a_listing_has_a_line_an_incident() -> None:
     assert listing([]) == "no incidents"
     (line,) = listing([record()]).splitlines()
-    assert all(part in line for part in ("inc-1", "open", "high-latency", "Deployment/a/b", "(new)"))
+    assert all(
+        part in line for part in ("inc-1", "open", "high-latency", "Deployment/a/b", "(new)")
+    )
 
 
 def test_a_target_cannot_steer_the_terminal_either() -> None:

@@ -34,17 +34,29 @@ def test_the_labels_name_the_target() -> None:
     [
         pytest.param(labels(alertname="Other"), Reason.NO_PLAYBOOK, "Other", id="no playbook"),
         pytest.param({}, Reason.NO_PLAYBOOK, "(no name)", id="no labels"),
-        pytest.param(labels(workload=None), Reason.TARGET_UNRESOLVED, "labels.workload", id="no name"),
-        pytest.param(labels(workload=""), Reason.TARGET_UNRESOLVED, "labels.workload", id="an empty name"),
-        pytest.param(labels(namespace=None), Reason.TARGET_UNRESOLVED, "labels.namespace", id="no namespace"),
         pytest.param(
-            labels(workload_kind=None), Reason.TARGET_UNRESOLVED, "labels.workload_kind", id="no kind"
+            labels(workload=None), Reason.TARGET_UNRESOLVED, "labels.workload", id="no name"
+        ),
+        pytest.param(
+            labels(workload=""), Reason.TARGET_UNRESOLVED, "labels.workload", id="an empty name"
+        ),
+        pytest.param(
+            labels(namespace=None), Reason.TARGET_UNRESOLVED, "labels.namespace", id="no namespace"
+        ),
+        pytest.param(
+            labels(workload_kind=None),
+            Reason.TARGET_UNRESOLVED,
+            "labels.workload_kind",
+            id="no kind",
         ),
         pytest.param(
             labels(workload_kind="Pod"), Reason.TARGET_UNRESOLVED, "'Pod'", id="a kind that is none"
         ),
         pytest.param(
-            labels(workload_kind="deployment"), Reason.TARGET_UNRESOLVED, "'deployment'", id="a kind's case"
+            labels(workload_kind="deployment"),
+            Reason.TARGET_UNRESOLVED,
+            "'deployment'",
+            id="a kind's case",
         ),
         pytest.param(
             labels(namespace="kube-system"),
@@ -60,7 +72,9 @@ def test_the_labels_name_the_target() -> None:
         ),
     ],
 )
-def test_an_alert_that_leads_nowhere_has_a_reason(given: dict[str, str], reason: Reason, told: str) -> None:
+def test_an_alert_that_leads_nowhere_has_a_reason(
+    given: dict[str, str], reason: Reason, told: str
+) -> None:
     place = destination(alert(labels=given), [shipped()], [NAMESPACE])
     assert isinstance(place, Unrouted)
     assert place.reason is reason
@@ -87,7 +101,9 @@ def test_exported_labels_win_over_those_of_the_scrape() -> None:
 @pytest.mark.parametrize(
     "name", ["prom242_crashloop_kube-state-metrics.json", "prom242_crashloop_ksm-honor.json"]
 )
-def test_a_recorded_crash_loop_leads_to_the_pod_and_not_to_its_exporter(tmp_path: Path, name: str) -> None:
+def test_a_recorded_crash_loop_leads_to_the_pod_and_not_to_its_exporter(
+    tmp_path: Path, name: str
+) -> None:
     (told,) = decode((BODIES / name).read_bytes())
     place = destination(told, playbooks_in(tmp_path, CRASHLOOP), ["payments", "monitoring"])
     assert place == Destination("crash-loop", Target(TargetKind.DEPLOYMENT, "payments", "api"))

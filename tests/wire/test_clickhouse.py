@@ -46,7 +46,9 @@ async def either(
 ) -> AsyncIterator[servers.ClickHouseServer | servers.DebianClickHouse]:
     folder = tmp_path_factory.mktemp("clickhouse")
     async with (
-        servers.modern(folder, users=USERS) if request.param == "modern" else servers.debian(folder) as server
+        servers.modern(folder, users=USERS)
+        if request.param == "modern"
+        else servers.debian(folder) as server
     ):
         yield server
 
@@ -80,7 +82,9 @@ async def load_when(
 
 
 async def test_rows_come_by_column_name_and_as_text(client):
-    rows = await client.query("SELECT 1 AS one, 'ä' AS text, %(a)s AS arg", {"a": "it's 5%"}, deadline=soon())
+    rows = await client.query(
+        "SELECT 1 AS one, 'ä' AS text, %(a)s AS arg", {"a": "it's 5%"}, deadline=soon()
+    )
     assert rows == [{"one": 1, "text": "ä", "arg": "it's 5%"}]
 
 
@@ -177,7 +181,11 @@ async def test_a_long_query_is_seen_and_can_be_killed(modern, recent):
     query_id = f"runaway-{uuid.uuid4()}"
     async with servers.long_query(modern.port, user="app", query_id=query_id, sql=LONG):
         load = await load_when(recent, lambda seen: seen.longest_query_s > 0.2)
-        assert (load.queries, load.longest_query_id, load.longest_query_user) == (1, query_id, "app")
+        assert (load.queries, load.longest_query_id, load.longest_query_user) == (
+            1,
+            query_id,
+            "app",
+        )
         assert "sleepEachRow" in load.longest_query_text
         kill = "KILL QUERY WHERE query_id = %(id)s AND user = %(user)s SYNC"
         await recent.query(kill, {"id": query_id, "user": "app"}, write=True, deadline=soon())
@@ -254,7 +262,9 @@ async def test_one_connection_that_died_in_silence_tells_of_the_others(modern):
     async with FaultyProxy(modern.port) as proxy:
         settings = ClickHouseSettings(host="127.0.0.1", port=proxy.port)
         async with ClickHouseClient(settings) as client:
-            await asyncio.gather(*(client.query("SELECT sleep(0.1)", deadline=soon()) for _ in range(4)))
+            await asyncio.gather(
+                *(client.query("SELECT sleep(0.1)", deadline=soon()) for _ in range(4))
+            )
             proxy.stall()
             with pytest.raises(Unavailable):
                 await client.query("SELECT 1", deadline=soon(0.3))

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from rehearsal.cluster import Cluster, Object, carbon_ingestion
 from service.clients.clickhouse import ClickHouseClient
 from service.clients.kafka import KafkaClient
 from service.clients.kubernetes import KubernetesReader
@@ -17,8 +18,12 @@ from service.kit.clock import SystemClock
 from service.kit.deadline import Deadline
 from service.model.evidence import Known, PerformanceEvidence
 from service.model.target import Target, TargetKind
-from service.rehearse.cluster import Cluster, Object, carbon_ingestion
-from service.settings import ClickHouseSettings, KafkaSettings, KubernetesSettings, PrometheusSettings
+from service.settings import (
+    ClickHouseSettings,
+    KafkaSettings,
+    KubernetesSettings,
+    PrometheusSettings,
+)
 from tests.servers import clickhouse, kafka, monitoring
 
 TARGET = Target(TargetKind.DEPLOYMENT, "carbon-ingestion", "normalization-service")
@@ -41,7 +46,9 @@ async def eyes(tmp_path) -> AsyncIterator[Eyes]:
         broker = await enter(kafka.noida(tmp_path / "kafka"))
         database = await enter(clickhouse.modern(tmp_path / "clickhouse"))
         cluster = await enter(Cluster(carbon_ingestion(), usage=HalfBusy()))
-        prometheus = await enter(monitoring.prometheus({"scrape_configs": []}, tmp_path / "prometheus"))
+        prometheus = await enter(
+            monitoring.prometheus({"scrape_configs": []}, tmp_path / "prometheus")
+        )
         await kafka.create_topic(broker.bootstrap, "logs", 3)
         await kafka.produce(broker.bootstrap, "logs", {0: 5})
         await kafka.commit(broker.bootstrap, "normalization", {("logs", 0): 1})

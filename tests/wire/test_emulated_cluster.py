@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from rehearsal.cluster import Cluster, Cut, Delays, Fault, carbon_ingestion, too_many_requests
 from service.clients.kubernetes import KubernetesReader, workload_path
 from service.clients.kubernetes_write import MERGE, STRATEGIC, KubernetesWriter
 from service.diagnose.probes.workload import workload
@@ -11,7 +12,6 @@ from service.kit.deadline import Deadline
 from service.model.errors import Indeterminate, Refused, Unavailable
 from service.model.reasons import Reason
 from service.model.target import Target, TargetKind
-from service.rehearse.cluster import Cluster, Cut, Delays, Fault, carbon_ingestion, too_many_requests
 from service.settings import KubernetesSettings
 
 NS = "carbon-ingestion"
@@ -70,7 +70,9 @@ async def test_a_dry_run_is_checked_and_changes_nothing(cluster, writer):
 
 async def test_a_crash_is_seen_in_restarts_and_waiting_containers(cluster, writer):
     pods = await writer.list(f"/api/v1/namespaces/{NS}/pods", deadline=soon())
-    name = next(p["metadata"]["name"] for p in pods if p["metadata"]["name"].startswith(TARGET.name))
+    name = next(
+        p["metadata"]["name"] for p in pods if p["metadata"]["name"].startswith(TARGET.name)
+    )
     cluster.crash(NS, name)
     await cluster.settled()
     assert (await workload(writer, TARGET, deadline=soon())).restarts == 1
@@ -94,9 +96,17 @@ async def test_a_stale_version_is_a_conflict(cluster, writer):
 
 @pytest.mark.parametrize(
     ("cut", "done"),
-    [(Cut.RESET, True), (Cut.RESET, False), (Cut.HANG, True), (Cut.HANG, False), (Cut.TRUNCATE, True)],
+    [
+        (Cut.RESET, True),
+        (Cut.RESET, False),
+        (Cut.HANG, True),
+        (Cut.HANG, False),
+        (Cut.TRUNCATE, True),
+    ],
 )
-async def test_a_lost_reply_is_indeterminate_whether_the_write_was_done_or_not(cluster, writer, cut, done):
+async def test_a_lost_reply_is_indeterminate_whether_the_write_was_done_or_not(
+    cluster, writer, cut, done
+):
     with cluster.inject(Fault("PATCH", cut=cut, after_commit=done)), pytest.raises(Indeterminate):
         await restart(writer, "lost")
     found = await writer.get(PATH, deadline=soon())
@@ -135,5 +145,7 @@ async def test_a_list_of_more_than_a_page_is_whole(cluster, tmp_path):
     cluster.seed(copies)
     settings = KubernetesSettings(kubeconfig=cluster.kubeconfig(tmp_path / "kubeconfig"))
     async with KubernetesReader(settings) as reader:
-        found = await reader.list(f"/api/v1/namespaces/{NS}/pods", labels="copied=yes", deadline=soon())
+        found = await reader.list(
+            f"/api/v1/namespaces/{NS}/pods", labels="copied=yes", deadline=soon()
+        )
     assert len({p["metadata"]["name"] for p in found}) == 600

@@ -134,7 +134,10 @@ async def test_cancelling_the_call_cancels_the_probes_and_passes_through():
 
 async def test_a_deadline_that_is_over_makes_every_probe_late():
     readings = await gather(
-        {"a": probe(lambda: value(1.0))}, deadline=Deadline.after(0), clock=CLOCK, observe=lambda *_: None
+        {"a": probe(lambda: value(1.0))},
+        deadline=Deadline.after(0),
+        clock=CLOCK,
+        observe=lambda *_: None,
     )
     assert readings["a"].reason is Reason.LATE
 

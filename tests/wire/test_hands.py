@@ -15,18 +15,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from service.act.executor import Executor, Hand
-from service.act.queries import KillHand
-from service.act.workloads import ACTION, RestartHand, ScaleHand
-from service.clients.clickhouse import ClickHouseClient
-from service.clients.kubernetes import Object, workload_path
-from service.clients.kubernetes_write import KubernetesWriter
-from service.kit.clock import Clock, SystemClock, VirtualClock
-from service.kit.deadline import Deadline
-from service.model.action import Action, ActionResult, Applied, Intent, KillQuery, Mode, RolloutRestart, Scale
-from service.model.reasons import Reason
-from service.model.target import Target, TargetKind
-from service.rehearse.cluster import (
+from rehearsal.cluster import (
     Cluster,
     Cut,
     Delays,
@@ -36,9 +25,29 @@ from service.rehearse.cluster import (
     carbon_ingestion,
     too_many_requests,
 )
-from service.rehearse.cluster.faults import Injected
-from service.rehearse.servers import free_port
-from service.rehearse.servers.clickhouse import ClickHouseServer
+from rehearsal.cluster.faults import Injected
+from rehearsal.servers import free_port
+from rehearsal.servers.clickhouse import ClickHouseServer
+from service.act.executor import Executor, Hand
+from service.act.queries import KillHand
+from service.act.workloads import ACTION, RestartHand, ScaleHand
+from service.clients.clickhouse import ClickHouseClient
+from service.clients.kubernetes import Object, workload_path
+from service.clients.kubernetes_write import KubernetesWriter
+from service.kit.clock import Clock, SystemClock, VirtualClock
+from service.kit.deadline import Deadline
+from service.model.action import (
+    Action,
+    ActionResult,
+    Applied,
+    Intent,
+    KillQuery,
+    Mode,
+    RolloutRestart,
+    Scale,
+)
+from service.model.reasons import Reason
+from service.model.target import Target, TargetKind
 from service.settings import ClickHouseSettings, KubernetesSettings
 from tests.servers import clickhouse as servers
 from tests.servers import faults
@@ -142,7 +151,9 @@ class Stage:
 
     def scale_to(self, replicas: int) -> None:
         """By somebody else."""
-        self.cluster.edit("deployments", NS, TARGET.name, lambda d: d["spec"].update(replicas=replicas))
+        self.cluster.edit(
+            "deployments", NS, TARGET.name, lambda d: d["spec"].update(replicas=replicas)
+        )
 
     def pause(self) -> None:
         self.cluster.edit("deployments", NS, TARGET.name, lambda d: d["spec"].update(paused=True))
@@ -152,13 +163,18 @@ class Stage:
 
 
 def executor(writer: KubernetesWriter, clock: Clock, within_s: float = 10.0) -> Executor:
-    hands: dict[str, Hand] = {Scale.kind: ScaleHand(writer), RolloutRestart.kind: RestartHand(writer)}
+    hands: dict[str, Hand] = {
+        Scale.kind: ScaleHand(writer),
+        RolloutRestart.kind: RestartHand(writer),
+    }
     return Executor(hands, clock, within_s)
 
 
 def _seeds() -> list[dict[str, Any]]:
     wanted = {"Namespace", "Node"}
-    return [o for o in carbon_ingestion() if o["kind"] in wanted or o["metadata"]["name"] == TARGET.name]
+    return [
+        o for o in carbon_ingestion() if o["kind"] in wanted or o["metadata"]["name"] == TARGET.name
+    ]
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -244,7 +260,9 @@ async def test_a_write_takes_effect_at_most_once_and_says_what_became_of_it(
 
 
 @pytest.mark.parametrize(("action", "sent"), [(SCALE, 9), (RESTART, 3)], ids=["scale", "restart"])
-async def test_a_conflict_every_time_is_given_up_after_a_few(stage: Stage, action: Action, sent: int) -> None:
+async def test_a_conflict_every_time_is_given_up_after_a_few(
+    stage: Stage, action: Action, sent: int
+) -> None:
     stage.meet(answer(409, "the object has been modified"))
     assert said(await stage.act(action)) == failed(Reason.CONFLICT)
     assert (stage.sent, stage.effects) == (sent, 0)
@@ -286,7 +304,9 @@ async def test_a_server_that_hangs_is_read_back_and_not_written_to_again(
 
 
 @pytest.mark.parametrize("action", BOTH)
-async def test_a_server_that_hangs_before_anything_was_sent_is_late(stage: Stage, action: Action) -> None:
+async def test_a_server_that_hangs_before_anything_was_sent_is_late(
+    stage: Stage, action: Action
+) -> None:
     stage.meet(Fault("GET", cut=Cut.HANG))
     assert said(await stage.act(action, within_s=0.2)) == failed(Reason.LATE)
     assert stage.sent == 0
@@ -320,7 +340,9 @@ async def test_a_lost_reply_of_a_server_that_then(
 
 
 @pytest.mark.parametrize("done", [True, False], ids=["done", "not done"])
-async def test_a_scale_with_a_lost_reply_gives_way_to_somebody_elses_number(stage: Stage, done: bool) -> None:
+async def test_a_scale_with_a_lost_reply_gives_way_to_somebody_elses_number(
+    stage: Stage, done: bool
+) -> None:
     stage.meet(cut(Cut.RESET, done=done))
     stage.writer.after = lambda: stage.scale_to(7)
     assert said(await stage.act(SCALE)) == failed(Reason.TARGET_CHANGED)
@@ -351,13 +373,17 @@ async def test_a_right_that_is_missing_is_forbidden_dry_or_not(
 
 @pytest.mark.parametrize("action", BOTH)
 @pytest.mark.parametrize("resumed", [False, True], ids=["first", "resumed"])
-async def test_a_dry_run_is_asked_and_changes_nothing(stage: Stage, action: Action, resumed: bool) -> None:
+async def test_a_dry_run_is_asked_and_changes_nothing(
+    stage: Stage, action: Action, resumed: bool
+) -> None:
     assert said(await stage.act(intent(action, Mode.DRY_RUN), resumed=resumed)) == DRY
     assert (stage.sent, stage.effects) == (0, 0)
     assert [a.query["dryRun"] for a in stage.cluster.requests if a.method == "PATCH"] == ["All"]
 
 
-async def test_a_dry_run_of_what_somebody_else_did_meanwhile_is_not_called_our_deed(stage: Stage) -> None:
+async def test_a_dry_run_of_what_somebody_else_did_meanwhile_is_not_called_our_deed(
+    stage: Stage,
+) -> None:
     stage.meet(cut(Cut.RESET, done=True))
     stage.writer.after = lambda: stage.scale_to(4)
     assert said(await stage.act(intent(SCALE, Mode.DRY_RUN))) == ALREADY_DONE
@@ -456,7 +482,9 @@ async def test_an_action_resumed_after_a_crash(
         await crash_in_a_write(stage, action, done=crash == "done")
     assert said(await stage.act(action, resumed=True, lapsed=lapsed)) == expected
     assert (stage.sent, stage.effects) == (sent, effects)
-    assert said(await stage.act(action, resumed=True, lapsed=lapsed)) == expected  # and after one more crash
+    assert (
+        said(await stage.act(action, resumed=True, lapsed=lapsed)) == expected
+    )  # and after one more crash
     assert (stage.sent, stage.effects) == (sent, effects)
 
 
@@ -490,7 +518,9 @@ async def test_a_restart_says_which_action_it_was(stage: Stage) -> None:
     [("RollingUpdate", DONE), ("OnDelete", failed(Reason.PAUSED))],
     ids=["that rolls", "whose strategy restarts nothing"],
 )
-async def test_a_stateful_set(stage: Stage, strategy: str, restarted: tuple[Applied, Reason]) -> None:
+async def test_a_stateful_set(
+    stage: Stage, strategy: str, restarted: tuple[Applied, Reason]
+) -> None:
     brokers = Target(TargetKind.STATEFULSET, NS, "kafka")
     stage.cluster.seed(o for o in carbon_ingestion() if o["metadata"]["name"] == "kafka")
     stage.cluster.edit(
@@ -552,7 +582,9 @@ class Runaway:
 
     async def runs(self) -> bool:
         sql = "SELECT 1 FROM system.processes WHERE query_id = %(id)s"
-        return bool(await self.admin.query(sql, {"id": self.query_id}, deadline=Deadline.after(5.0)))
+        return bool(
+            await self.admin.query(sql, {"id": self.query_id}, deadline=Deadline.after(5.0))
+        )
 
     async def spared(self) -> bool:
         """It runs, and no kill has reached it either."""
@@ -597,7 +629,9 @@ async def killed(
 
 
 @pytest.mark.parametrize("resumed", [False, True], ids=["first", "resumed"])
-async def test_a_long_query_is_ended_by_its_id_and_user(server: ClickHouseServer, resumed: bool) -> None:
+async def test_a_long_query_is_ended_by_its_id_and_user(
+    server: ClickHouseServer, resumed: bool
+) -> None:
     async with client(server.port) as acting, runaway(server.port) as query:
         assert said(await killed(acting, query.kill(), resumed=resumed)) == DONE
         assert not await query.runs()
@@ -612,17 +646,27 @@ async def test_a_long_query_is_ended_by_its_id_and_user(server: ClickHouseServer
     [
         pytest.param(lambda q: q.kill(user="default"), id="of another user"),
         pytest.param(lambda q: q.kill(user=""), id="of nobody"),
-        pytest.param(lambda q: q.kill(min_elapsed_s=3600.0), id="that is younger than the one that was seen"),
-        pytest.param(lambda q: replace(q.kill(), query_id=q.query_id[:-1]), id="whose id only begins so"),
-        pytest.param(lambda q: replace(q.kill(), query_id="' OR 1 OR '"), id="whose id is a piece of SQL"),
+        pytest.param(
+            lambda q: q.kill(min_elapsed_s=3600.0), id="that is younger than the one that was seen"
+        ),
+        pytest.param(
+            lambda q: replace(q.kill(), query_id=q.query_id[:-1]), id="whose id only begins so"
+        ),
+        pytest.param(
+            lambda q: replace(q.kill(), query_id="' OR 1 OR '"), id="whose id is a piece of SQL"
+        ),
     ],
 )
-async def test_a_query_is_not_hit(server: ClickHouseServer, aim: Callable[[Runaway], KillQuery]) -> None:
+async def test_a_query_is_not_hit(
+    server: ClickHouseServer, aim: Callable[[Runaway], KillQuery]
+) -> None:
     async with client(server.port) as acting, runaway(server.port) as query:
         assert said(await killed(acting, aim(query))) == ALREADY_DONE
         # The condition of the statement itself, where the look before it saw something else.
         hand = KillHand(Overseen(acting), SystemClock())
-        await Executor({KillQuery.kind: hand}, SystemClock(), 5.0).act(intent(aim(query)), resumed=False)
+        await Executor({KillQuery.kind: hand}, SystemClock(), 5.0).act(
+            intent(aim(query)), resumed=False
+        )
         assert acting.kills == 1
         assert await query.spared()
 
@@ -643,7 +687,9 @@ class Overseen(ClickHouseClient):
 async def test_a_dry_run_of_a_kill_kills_nothing(server: ClickHouseServer) -> None:
     async with client(server.port) as acting, runaway(server.port) as query:
         for resumed in (False, True):
-            assert said(await killed(acting, query.kill(), mode=Mode.DRY_RUN, resumed=resumed)) == DRY
+            assert (
+                said(await killed(acting, query.kill(), mode=Mode.DRY_RUN, resumed=resumed)) == DRY
+            )
         assert await query.spared()
         assert acting.kills == 0
         await killed(acting, query.kill())
@@ -653,7 +699,9 @@ async def test_a_dry_run_of_a_kill_kills_nothing(server: ClickHouseServer) -> No
 
 @pytest.mark.parametrize("user", ["reader", "looker"])
 @pytest.mark.parametrize("mode", [Mode.AUTO, Mode.DRY_RUN], ids=str)
-async def test_a_user_who_may_not_kill_is_forbidden(server: ClickHouseServer, user: str, mode: Mode) -> None:
+async def test_a_user_who_may_not_kill_is_forbidden(
+    server: ClickHouseServer, user: str, mode: Mode
+) -> None:
     async with client(server.port, user) as acting, runaway(server.port) as query:
         assert said(await killed(acting, query.kill(), mode=mode)) == failed(Reason.FORBIDDEN)
         assert await query.spared()
@@ -675,11 +723,15 @@ async def test_a_server_that_is_down_kills_nothing_and_is_unreachable() -> None:
         result = await killed(acting, KillQuery(TARGET, "q", "app", 0.0), clock=clock)
         assert said(result) == failed(Reason.UNREACHABLE)
         assert (acting.kills, len(clock.taken)) == (0, 2)
-        resumed = await killed(acting, KillQuery(TARGET, "q", "app", 0.0), clock=clock, resumed=True)
+        resumed = await killed(
+            acting, KillQuery(TARGET, "q", "app", 0.0), clock=clock, resumed=True
+        )
         assert said(resumed) == failed(Reason.INDETERMINATE)
 
 
-@pytest.mark.parametrize("fault", [faults.Fault.REFUSE, faults.Fault.RESET, faults.Fault.HANG_UP], ids=str)
+@pytest.mark.parametrize(
+    "fault", [faults.Fault.REFUSE, faults.Fault.RESET, faults.Fault.HANG_UP], ids=str
+)
 async def test_a_server_that_goes_after_the_kill_is_indeterminate_and_not_ended_by_itself(
     server: ClickHouseServer, fault: faults.Fault
 ) -> None:

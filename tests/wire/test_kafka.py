@@ -146,7 +146,9 @@ async def test_a_short_deadline_gets_a_short_sample_rather_than_none(broker, kaf
     assert lag.lag_total == 1
 
 
-async def test_several_calls_at_once_share_one_connection_and_do_not_disturb_each_other(broker, kafka, name):
+async def test_several_calls_at_once_share_one_connection_and_do_not_disturb_each_other(
+    broker, kafka, name
+):
     await _traffic(broker, name, partitions=2, written={0: 4}, committed={0: 1})
     calls = [kafka.offsets(name, None, deadline=soon()) for _ in range(8)]
     calls += [kafka.group(f"{name}-{n}", deadline=soon()) for n in range(8)]
@@ -155,7 +157,9 @@ async def test_several_calls_at_once_share_one_connection_and_do_not_disturb_eac
     assert {answer.state for answer in answers[8:]} == {"Dead"}
 
 
-async def test_a_frozen_broker_is_late_at_the_deadline_and_answers_again_when_it_goes_on(broker, kafka, name):
+async def test_a_frozen_broker_is_late_at_the_deadline_and_answers_again_when_it_goes_on(
+    broker, kafka, name
+):
     await _traffic(broker, name, partitions=1, written={0: 1}, committed={0: 0})
     assert await kafka.offsets(name, None, deadline=soon())
     broker.process.send(signal.SIGSTOP)
@@ -169,7 +173,9 @@ async def test_a_frozen_broker_is_late_at_the_deadline_and_answers_again_when_it
     assert await kafka.offsets(name, None, deadline=soon())
 
 
-async def test_a_broker_that_was_killed_is_unreachable_and_is_found_again_after_its_restart(tmp_path, name):
+async def test_a_broker_that_was_killed_is_unreachable_and_is_found_again_after_its_restart(
+    tmp_path, name
+):
     async with (
         servers.noida(tmp_path) as broker,
         KafkaClient(KafkaSettings(bootstrap=broker.bootstrap)) as kafka,
@@ -191,7 +197,9 @@ async def test_a_dead_bootstrap_server_costs_nothing_while_another_lives(tmp_pat
             assert (await kafka.group(name, deadline=soon(1.0))).state == "Dead"
 
 
-async def test_sasl_lets_the_right_password_in_and_tells_a_wrong_one_from_a_dead_broker(tmp_path, name):
+async def test_sasl_lets_the_right_password_in_and_tells_a_wrong_one_from_a_dead_broker(
+    tmp_path, name
+):
     right, wrong = tmp_path / "right", tmp_path / "wrong"
     right.write_text("secret\n")
     wrong.write_text("guess\n")
@@ -218,7 +226,9 @@ async def test_a_peer_that_floods_is_cut_off_before_it_fills_the_memory() -> Non
         nonlocal sent
         with suppress(OSError):
             while True:
-                writer.write(b"\x7f" * 65_536)  # an answer of two gigabytes, by its first four bytes
+                writer.write(
+                    b"\x7f" * 65_536
+                )  # an answer of two gigabytes, by its first four bytes
                 await writer.drain()
                 sent += 65_536
 

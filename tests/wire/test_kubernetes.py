@@ -45,13 +45,17 @@ async def api() -> AsyncIterator[Scripted]:
 
 @pytest.fixture
 async def reader(api, tmp_path) -> AsyncIterator[KubernetesReader]:
-    async with KubernetesReader(KubernetesSettings(kubeconfig=kubeconfig(tmp_path, api.url))) as client:
+    async with KubernetesReader(
+        KubernetesSettings(kubeconfig=kubeconfig(tmp_path, api.url))
+    ) as client:
         yield client
 
 
 @pytest.fixture
 async def writer(api, tmp_path) -> AsyncIterator[KubernetesWriter]:
-    async with KubernetesWriter(KubernetesSettings(kubeconfig=kubeconfig(tmp_path, api.url))) as client:
+    async with KubernetesWriter(
+        KubernetesSettings(kubeconfig=kubeconfig(tmp_path, api.url))
+    ) as client:
         yield client
 
 
@@ -60,7 +64,13 @@ def soon(seconds: float = 5.0) -> Deadline:
 
 
 def status(code: int, message: str, reason: str = "") -> dict[str, object]:
-    return {"kind": "Status", "status": "Failure", "code": code, "message": message, "reason": reason}
+    return {
+        "kind": "Status",
+        "status": "Failure",
+        "code": code,
+        "message": message,
+        "reason": reason,
+    }
 
 
 async def test_an_object_is_read_as_it_is_with_our_name_and_token(api, reader):
@@ -89,8 +99,13 @@ async def test_an_object_is_read_as_it_is_with_our_name_and_token(api, reader):
         (504, Reason.SERVER_ERROR, Unavailable),
     ],
 )
-async def test_each_status_has_its_reason_and_the_next_request_is_answered(api, reader, code, reason, kind):
-    for body in (status(code, "said so"), "said so"):  # a Status, or plain text as load shedding sends it
+async def test_each_status_has_its_reason_and_the_next_request_is_answered(
+    api, reader, code, reason, kind
+):
+    for body in (
+        status(code, "said so"),
+        "said so",
+    ):  # a Status, or plain text as load shedding sends it
         api.always(code, body)
         with pytest.raises(kind) as raised:
             await reader.get(PATH, deadline=soon())
@@ -130,7 +145,9 @@ async def test_a_list_is_read_page_by_page(api, reader):
         return web.json_response({"kind": "PodList", "metadata": meta, "items": [{"n": token}]})
 
     api.answer = page
-    found = await reader.list("/api/v1/namespaces/x/pods", labels="a=b", fields="c=d", deadline=soon())
+    found = await reader.list(
+        "/api/v1/namespaces/x/pods", labels="a=b", fields="c=d", deadline=soon()
+    )
     assert [item["n"] for item in found] == ["0", "1", "2"]
     assert all(a.query["labelSelector"] == "a=b" and a.query["limit"] == "500" for a in api.asked)
     assert all(a.query["fieldSelector"] == "c=d" for a in api.asked)
@@ -152,7 +169,9 @@ async def test_a_log_is_text_whatever_its_bytes_are(api, reader):
 @pytest.mark.parametrize(
     "name", ["../../secrets", "a/../../../secrets/b", "a?x=y", "a#b", "a%2Fb", "a b", "", ".", "a/"]
 )
-async def test_a_name_that_would_lead_elsewhere_is_refused_before_anything_is_sent(api, reader, name):
+async def test_a_name_that_would_lead_elsewhere_is_refused_before_anything_is_sent(
+    api, reader, name
+):
     path = workload_path(Target(TargetKind.DEPLOYMENT, "x", name))
     with pytest.raises(Refused) as refused:
         await reader.get(path, deadline=soon())
@@ -182,7 +201,12 @@ async def _patch(
 ) -> object:
     body = {"spec": {"replicas": 4}}
     return await writer.patch(
-        PATH, body, content_type=MERGE, action_id="a-1", dry_run=dry_run, deadline=deadline or soon()
+        PATH,
+        body,
+        content_type=MERGE,
+        action_id="a-1",
+        dry_run=dry_run,
+        deadline=deadline or soon(),
     )
 
 
@@ -209,7 +233,12 @@ async def test_a_patch_is_sent_once_with_its_manager_and_strict_fields(api, writ
         (422, "x", Refused, Reason.INVALID_REQUEST),
         (429, "x", Unavailable, Reason.THROTTLED),
         (500, 'failed calling webhook "v": connection refused', Unavailable, Reason.SERVER_ERROR),
-        (500, "map: map[] does not contain declared merge key", Indeterminate, Reason.INDETERMINATE),
+        (
+            500,
+            "map: map[] does not contain declared merge key",
+            Indeterminate,
+            Reason.INDETERMINATE,
+        ),
         (502, "bad gateway", Indeterminate, Reason.INDETERMINATE),
         (503, "unavailable", Indeterminate, Reason.INDETERMINATE),
         (504, "Timeout: request did not complete", Indeterminate, Reason.INDETERMINATE),
@@ -247,7 +276,9 @@ async def test_a_patch_that_met_no_server_was_not_sent_and_any_other_lost_reply_
 ):
     api.always(200, {"kind": "Deployment"})
     async with FaultyProxy(api.port) as proxy:
-        settings = KubernetesSettings(kubeconfig=kubeconfig(tmp_path, f"http://127.0.0.1:{proxy.port}"))
+        settings = KubernetesSettings(
+            kubeconfig=kubeconfig(tmp_path, f"http://127.0.0.1:{proxy.port}")
+        )
         async with KubernetesWriter(settings) as writer:
             await proxy.set(fault)
             with pytest.raises(kind):

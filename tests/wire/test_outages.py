@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from rehearsal.servers import free_port
 from service.clients.clickhouse import ClickHouseClient
 from service.clients.kafka import KafkaClient
 from service.clients.kubernetes import KubernetesReader
@@ -21,8 +22,12 @@ from service.kit.clock import SystemClock
 from service.kit.deadline import Deadline
 from service.model.evidence import Known, Reading, Unknown
 from service.model.reasons import Reason
-from service.rehearse.servers import free_port
-from service.settings import ClickHouseSettings, KafkaSettings, KubernetesSettings, PrometheusSettings
+from service.settings import (
+    ClickHouseSettings,
+    KafkaSettings,
+    KubernetesSettings,
+    PrometheusSettings,
+)
 from tests.servers import clickhouse, kafka
 from tests.servers.faults import Fault, FaultyProxy, scripted
 from tests.wire.test_kubernetes import PATH, kubeconfig
@@ -57,14 +62,18 @@ async def _clickhouse(folder: Path) -> AsyncIterator[Backend]:
         clickhouse.modern(folder) as server,
     ):
         proxy.upstream = server.port
-        async with ClickHouseClient(ClickHouseSettings(host="127.0.0.1", port=proxy.port)) as client:
+        async with ClickHouseClient(
+            ClickHouseSettings(host="127.0.0.1", port=proxy.port)
+        ) as client:
             yield Backend(proxy, lambda deadline: client.query("SELECT 1", deadline=deadline))
 
 
 @asynccontextmanager
 async def _kubernetes(folder: Path) -> AsyncIterator[Backend]:
     async with scripted() as api, FaultyProxy(api.port, garbage=b"SSH-2.0-x\r\n\r\n") as proxy:
-        settings = KubernetesSettings(kubeconfig=kubeconfig(folder, f"http://127.0.0.1:{proxy.port}"))
+        settings = KubernetesSettings(
+            kubeconfig=kubeconfig(folder, f"http://127.0.0.1:{proxy.port}")
+        )
         async with KubernetesReader(settings) as client:
             yield Backend(proxy, lambda deadline: client.get(PATH, deadline=deadline))
 
@@ -73,11 +82,18 @@ async def _kubernetes(folder: Path) -> AsyncIterator[Backend]:
 async def _prometheus(folder: Path) -> AsyncIterator[Backend]:
     async with scripted() as api, FaultyProxy(api.port, garbage=b"SSH-2.0-x\r\n\r\n") as proxy:
         api.always(200, {"status": "success", "data": {"resultType": "vector", "result": []}})
-        async with PrometheusClient(PrometheusSettings(url=f"http://127.0.0.1:{proxy.port}")) as client:
+        async with PrometheusClient(
+            PrometheusSettings(url=f"http://127.0.0.1:{proxy.port}")
+        ) as client:
             yield Backend(proxy, lambda deadline: client.query("up", deadline=deadline))
 
 
-BACKENDS = {"kafka": _kafka, "clickhouse": _clickhouse, "kubernetes": _kubernetes, "prometheus": _prometheus}
+BACKENDS = {
+    "kafka": _kafka,
+    "clickhouse": _clickhouse,
+    "kubernetes": _kubernetes,
+    "prometheus": _prometheus,
+}
 REASONS = {
     Fault.REFUSE: Reason.UNREACHABLE,
     Fault.SILENT: Reason.LATE,
@@ -91,7 +107,9 @@ REASONS = {
 async def _reading(ask: Ask, deadline_s: float) -> Reading[object]:
     deadline = Deadline.after(deadline_s)
     probe = Probe("x", lambda: ask(deadline))
-    readings = await gather({"x": probe}, deadline=deadline, clock=SystemClock(), observe=lambda *_: None)
+    readings = await gather(
+        {"x": probe}, deadline=deadline, clock=SystemClock(), observe=lambda *_: None
+    )
     return readings["x"]
 
 
@@ -164,10 +182,14 @@ async def test_each_status_of_prometheus_has_its_reason(status, reason):
     async with scripted() as api, PrometheusClient(PrometheusSettings(url=api.url)) as client:
         for body in ("plain text of a proxy", {"status": "error", "errorType": "x", "error": "y"}):
             api.always(status, body)
-            reading = await _reading(lambda deadline: client.query("up", deadline=deadline), DEADLINE_S)
+            reading = await _reading(
+                lambda deadline: client.query("up", deadline=deadline), DEADLINE_S
+            )
             assert reading.reason is reason
         api.always(200, {"status": "success", "data": {"resultType": "vector", "result": []}})
-        assert isinstance(await _reading(lambda d: client.query("up", deadline=d), DEADLINE_S), Known)
+        assert isinstance(
+            await _reading(lambda d: client.query("up", deadline=d), DEADLINE_S), Known
+        )
 
 
 @pytest.mark.parametrize("name", ["kafka", "clickhouse", "kubernetes", "prometheus"])

@@ -45,7 +45,9 @@ async def api() -> AsyncIterator[Scripted]:
 
 @pytest.fixture
 async def kubernetes(api, tmp_path) -> AsyncIterator[KubernetesReader]:
-    async with KubernetesReader(KubernetesSettings(kubeconfig=kubeconfig(tmp_path, api.url))) as client:
+    async with KubernetesReader(
+        KubernetesSettings(kubeconfig=kubeconfig(tmp_path, api.url))
+    ) as client:
         yield client
 
 
@@ -62,7 +64,11 @@ def holds(api: Scripted, objects: Mapping[str, object]) -> None:
         found = objects.get(asked.path, 404)
         if isinstance(found, int):
             return web.json_response({"message": "scripted"}, status=found)
-        body = {"kind": "SomeList", "metadata": {}, "items": found} if isinstance(found, list) else found
+        body = (
+            {"kind": "SomeList", "metadata": {}, "items": found}
+            if isinstance(found, list)
+            else found
+        )
         return web.json_response(body)
 
     api.answer = answer
@@ -77,19 +83,30 @@ def deployment(*, spec: Mapping[str, object] | None = None, **status: object) ->
     }
 
 
-def pod(name: str, *, restarts: int = 0, waiting: str | None = None, **metadata: object) -> dict[str, object]:
+def pod(
+    name: str, *, restarts: int = 0, waiting: str | None = None, **metadata: object
+) -> dict[str, object]:
     state = {"waiting": {"reason": waiting}} if waiting else {"running": {}}
     return {
         "metadata": {"name": name, **metadata},
-        "spec": {"containers": [{"name": "c", "resources": {"limits": {"cpu": "500m", "memory": "1Gi"}}}]},
-        "status": {"phase": "Running", "containerStatuses": [{"restartCount": restarts, "state": state}]},
+        "spec": {
+            "containers": [{"name": "c", "resources": {"limits": {"cpu": "500m", "memory": "1Gi"}}}]
+        },
+        "status": {
+            "phase": "Running",
+            "containerStatuses": [{"restartCount": restarts, "state": state}],
+        },
     }
 
 
 async def test_a_healthy_workload_is_ready_and_complete(api, kubernetes):
     holds(
         api,
-        {"/apis/apps/v1/namespaces/ns/deployments/app": deployment(), PODS: [pod("a"), pod("b")], HPAS: []},
+        {
+            "/apis/apps/v1/namespaces/ns/deployments/app": deployment(),
+            PODS: [pod("a"), pod("b")],
+            HPAS: [],
+        },
     )
     seen = await workload(kubernetes, TARGET, deadline=soon())
     assert (seen.desired, seen.ready, seen.updated, seen.available) == (3, 3, 3, 3)
@@ -99,10 +116,14 @@ async def test_a_healthy_workload_is_ready_and_complete(api, kubernetes):
     assert listed.query["labelSelector"] == "app=a"
 
 
-async def test_failing_pods_are_told_by_their_containers_and_deleted_ones_do_not_count(api, kubernetes):
+async def test_failing_pods_are_told_by_their_containers_and_deleted_ones_do_not_count(
+    api, kubernetes
+):
     unschedulable = {
         "metadata": {"name": "u"},
-        "status": {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]},
+        "status": {
+            "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]
+        },
     }
     pods = [
         pod("a", restarts=4, waiting="CrashLoopBackOff"),
@@ -161,8 +182,16 @@ def test_a_deployments_rollout_is_complete_only_when_all_counts_agree(found, com
         ({"currentRevision": "a", "updateRevision": "b"}, {}, False),
         ({"currentRevision": "b", "updateRevision": "b", "readyReplicas": 2}, {}, False),
         ({"currentRevision": "b", "updateRevision": "b", "observedGeneration": 4}, {}, False),
-        ({"currentRevision": "a", "updateRevision": "b", "updatedReplicas": 1}, {"partition": 2}, True),
-        ({"currentRevision": "a", "updateRevision": "b", "updatedReplicas": 0}, {"partition": 2}, False),
+        (
+            {"currentRevision": "a", "updateRevision": "b", "updatedReplicas": 1},
+            {"partition": 2},
+            True,
+        ),
+        (
+            {"currentRevision": "a", "updateRevision": "b", "updatedReplicas": 0},
+            {"partition": 2},
+            False,
+        ),
     ],
 )
 def test_a_statefulsets_rollout_is_complete_when_its_revisions_agree(status, strategy, complete):
@@ -232,7 +261,10 @@ def usage_world() -> dict[str, object]:
     return {
         "/apis/apps/v1/namespaces/ns/deployments/app": deployment(),
         PODS: [pod("a"), pod("b"), pod("starting")],
-        f"{METRICS}/namespaces/ns/pods": [measured("a", "250m", "512Mi"), measured("b", "500000000n", "1Gi")],
+        f"{METRICS}/namespaces/ns/pods": [
+            measured("a", "250m", "512Mi"),
+            measured("b", "500000000n", "1Gi"),
+        ],
         f"{METRICS}/nodes": [
             {"metadata": {"name": "n1"}, "usage": {"cpu": "1", "memory": "1Gi"}},
             {"metadata": {"name": "n2"}, "usage": {"cpu": "3", "memory": "2Gi"}},
@@ -260,7 +292,9 @@ async def test_usage_without_limits_and_without_a_right_to_nodes_leaves_those_op
     holds(api, {**usage_world(), PODS: [unlimited, pod("b")], "/api/v1/nodes": 403})
     seen = await usage(kubernetes, TARGET, deadline=soon())
     assert seen.cpu_cores == pytest.approx(0.75)
-    assert (seen.cpu_of_limit, seen.memory_of_limit, seen.node_cpu_max, seen.node_memory_max) == (None,) * 4
+    assert (seen.cpu_of_limit, seen.memory_of_limit, seen.node_cpu_max, seen.node_memory_max) == (
+        None,
+    ) * 4
 
 
 async def test_usage_that_nobody_measured_is_no_data(api, kubernetes):
@@ -272,7 +306,11 @@ async def test_usage_that_nobody_measured_is_no_data(api, kubernetes):
 
 def vector(*samples: tuple[Mapping[str, str], str]) -> dict[str, object]:
     result = [{"metric": labels, "value": [1.0, value]} for labels, value in samples]
-    return {"status": "success", "warnings": ["w"], "data": {"resultType": "vector", "result": result}}
+    return {
+        "status": "success",
+        "warnings": ["w"],
+        "data": {"resultType": "vector", "result": result},
+    }
 
 
 async def test_samples_are_read_with_their_labels_and_warnings_do_not_matter(api, prometheus):
@@ -293,7 +331,9 @@ async def test_a_query_too_long_for_a_url_is_sent_all_the_same(api, prometheus):
 
 
 async def test_a_query_that_cannot_be_parsed_is_an_invalid_request(api, prometheus):
-    api.always(400, {"status": "error", "errorType": "bad_data", "error": "parse error: unexpected end"})
+    api.always(
+        400, {"status": "error", "errorType": "bad_data", "error": "parse error: unexpected end"}
+    )
     with pytest.raises(Refused) as refused:
         await prometheus.query("sum(", deadline=soon())
     assert refused.value.reason is Reason.INVALID_REQUEST
@@ -332,9 +372,21 @@ def answers(api: Scripted, by_query: Mapping[str, dict[str, object]]) -> None:
     api.answer = answer
 
 
-async def test_each_declared_query_has_its_value_and_one_without_a_sample_is_absent(api, prometheus):
-    answers(api, {"a": vector(({}, "1")), "b": vector(), "c": vector(({}, "NaN")), "d": vector(({}, "+Inf"))})
-    seen = await series(prometheus, {"one": "a", "none": "b", "nan": "c", "inf": "d"}, deadline=soon())
+async def test_each_declared_query_has_its_value_and_one_without_a_sample_is_absent(
+    api, prometheus
+):
+    answers(
+        api,
+        {
+            "a": vector(({}, "1")),
+            "b": vector(),
+            "c": vector(({}, "NaN")),
+            "d": vector(({}, "+Inf")),
+        },
+    )
+    seen = await series(
+        prometheus, {"one": "a", "none": "b", "nan": "c", "inf": "d"}, deadline=soon()
+    )
     assert seen.values == {"one": 1.0, "inf": sys.float_info.max}
     assert json.dumps(dict(seen.values), allow_nan=False)
 

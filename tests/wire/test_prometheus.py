@@ -46,9 +46,13 @@ async def test_a_real_answer_is_read(prometheus):
 async def test_a_query_with_every_kind_of_character_arrives_as_it_is(prometheus):
     label = 'ä & b=c + "d" %41 #?'.replace('"', '\\"')
     query = f'label_replace(vector(1), "x", "{label}", "", "")'
-    assert (await prometheus.query(query, deadline=soon()))[0].labels["x"] == label.replace('\\"', '"')
+    assert (await prometheus.query(query, deadline=soon()))[0].labels["x"] == label.replace(
+        '\\"', '"'
+    )
     long = f'{query} or absent_metric{{y=~"{"z" * 3000}"}}'
-    assert await prometheus.query(long, deadline=soon()) == await prometheus.query(query, deadline=soon())
+    assert await prometheus.query(long, deadline=soon()) == await prometheus.query(
+        query, deadline=soon()
+    )
 
 
 @pytest.mark.parametrize("query", ["sum(", "nofunction(1)", "", "up{"])
@@ -59,7 +63,12 @@ async def test_a_wrong_query_is_an_invalid_request(prometheus, query):
 
 
 async def test_declared_series_have_their_values(prometheus):
-    queries = {"p99": "vector(0.25)", "rate": "2", "nothing": "absent_metric", "ratio": "vector(0) / 0"}
+    queries = {
+        "p99": "vector(0.25)",
+        "rate": "2",
+        "nothing": "absent_metric",
+        "ratio": "vector(0) / 0",
+    }
     assert (await series(prometheus, queries, deadline=soon())).values == {"p99": 0.25, "rate": 2.0}
 
 

@@ -14,13 +14,19 @@ from service.diagnose.redact import MAX_TEXT, redacted
             "CREATE USER a IDENTIFIED WITH sha256_password BY 'hunter2'",
             "CREATE USER a IDENTIFIED WITH sha256_password BY '***'",
         ),
-        ("SELECT 'password', x FROM t WHERE y = 'fine'", "SELECT 'password', x FROM t WHERE y = 'fine'"),
+        (
+            "SELECT 'password', x FROM t WHERE y = 'fine'",
+            "SELECT 'password', x FROM t WHERE y = 'fine'",
+        ),
         ("SELECT map('api_key', 'hunter2')", "SELECT map('api_key', '***')"),
         (
             "SELECT * FROM t WHERE token = 'hunter2' AND a = 'b'",
             "SELECT * FROM t WHERE token = '***' AND a = 'b'",
         ),
-        ("SELECT * FROM t WHERE user_password='it''s hunter2'", "SELECT * FROM t WHERE user_password='***'"),
+        (
+            "SELECT * FROM t WHERE user_password='it''s hunter2'",
+            "SELECT * FROM t WHERE user_password='***'",
+        ),
         (
             "SELECT * FROM s3('https://b/f', 'AKIA', 'hunter2', 'CSV') WHERE a = 'b'",
             "SELECT * FROM s3('***', '***', '***', '***') WHERE a = 'b'",

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import trustme
 
+from rehearsal.servers import free_port
 from service.clients.clickhouse import ClickHouseClient
 from service.clients.kafka import KafkaClient
 from service.clients.kubernetes import KubernetesReader
 from service.kit.deadline import Deadline
 from service.model.errors import Unavailable
 from service.model.reasons import Reason
-from service.rehearse.servers import free_port
 from service.settings import ClickHouseSettings, KafkaSettings, KubernetesSettings
 from tests.servers import clickhouse, kafka
 from tests.servers.faults import FaultyProxy, scripted
@@ -34,7 +34,9 @@ async def _kafka(folder: Path, tls: ssl.SSLContext) -> AsyncIterator[Ask]:
     ):
 
         async def ask(ca: Path) -> object:
-            at = KafkaSettings(bootstrap=f"127.0.0.1:{proxy.port}", security_protocol="SSL", ca_file=ca)
+            at = KafkaSettings(
+                bootstrap=f"127.0.0.1:{proxy.port}", security_protocol="SSL", ca_file=ca
+            )
             async with KafkaClient(at) as client:
                 return await client.group("g", deadline=Deadline.after(20.0))
 
@@ -72,7 +74,9 @@ async def _kubernetes(folder: Path, tls: ssl.SSLContext) -> AsyncIterator[Ask]:
 @pytest.mark.parametrize(
     "backend", [_kafka, _clickhouse, _kubernetes], ids=["kafka", "clickhouse", "kubernetes"]
 )
-async def test_a_server_of_the_configured_ca_is_trusted_and_of_another_is_unreachable(tmp_path, backend):
+async def test_a_server_of_the_configured_ca_is_trusted_and_of_another_is_unreachable(
+    tmp_path, backend
+):
     ours, other = trustme.CA(), trustme.CA()
     for name, ca in (("ours.pem", ours), ("other.pem", other)):
         ca.cert_pem.write_to_path(tmp_path / name)

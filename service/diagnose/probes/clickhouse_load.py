@@ -32,7 +32,9 @@ async def clickhouse_load(
 ) -> ClickHouseLoad:
     """The load now. The longest query is of a user that is none of `system_users`."""
     async with asyncio.TaskGroup() as tasks:
-        running = tasks.create_task(clickhouse.query(_PROCESSES, {"own": f"{OWN}%"}, deadline=deadline))
+        running = tasks.create_task(
+            clickhouse.query(_PROCESSES, {"own": f"{OWN}%"}, deadline=deadline)
+        )
         disk = tasks.create_task(_fullest(clickhouse, deadline))
         parts = tasks.create_task(clickhouse.query(_PARTS, deadline=deadline))
         merges = tasks.create_task(clickhouse.query(_MERGES, deadline=deadline))
@@ -42,7 +44,9 @@ async def clickhouse_load(
     name, free_ratio = disk.result()
     return ClickHouseLoad(
         queries=len(rows),
-        memory_bytes=sum(max(0, int(row["memory_usage"])) for row in rows),  # can be negative for a moment
+        memory_bytes=sum(
+            max(0, int(row["memory_usage"])) for row in rows
+        ),  # can be negative for a moment
         longest_query_s=float(longest["elapsed"]) if longest else 0.0,
         longest_query_id=str(longest["query_id"]) if longest else "",
         longest_query_user=str(longest["user"]) if longest else "",
@@ -54,7 +58,9 @@ async def clickhouse_load(
     )
 
 
-async def _fullest(clickhouse: ClickHouseClient, deadline: Deadline) -> tuple[str | None, float | None]:
+async def _fullest(
+    clickhouse: ClickHouseClient, deadline: Deadline
+) -> tuple[str | None, float | None]:
     """The disk with the least share of free space, 0.0 to 1.0; nothing before ClickHouse 19.15."""
     try:
         rows: list[dict[str, Any]] = await clickhouse.query(_DISKS, deadline=deadline)
@@ -64,7 +70,9 @@ async def _fullest(clickhouse: ClickHouseClient, deadline: Deadline) -> tuple[st
         raise
     if not rows:
         return None, None
-    ratio, name = min((min(1.0, row["free_space"] / row["total_space"]), str(row["name"])) for row in rows)
+    ratio, name = min(
+        (min(1.0, row["free_space"] / row["total_space"]), str(row["name"])) for row in rows
+    )
     return name, ratio
 
 

@@ -61,7 +61,9 @@ async def kafka_lag(
 
 def lags(offsets: Offsets) -> dict[tuple[str, int], int]:
     """Messages behind, of each partition with a commit; never below 0 (a recreated topic ends below it)."""
-    return {key: max(0, o.end - o.committed) for key, o in offsets.items() if o.committed is not None}
+    return {
+        key: max(0, o.end - o.committed) for key, o in offsets.items() if o.committed is not None
+    }
 
 
 def _advance(first: PartitionOffsets, second: PartitionOffsets) -> int:

@@ -15,7 +15,9 @@ from service.model.evidence import Series
 from service.model.reasons import Reason
 
 
-async def series(prometheus: PrometheusClient, queries: Mapping[str, str], *, deadline: Deadline) -> Series:
+async def series(
+    prometheus: PrometheusClient, queries: Mapping[str, str], *, deadline: Deadline
+) -> Series:
     """All queries at once. One without a sample is left out; all without one: no_data.
 
     A query that gives several samples is refused (invalid_request): which one is meant nobody can tell.
@@ -34,7 +36,9 @@ async def series(prometheus: PrometheusClient, queries: Mapping[str, str], *, de
 
 def _value(name: str, samples: Sequence[Sample]) -> float | None:
     if len(samples) > 1:
-        detail = f"series {name} gives {len(samples)} samples: aggregate it to one, with sum() or max()"
+        detail = (
+            f"series {name} gives {len(samples)} samples: aggregate it to one, with sum() or max()"
+        )
         raise Refused(Reason.INVALID_REQUEST, detail, 200)
     if not samples or math.isnan(samples[0].value):
         return None  # NaN is 0/0: nothing happened, so nothing was measured

@@ -86,7 +86,9 @@ def _share(part: float, whole: float | None) -> float | None:
     return part / whole if whole else None
 
 
-async def _nodes(kubernetes: KubernetesReader, deadline: Deadline) -> tuple[float | None, float | None]:
+async def _nodes(
+    kubernetes: KubernetesReader, deadline: Deadline
+) -> tuple[float | None, float | None]:
     """The busiest node's share of CPU and of memory."""
     try:
         measured = await kubernetes.list(f"{_METRICS}/nodes", deadline=deadline)
@@ -99,7 +101,9 @@ async def _nodes(kubernetes: KubernetesReader, deadline: Deadline) -> tuple[floa
 
 def _busiest(measured: Sequence[Object], listed: Sequence[Object], resource: str) -> float | None:
     allocatable = {
-        node["metadata"]["name"]: ((node.get("status") or {}).get("allocatable") or {}).get(resource)
+        node["metadata"]["name"]: ((node.get("status") or {}).get("allocatable") or {}).get(
+            resource
+        )
         for node in listed
     }
     shares = []

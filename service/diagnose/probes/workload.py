@@ -49,7 +49,9 @@ async def pods_of(
 ) -> Sequence[Object]:
     """The pods that the workload's selector selects."""
     labels = selector((found.get("spec") or {}).get("selector") or {})
-    return await kubernetes.list(f"/api/v1/namespaces/{namespace}/pods", labels=labels, deadline=deadline)
+    return await kubernetes.list(
+        f"/api/v1/namespaces/{namespace}/pods", labels=labels, deadline=deadline
+    )
 
 
 def selector(of: Object) -> str:
@@ -90,7 +92,9 @@ def rollout_complete(kind: TargetKind, found: Object) -> bool:
         return counts | {_available(kind, status)} == {wanted}
     if int(status.get("readyReplicas") or 0) < wanted:
         return False
-    partition = int(((spec.get("updateStrategy") or {}).get("rollingUpdate") or {}).get("partition") or 0)
+    partition = int(
+        ((spec.get("updateStrategy") or {}).get("rollingUpdate") or {}).get("partition") or 0
+    )
     if partition > 0:
         return int(status.get("updatedReplicas") or 0) >= wanted - partition
     return status.get("updateRevision") == status.get("currentRevision")

@@ -24,7 +24,11 @@ def upgrade() -> None:
     op.create_table(
         "waiting",
         sa.Column(
-            "inbox_id", sa.BigInteger, sa.ForeignKey("inbox.id"), primary_key=True, autoincrement=False
+            "inbox_id",
+            sa.BigInteger,
+            sa.ForeignKey("inbox.id"),
+            primary_key=True,
+            autoincrement=False,
         ),
     )
     op.create_table(
@@ -126,5 +130,14 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("steps", "ledger", "locks", "episodes", "incidents", "dead_letters", "waiting", "inbox"):
+    for table in (
+        "steps",
+        "ledger",
+        "locks",
+        "episodes",
+        "incidents",
+        "dead_letters",
+        "waiting",
+        "inbox",
+    ):
         op.drop_table(table)

@@ -1,0 +1,198 @@
+"""What the server fills in: nested defaults of the kinds that can be written here.
+
+Called by `writes` on every create, patch and replace (a null in a patch brings the default back) and by seeding.
+Never here: refusals.
+"""
+
+from collections.abc import Callable
+
+from rehearsal.cluster.objects import Object
+
+
+def fill(kind: str, obj: Object) -> Object:
+    """Changes and returns `obj`."""
+    filler = _FILLERS.get(kind)
+    if filler is not None:
+        filler(obj)
+    return obj
+
+
+def _defaults(target: Object, **values: object) -> None:
+    for key, value in values.items():
+        target.setdefault(key, value)
+
+
+def _deployment(obj: Object) -> None:
+    spec = obj.setdefault("spec", {})
+    _defaults(spec, replicas=1, revisionHistoryLimit=10, progressDeadlineSeconds=600, strategy={})
+    _drop_false(spec, "paused")
+    _drop_zero(spec, "minReadySeconds")
+    _defaults(spec["strategy"], type="RollingUpdate")
+    if spec["strategy"]["type"] == "RollingUpdate":
+        _defaults(spec["strategy"], rollingUpdate={})
+        _defaults(spec["strategy"]["rollingUpdate"], maxUnavailable="25%", maxSurge="25%")
+    _template(spec)
+    obj.setdefault("status", {})
+
+
+def _stateful_set(obj: Object) -> None:
+    spec = obj.setdefault("spec", {})
+    _defaults(
+        spec,
+        replicas=1,
+        revisionHistoryLimit=10,
+        podManagementPolicy="OrderedReady",
+        updateStrategy={},
+    )
+    _drop_zero(spec, "minReadySeconds")
+    _defaults(spec["updateStrategy"], type="RollingUpdate")
+    if spec["updateStrategy"]["type"] == "RollingUpdate":
+        _defaults(spec["updateStrategy"], rollingUpdate={})
+        _defaults(spec["updateStrategy"]["rollingUpdate"], partition=0)
+    _defaults(spec, persistentVolumeClaimRetentionPolicy={})
+    _defaults(
+        spec["persistentVolumeClaimRetentionPolicy"], whenDeleted="Retain", whenScaled="Retain"
+    )
+    for claim in spec.get("volumeClaimTemplates", []):
+        _defaults(claim, kind="PersistentVolumeClaim", apiVersion="v1", status={"phase": "Pending"})
+        _defaults(claim.setdefault("spec", {}), volumeMode="Filesystem")
+    _template(spec)
+    obj.setdefault("status", {})
+
+
+def _template(spec: Object) -> None:
+    template = spec.setdefault("template", {})
+    metadata = template.setdefault("metadata", {})
+    for empty in ("annotations", "labels"):
+        if not metadata.get(empty, True):
+            del metadata[empty]
+    pod_spec(template.setdefault("spec", {}))
+
+
+def pod_spec(spec: Object) -> None:
+    _defaults(
+        spec,
+        restartPolicy="Always",
+        terminationGracePeriodSeconds=30,
+        dnsPolicy="ClusterFirst",
+        securityContext={},
+        schedulerName="default-scheduler",
+    )
+    if "serviceAccountName" in spec:
+        spec["serviceAccount"] = spec["serviceAccountName"]
+    for volume in spec.get("volumes", []):
+        for source in ("configMap", "secret", "projected", "downwardAPI"):
+            if source in volume:
+                _defaults(volume[source], defaultMode=420)
+    for container in (*spec.get("initContainers", []), *spec.get("containers", [])):
+        _container(container)
+
+
+def _container(container: Object) -> None:
+    image = container.get("image", "")
+    newest = image.endswith(":latest") or ":" not in image.rsplit("/", 1)[-1]
+    _defaults(
+        container,
+        resources={},
+        terminationMessagePath="/dev/termination-log",
+        terminationMessagePolicy="File",
+        imagePullPolicy="Always" if newest and image else "IfNotPresent",
+    )
+    for port in container.get("ports", []):
+        _defaults(port, protocol="TCP")
+    limits = container["resources"].get("limits", {})
+    if limits:
+        _defaults(container["resources"], requests={})
+        _defaults(container["resources"]["requests"], **limits)
+    for name in ("livenessProbe", "readinessProbe", "startupProbe"):
+        if name in container:
+            _probe(container[name])
+
+
+def _probe(probe: Object) -> None:
+    _defaults(probe, timeoutSeconds=1, periodSeconds=10, successThreshold=1, failureThreshold=3)
+    _drop_zero(probe, "initialDelaySeconds")
+    if "httpGet" in probe:
+        _defaults(probe["httpGet"], path="/", scheme="HTTP")
+
+
+def _pod(obj: Object) -> None:
+    spec = obj.setdefault("spec", {})
+    pod_spec(spec)
+    _defaults(spec, priority=0, enableServiceLinks=True, preemptionPolicy="PreemptLowerPriority")
+    _defaults(obj.setdefault("status", {}), phase="Pending", qosClass=_quality(spec))
+
+
+def _quality(spec: Object) -> str:
+    resources = [container.get("resources", {}) for container in spec.get("containers", [])]
+    if not any(entry.get("limits") or entry.get("requests") for entry in resources):
+        return "BestEffort"
+    whole = all(
+        set(entry.get("limits", {})) >= {"cpu", "memory"}
+        and entry.get("requests") == entry.get("limits")
+        for entry in resources
+    )
+    return "Guaranteed" if whole else "Burstable"
+
+
+def _autoscaler(obj: Object) -> None:
+    _defaults(obj.setdefault("spec", {}), minReplicas=1)
+    obj.setdefault("status", {"desiredReplicas": 0, "currentMetrics": None})
+
+
+def _namespace(obj: Object) -> None:
+    obj["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = obj["metadata"][
+        "name"
+    ]
+    _defaults(obj.setdefault("spec", {}), finalizers=["kubernetes"])
+    _defaults(obj.setdefault("status", {}), phase="Active")
+
+
+def _service(obj: Object) -> None:
+    spec = obj.setdefault("spec", {})
+    _defaults(
+        spec,
+        type="ClusterIP",
+        sessionAffinity="None",
+        ipFamilies=["IPv4"],
+        ipFamilyPolicy="SingleStack",
+        internalTrafficPolicy="Cluster",
+    )
+    for port in spec.get("ports", []):
+        _defaults(port, protocol="TCP", targetPort=port["port"])
+    if "clusterIP" in spec:
+        _defaults(spec, clusterIPs=[spec["clusterIP"]])
+    obj.setdefault("status", {"loadBalancer": {}})
+
+
+def _event(obj: Object) -> None:
+    _defaults(
+        obj,
+        source={},
+        firstTimestamp=None,
+        lastTimestamp=None,
+        eventTime=None,
+        reportingComponent="",
+        reportingInstance="",
+    )
+
+
+def _drop_false(target: Object, field: str) -> None:
+    if target.get(field) is False:
+        del target[field]
+
+
+def _drop_zero(target: Object, field: str) -> None:
+    if target.get(field) == 0:
+        del target[field]
+
+
+_FILLERS: dict[str, Callable[[Object], None]] = {
+    "Deployment": _deployment,
+    "StatefulSet": _stateful_set,
+    "Pod": _pod,
+    "Namespace": _namespace,
+    "HorizontalPodAutoscaler": _autoscaler,
+    "Service": _service,
+    "Event": _event,
+}

@@ -1,0 +1,90 @@
+"""What every controller is handed: the store, the clock's timers, the delays, the recorder of events, the logs.
+
+Never here: behaviour of one kind.
+"""
+
+from dataclasses import dataclass
+
+from rehearsal.cluster.logs import Logs
+from rehearsal.cluster.objects import (
+    Object,
+    clone,
+    name_of,
+    namespace_of,
+    short_hash,
+    stamp,
+    uid_of,
+)
+from rehearsal.cluster.recorder import Recorder
+from rehearsal.cluster.store import Store
+from rehearsal.cluster.timers import Timers
+from service.kit.clock import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Delays:
+    """Seconds of the cluster's clock."""
+
+    react_s: float = 0.05  # between a write and the controller that answers it
+    start_s: float = 0.5  # scheduled -> containers run
+    ready_s: float = 0.5  # containers run (and the embedder's start returned) -> Ready
+    stop_s: float = 0.5  # told to end (and the embedder's stop returned) -> gone
+    autoscaler_s: float = 15.0
+    back_off_s: float = 10.0  # doubles with each crash, up to 300
+
+
+AT_ONCE = Delays(0.0, 0.0, 0.0, 0.0)
+
+
+@dataclass(slots=True)
+class World:
+    store: Store
+    clock: Clock
+    timers: Timers
+    delays: Delays
+    logs: Logs
+    recorder: Recorder
+
+    def now(self) -> str:
+        return stamp(self.clock.now())
+
+
+def owner_reference(owner: Object) -> Object:
+    return {
+        "apiVersion": owner["apiVersion"],
+        "kind": owner["kind"],
+        "name": name_of(owner),
+        "uid": uid_of(owner),
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def pod_from(owner: Object, template: Object, name: str, labels: Object, extra: Object) -> Object:
+    """A pod as a controller creates it: Pending, on no node."""
+    metadata: Object = {
+        "name": name,
+        "generateName": f"{name_of(owner)}-",
+        "namespace": namespace_of(owner),
+        "generation": 1,
+        "labels": template["metadata"].get("labels", {}) | labels,
+        "ownerReferences": [owner_reference(owner)],
+    }
+    if template["metadata"].get("annotations"):
+        metadata["annotations"] = dict(template["metadata"]["annotations"])
+    spec = (
+        clone(template["spec"])
+        | extra
+        | {"priority": 0, "enableServiceLinks": True, "preemptionPolicy": "PreemptLowerPriority"}
+    )
+    return {
+        "kind": "Pod",
+        "apiVersion": "v1",
+        "metadata": metadata,
+        "spec": spec,
+        "status": {"phase": "Pending"},
+    }
+
+
+def random_suffix(world: World, seed: str, length: int = 5) -> str:
+    return short_hash([seed, world.store.revision], length)

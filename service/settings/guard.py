@@ -1,0 +1,27 @@
+"""Limits over all playbooks."""
+
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+from pydantic_settings import NoDecode
+
+from service.model.playbook import Budget
+from service.settings.fields import Group, listed
+
+
+class GuardSettings(Group):
+    """Limits over all playbooks. A playbook's own limits can only be tighter."""
+
+    namespaces: Annotated[tuple[str, ...], NoDecode, BeforeValidator(listed)] = Field(
+        ("carbon-ingestion",),
+        description="Namespaces that may be acted on, with commas between them. Others are refused.",
+    )
+    overall_count: int = Field(20, gt=0, description="Actions of all playbooks together ...")
+    overall_window_s: float = Field(
+        3600.0, gt=0, le=7 * 86400, description="... in this many seconds, at most seven days."
+    )
+    evidence_max_age_s: float = Field(60.0, gt=0, description="Older evidence argues for nothing.")
+
+    @property
+    def overall(self) -> Budget:
+        return Budget(self.overall_count, self.overall_window_s)

@@ -1,0 +1,19 @@
+"""The memory."""
+
+from pydantic import Field
+
+from service.settings.fields import Group
+
+
+class StoreSettings(Group):
+    """The memory: SQLite in a file, or PostgreSQL."""
+
+    url: str = Field(
+        "sqlite:///var/paramedic.db",
+        description="`sqlite:///PATH` or `postgresql://USER@HOST/DB` (needs the extra `postgres`).",
+    )
+    keep_days: float = Field(
+        30.0,
+        gt=0,
+        description="Days that webhooks, ended alerts and the steps of closed incidents are kept; the ledger stays.",
+    )

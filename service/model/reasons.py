@@ -8,6 +8,7 @@ table; a test compares the two.
 from enum import StrEnum
 
 
+# fmt: off
 class Reason(StrEnum):
     """Why something was found, ruled, done or not done: one word, the same everywhere."""
 
@@ -21,23 +22,17 @@ class Reason(StrEnum):
     NOT_FOUND = "not_found"  # the thing asked for does not exist (404)
     CONFLICT = "conflict"  # the object changed under our hands (409)
     THROTTLED = "throttled"  # the backend sheds load (429)
-    INVALID_REQUEST = (
-        "invalid_request"  # the backend says that what we sent cannot be (400, 415, 422)
-    )
+    INVALID_REQUEST = "invalid_request"  # the backend says that what we sent cannot be (400, 415, 422)
     SERVER_ERROR = "server_error"  # the backend failed inside (5xx)
     NOT_CONFIGURED = "not_configured"  # no address of this backend is configured
-    CREDENTIALS_UNREADABLE = (
-        "credentials_unreadable"  # the file of a password or token cannot be read now
-    )
+    CREDENTIALS_UNREADABLE = "credentials_unreadable"  # the file of a password or token cannot be read now
     NO_DATA = "no_data"  # the backend answered, and has nothing about this
     PROBE_FAILED = "probe_failed"  # a bug of ours: the probe itself raised
 
     # An alert leads to no incident because ...
     NO_PLAYBOOK = "no_playbook"  # no playbook's matchers match its labels
     TARGET_UNRESOLVED = "target_unresolved"  # its labels do not name the playbook's target
-    NAMESPACE_NOT_ALLOWED = (
-        "namespace_not_allowed"  # its target lies outside the allowed namespaces
-    )
+    NAMESPACE_NOT_ALLOWED = "namespace_not_allowed"  # its target lies outside the allowed namespaces
 
     # A rung of the ladder is passed over because ...
     DOES_NOT_HOLD = "does_not_hold"  # its condition is false
@@ -68,21 +63,15 @@ class Reason(StrEnum):
     TARGET_CHANGED = "target_changed"  # somebody else changed the target in between
     AUTOSCALED = "autoscaled"  # a HorizontalPodAutoscaler owns the replica count
     PAUSED = "paused"  # the rollout is paused: a restart would do nothing
-    INDETERMINATE = (
-        "indeterminate"  # the write was sent, its reply lost, and reading back did not tell
-    )
+    INDETERMINATE = "indeterminate"  # the write was sent, its reply lost, and reading back did not tell
 
     # An incident's outcome is what it is because ...
-    READINGS_GOOD = (
-        "readings_good"  # the healed condition held for the written number of readings in a row
-    )
+    READINGS_GOOD = "readings_good"  # the healed condition held for the written number of readings in a row
     READINGS_BAD = "readings_bad"  # the time for healing is over and the condition does not hold
     READINGS_WORSE = "readings_worse"  # the playbook's worse condition held
     READINGS_UNKNOWN = "readings_unknown"  # at the end of the time the readings were Unknown
     ACTION_FAILED = "action_failed"  # nothing was done, so there is nothing to verify
-    LADDER_EXHAUSTED = (
-        "ladder_exhausted"  # every remedy was tried or does not apply: over to a person
-    )
+    LADDER_EXHAUSTED = "ladder_exhausted"  # every remedy was tried or does not apply: over to a person
     PIPELINE_FAILED = "pipeline_failed"  # a bug of ours: the incident is set aside for a person
 
     # A webhook is not taken because ...
@@ -92,9 +81,7 @@ class Reason(StrEnum):
     WRONG_SHAPE = "wrong_shape"  # JSON, but not an Alertmanager webhook
     TOO_LARGE = "too_large"  # the body is over the limit
     BAD_CREDENTIALS = "bad_credentials"  # none or wrong credentials
-    SORTING_FAILED = (
-        "sorting_failed"  # a bug of ours: accepted, could not be sorted, set aside for a person
-    )
+    SORTING_FAILED = "sorting_failed"  # a bug of ours: accepted, could not be sorted, set aside for a person
     STORE_FULL = "store_full"  # too many webhooks wait: asked to come again
     STORE_DOWN = "store_down"  # the store did not commit: asked to come again
     SHUTTING_DOWN = "shutting_down"  # the service is about to stop: asked to come again

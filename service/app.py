@@ -16,6 +16,7 @@ import structlog
 from aiohttp import web
 from pydantic import TypeAdapter
 
+from service.act import KINDS
 from service.act.executor import Executor, Hand
 from service.act.queries import KillHand
 from service.act.workloads import RestartHand, ScaleHand
@@ -26,8 +27,8 @@ from service.clients.kubernetes_write import KubernetesWriter
 from service.clients.prometheus import PrometheusClient
 from service.decide.course import Patience
 from service.desk.api import Api
-from service.diagnose import DIAGNOSES
-from service.diagnose.eyes import Eyes
+from service.diagnose import CHAPTERS
+from service.diagnose.sources import Sources
 from service.intake.auth import admitted
 from service.intake.http import Door
 from service.intake.sorter import Sorter
@@ -73,7 +74,7 @@ class Service:
 async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Service]:
     """Runs the whole service until the block ends. Raises BadConfig or Unavailable(store_down) at the start."""
     clock = clock or SystemClock()
-    playbooks = load(settings.playbooks, DIAGNOSES)
+    playbooks = load(settings.playbooks, CHAPTERS, KINDS)
     metrics = Metrics()
     metrics.info.labels(version("paramedic"), settings.mode).set(1)
     async with AsyncExitStack() as stack:
@@ -90,10 +91,10 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         episodes, incidents, ledger = Episodes(database), Incidents(database), Ledger(database)
         if database.dialect == "sqlite":
             await incidents.release_all()
-        eyes, hands = await _backends(settings, clock, stack)
+        sources, hands = await _backends(settings, clock, stack)
         stages = Stages(
             playbooks={p.name: p for p in playbooks},
-            look=_look(eyes, settings, metrics, clock),
+            look=_look(sources, settings, metrics, clock),
             executor=Executor(hands, clock, settings.work.act_within_s),
             incidents=incidents,
             ledger=ledger,
@@ -147,7 +148,7 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
 
 async def _backends(
     settings: Settings, clock: Clock, stack: AsyncExitStack
-) -> tuple[Eyes, dict[str, Hand]]:
+) -> tuple[Sources, dict[str, Hand]]:
     """The clients of what is configured. None is connected yet: a backend that is away must not stop the start."""
     hands: dict[str, Hand] = {}
     kubernetes = kafka = clickhouse = prometheus = None
@@ -166,17 +167,17 @@ async def _backends(
         hands[KillQuery.kind] = KillHand(acting, clock)
     if settings.prometheus.url:
         prometheus = await stack.enter_async_context(PrometheusClient(settings.prometheus))
-    return Eyes(kubernetes, kafka, clickhouse, prometheus), hands
+    return Sources(kubernetes, kafka, clickhouse, prometheus), hands
 
 
-def _look(eyes: Eyes, settings: Settings, metrics: Metrics, clock: Clock) -> Look:
+def _look(sources: Sources, settings: Settings, metrics: Metrics, clock: Clock) -> Look:
     async def look(playbook: Playbook, incident: Incident) -> Evidence:
-        diagnosis = DIAGNOSES[playbook.diagnose]
+        diagnosis = CHAPTERS[playbook.diagnose]
         params: object = TypeAdapter(diagnosis.params_type).validate_python(
             playbook.params_for(incident.target)
         )
         evidence: Evidence = await diagnosis.run(
-            eyes, incident.target, params,
+            sources, incident.target, params,
             deadline=Deadline.after(settings.work.diagnose_within_s), clock=clock, observe=metrics.probe,
         )  # fmt: skip
         return evidence

@@ -108,11 +108,12 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
 ) -> None:
     """Check playbooks: every field, matcher, condition, type and action. Exit code 2 when something is wrong."""
-    from service.diagnose import DIAGNOSES
+    from service.act import KINDS
+    from service.diagnose import CHAPTERS
     from service.playbooks.load import load
 
     try:
-        playbooks = load(folder, DIAGNOSES)
+        playbooks = load(folder, CHAPTERS, KINDS)
     except BadConfig as error:
         if as_json:
             typer.echo(json.dumps({"ok": False, "mistakes": str(error).splitlines()}))

@@ -5,6 +5,7 @@ and nobody knows (Indeterminate), after which the caller reads the object back.
 Called by: act only, with its own service account. Never here: a second attempt, a DELETE, an exec.
 """
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import aiohttp
@@ -33,12 +34,14 @@ class KubernetesWriter(KubernetesReader):
         *,
         content_type: str,
         action_id: str,
+        confirm: Callable[[], Awaitable[None]],
         dry_run: bool = False,
         deadline: Deadline,
     ) -> Object:
         """Sends one patch and gives the object as the server answers it: new spec, old status.
 
-        `action_id` is named in errors; to make the write recognizable put it into an annotation of `body`.
+        `confirm` is awaited right before the request goes out, and may refuse it.
+        `action_id` is named in errors; an annotation of `body` makes the write recognizable.
         """
         query = {"fieldManager": MANAGER, "fieldValidation": "Strict"}
         if dry_run:
@@ -48,6 +51,7 @@ class KubernetesWriter(KubernetesReader):
             raise Unavailable(Reason.LATE, f"{what}: not sent, the deadline is over")
         async with deadline.enforced(f"{what}: not sent"):
             await self.open()
+            await confirm()
         try:
             status, headers, content = await self._send(
                 "PATCH", path, query, deadline, body=body, content_type=content_type

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from service.decide.plan import NotPossible, plan
-from service.model.action import Action
+from service.decide.plan import plan
+from service.model.action import NotPossible, Request
 from service.model.evidence import Evidence, Facts, Known, facts
 from service.model.playbook import Playbook, Remedy, Truth
 from service.model.reasons import Reason
@@ -33,7 +33,9 @@ def propose(
         considered.append(Considered(remedy.name, remedy.when.text, None, str(seen)))
         below = playbook.remedies[place + 1 :]
         considered += [Considered(r.name, r.when.text, Reason.NOT_REACHED) for r in below]
-        return Proposal(tuple(considered), None, remedy.name, seen, remedy.mode, seen_at)
+        return Proposal(
+            tuple(considered), None, remedy.name, remedy.do.kind.name, seen, remedy.mode, seen_at
+        )
     reason = Reason.NO_RUNG_HOLDS
     if considered and all(
         c.reason in (Reason.ALREADY_TRIED, Reason.AT_CEILING) for c in considered
@@ -44,7 +46,7 @@ def propose(
 
 def _consider(
     remedy: Remedy, target: Target, view: Mapping[str, Facts], tried: Mapping[str, int]
-) -> Considered | Action:
+) -> Considered | Request:
     if tried.get(remedy.name, 0) >= remedy.times:
         return Considered(
             remedy.name, remedy.when.text, Reason.ALREADY_TRIED, f"{remedy.times} time(s)"
@@ -54,7 +56,7 @@ def _consider(
         return Considered(remedy.name, remedy.when.text, Reason.EVIDENCE_UNKNOWN)
     if truth is Truth.FAILS:
         return Considered(remedy.name, remedy.when.text, Reason.DOES_NOT_HOLD)
-    action = plan(remedy.do, target, view)
-    if isinstance(action, NotPossible):
-        return Considered(remedy.name, remedy.when.text, action.reason, action.detail)
-    return action
+    request = plan(remedy.do, target, view)
+    if isinstance(request, NotPossible):
+        return Considered(remedy.name, remedy.when.text, request.reason, request.detail)
+    return request

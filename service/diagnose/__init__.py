@@ -1,31 +1,18 @@
-"""Eyes: one coroutine a chapter of the troubleshooting playbook, built of probes, one a backend and question.
+"""Looking: one coroutine per chapter of the troubleshooting playbook, built of probes.
 
-Lives here: `DIAGNOSES`, the chapters by the name that a playbook gives under `diagnose:`. A new chapter is its
-evidence type in `service.model.evidence`, a module here with its parameters and its coroutine, and a line below;
-playbooks/load.py then checks `with:` against the parameters and every condition against the evidence.
-Called by: playbooks/load.py (types), pipeline and verify (run).
+Lives here: `CHAPTERS`, the chapters by the name that a playbook gives under `diagnose:`. A new chapter is a file
+in `chapters/` (parameters, evidence, coroutine), a line below, its YAML and its tests; the loader then checks
+`with:` against the parameters and every condition against the evidence.
 Never here: conclusions from evidence (decide), or a client that can write (act).
 """
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeAlias
 
-from service.diagnose.performance import PerformanceParams, performance
-from service.model.evidence import Evidence, PerformanceEvidence
+from service.diagnose.chapter import Chapter
+from service.diagnose.chapters import high_latency
 
+# Any: the parameters and the evidence differ from chapter to chapter.
+Chapters: TypeAlias = Mapping[str, Chapter[Any, Any]]
 
-@dataclass(frozen=True)
-class Diagnosis:
-    """A chapter. `run(eyes, target, params, *, deadline, clock, observe)` gives the evidence and raises nothing."""
-
-    name: str
-    params_type: type
-    evidence_type: type[Evidence]
-    run: Callable[..., Awaitable[Any]]  # the parameters' type differs from chapter to chapter
-
-
-DIAGNOSES: Mapping[str, Diagnosis] = {
-    d.name: d
-    for d in (Diagnosis("performance", PerformanceParams, PerformanceEvidence, performance),)
-}
+CHAPTERS: Chapters = {chapter.name: chapter for chapter in (high_latency.CHAPTER,)}

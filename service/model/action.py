@@ -1,14 +1,17 @@
 """What may be done to a target: concrete, bounded requests, and the intent that is durable before each.
 
 A request says exactly what the world shall look like (replicas 4, not one more), so that doing it twice is
-doing it once and reading the target back tells whether it was done.
+doing it once and reading the target back tells whether it was done. The kinds of request are not listed here:
+each owns a file in `act/`.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import ClassVar, TypeAlias
+from typing import Any, Generic, Protocol, TypeVar
 
+from service.model.objects import Write
 from service.model.reasons import Reason
 from service.model.target import Target
 
@@ -31,63 +34,100 @@ class Mode(StrEnum):
         return self if self.height <= ceiling.height else ceiling
 
 
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """Set the replica count from the one that was seen to another. Idempotent: the count is absolute."""
+class Request(Protocol):
+    """One kind's request: frozen, absolute, idempotent. `str()` is its sentence: `scale X from 2 to 3`."""
 
-    kind: ClassVar[str] = "scale"
-    target: Target
-    from_replicas: int
-    to_replicas: int
+    @property
+    def target(self) -> Target: ...
 
-    def __str__(self) -> str:
-        return f"scale {self.target} from {self.from_replicas} to {self.to_replicas}"
+    def __str__(self) -> str: ...
 
 
-@dataclass(frozen=True, slots=True)
-class RolloutRestart:
-    """Restart every pod by the workload's own rollout. Idempotent: the annotation is the action's id."""
-
-    kind: ClassVar[str] = "rollout_restart"
-    target: Target
-
-    def __str__(self) -> str:
-        return f"rollout restart {self.target}"
+R = TypeVar("R", bound=Request)
+A = TypeVar("A")
 
 
 @dataclass(frozen=True, slots=True)
-class KillQuery:
-    """End one running query of one user that has run for at least `min_elapsed_s`."""
+class NotPossible:
+    """Why a rung that holds gives no request."""
 
-    kind: ClassVar[str] = "kill_query"
-    target: Target
-    query_id: str
-    user: str
-    min_elapsed_s: float
-
-    def __str__(self) -> str:
-        return f"kill query {self.query_id} of {self.user or 'the anonymous user'}"
-
-
-Action: TypeAlias = Scale | RolloutRestart | KillQuery
+    reason: Reason
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
-class Intent:
-    """The promise to do one action once, committed before the action is sent."""
+class Permission:
+    """A right on the Kubernetes API that a kind of action needs. `fields` says what it writes, for people."""
+
+    group: str  # "" for the core group
+    resource: str  # `deployments`, `deployments/scale`
+    verbs: tuple[str, ...]
+    fields: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A right in ClickHouse that a kind of action needs, as GRANT takes it: `KILL QUERY ON *.*`."""
+
+    text: str
+
+
+class ActionKind(Protocol[A, R]):
+    """A kind of action as the rooms that think see it; `act/kind.py` has the whole contract."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def arguments(self) -> type[A]: ...
+
+    @property
+    def request(self) -> type[R]: ...
+
+    @property
+    def needs(self) -> Sequence[Permission | Grant]: ...
+
+    @property
+    def for_people(self) -> bool:
+        """It writes nothing: a person is called with what it says."""
+        ...
+
+    def plan(self, target: Target, arguments: A, /) -> R | NotPossible:
+        """The request, within its bounds. Pure."""
+        ...
+
+    def writes(self, request: R, action_id: str, /) -> Sequence[Write]:
+        """The fields of the Kubernetes API that the request sets; none for a request to another backend."""
+        ...
+
+    def inverse(self, request: R, /) -> R | None:
+        """The request that takes it back, or None where there is none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Intent(Generic[R]):
+    """The promise to do one action once, committed before the action is sent.
+
+    `uids` are those of the objects that were seen, by their path: another object under the same name is not
+    written to.
+    """
 
     action_id: str
     incident_id: str
     rung: str
-    action: Action
+    kind: str
+    request: R
     mode: Mode  # AUTO or DRY_RUN
     intended_at: datetime
+    uids: Mapping[str, str] = field(default_factory=dict)
 
 
 class Applied(StrEnum):
     """What became of an action on its target."""
 
     DONE = "done"
+    STARTED = "started"  # it takes long: it is asked again
     DRY = "dry"  # the server checked it and did nothing
     FAILED = "failed"
 
@@ -100,3 +140,7 @@ class ActionResult:
     reason: Reason
     detail: str
     at: datetime
+
+
+AnyKind = ActionKind[Any, Any]  # Any: arguments and requests differ from kind to kind
+Kinds = Mapping[str, AnyKind]

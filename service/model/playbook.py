@@ -1,15 +1,15 @@
 """A playbook: which alerts it answers, what it aims at, the ladder of remedies, and what healed means.
 
-Built by playbooks/load.py from YAML; conditions and templates arrive compiled, behind the two protocols here,
+Conditions and templates arrive compiled, behind the two protocols here,
 so that route and decide can use them without knowing CEL.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
-from service.model.action import Mode
+from service.model.action import AnyKind, Mode
 from service.model.errors import BadInput
 from service.model.evidence import Facts
 from service.model.matcher import LabelMatcher
@@ -88,12 +88,22 @@ class VerifyPlan:
     every_s: float
 
 
+# An argument of an action as it stands in the file: plain values, with templates still open.
+Argument: TypeAlias = (
+    "Template | bool | int | float | str | Sequence[Argument] | Mapping[str, Argument]"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Do:
-    """The action of a rung: its kind and its arguments, templates still open."""
+    """The action of a rung: its kind and its arguments, templates still open.
 
-    kind: str
-    args: Mapping[str, Template | int | float | str]
+    `check` makes the kind's arguments of filled ones; it raises ValueError with a sentence for what is out of bounds.
+    """
+
+    kind: AnyKind
+    arguments: Mapping[str, Argument]
+    check: Callable[[Mapping[str, Any]], Any]  # Any: each kind has arguments of its own
 
 
 @dataclass(frozen=True, slots=True)

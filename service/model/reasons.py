@@ -38,8 +38,10 @@ class Reason(StrEnum):
     DOES_NOT_HOLD = "does_not_hold"  # its condition is false
     EVIDENCE_UNKNOWN = "evidence_unknown"  # its condition needs a reading that is Unknown
     ALREADY_TRIED = "already_tried"  # it was tried as often as it may be in this incident
+    ARGUMENT_OUT_OF_BOUNDS = "argument_out_of_bounds"  # what the evidence gives for an argument is outside its bounds
     AT_CEILING = "at_ceiling"  # its action would pass the written ceiling
     NOT_REACHED = "not_reached"  # a rung above it was chosen
+    TARGET_MISSING = "target_missing"  # the target does not exist
     NO_RUNG_HOLDS = "no_rung_holds"  # no rung of the ladder can be chosen
     ALREADY_HEALTHY = "already_healthy"  # the healed condition holds before anything was done
 
@@ -54,6 +56,10 @@ class Reason(StrEnum):
     BUDGET_TARGET = "budget_target"  # the target's budget is spent
     BUDGET_PLAYBOOK = "budget_playbook"  # the playbook's budget is spent
     BUDGET_OVERALL = "budget_overall"  # the budget of all actions together is spent
+    OWNED_ELSEWHERE = "owned_elsewhere"  # GitOps, an operator or an autoscaler would put the field back
+    OWNER_UNKNOWN = "owner_unknown"  # who holds the field could not be read
+    UNHEARD = "unheard"  # Alertmanager has not told of the alert for too long
+    CLOCK_STEPPED = "clock_stepped"  # the wall clock jumped: no window of time can be trusted yet
     GUARD_FAILED = "guard_failed"  # a guard raised: that denies
     WITHIN_LIMITS = "within_limits"  # every guard lets the action pass
 
@@ -61,6 +67,8 @@ class Reason(StrEnum):
     DONE = "done"  # the write was taken
     ALREADY_DONE = "already_done"  # the target already was as the action wants it
     TARGET_CHANGED = "target_changed"  # somebody else changed the target in between
+    TARGET_REPLACED = "target_replaced"  # another object stands under the target's name by now
+    CLAIM_LOST = "claim_lost"  # this process was paused, and another one has taken the incident over
     AUTOSCALED = "autoscaled"  # a HorizontalPodAutoscaler owns the replica count
     PAUSED = "paused"  # the rollout is paused: a restart would do nothing
     INDETERMINATE = "indeterminate"  # the write was sent, its reply lost, and reading back did not tell
@@ -69,9 +77,11 @@ class Reason(StrEnum):
     READINGS_GOOD = "readings_good"  # the healed condition held for the written number of readings in a row
     READINGS_BAD = "readings_bad"  # the time for healing is over and the condition does not hold
     READINGS_WORSE = "readings_worse"  # the playbook's worse condition held
+    REVERTED = "reverted"  # somebody has changed the written field back
     READINGS_UNKNOWN = "readings_unknown"  # at the end of the time the readings were Unknown
     ACTION_FAILED = "action_failed"  # nothing was done, so there is nothing to verify
-    LADDER_EXHAUSTED = "ladder_exhausted"  # every remedy was tried or does not apply: over to a person
+    HUMAN_NEEDED = "human_needed"  # the rung that holds is one for people
+    LADDER_EXHAUSTED = "ladder_exhausted"  # every remedy was tried or does not apply: escalated
     PIPELINE_FAILED = "pipeline_failed"  # a bug of ours: the incident is set aside for a person
 
     # A webhook is not taken because ...

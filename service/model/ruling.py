@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
-from service.model.action import Action, Intent, Mode
+from service.model.action import Intent, Mode, Request
 from service.model.reasons import Reason
 
 
@@ -26,7 +27,8 @@ class Proposal:
     considered: tuple[Considered, ...]
     reason: Reason | None  # why nothing is proposed; None when an action is
     rung: str | None = None
-    action: Action | None = None
+    kind: str | None = None
+    request: Request | None = None
     mode: Mode = Mode.OBSERVE
     evidence_at: datetime | None = None
 
@@ -47,7 +49,7 @@ class Ruling:
     reason: Reason
     detail: str
     mode: Mode = Mode.OBSERVE
-    intent: Intent | None = None
+    intent: Intent[Any] | None = None
     retry_at: datetime | None = None
 
     @property

@@ -1,19 +1,24 @@
-"""What a remedy is aimed at: one workload in one namespace."""
+"""What a remedy is aimed at: one thing with a name in one namespace."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
+from service.model.objects import ObjectRef
+
 
 class TargetKind(StrEnum):
-    """Kinds of workload that an alert can be about."""
+    """Kinds of thing that an alert can be about."""
 
     DEPLOYMENT = "Deployment"
     STATEFULSET = "StatefulSet"
 
 
+_PLURALS = {TargetKind.DEPLOYMENT: "deployments", TargetKind.STATEFULSET: "statefulsets"}
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One workload. `key` is its name in the ledger, in logs and as the lock."""
+    """One thing. `key` is its name in the ledger, in logs and in budgets."""
 
     kind: TargetKind
     namespace: str
@@ -22,6 +27,14 @@ class Target:
     @property
     def key(self) -> str:
         return f"{self.kind}/{self.namespace}/{self.name}"
+
+    @property
+    def ref(self) -> ObjectRef | None:
+        """The object of the Kubernetes API that it is, where it is one."""
+        plural = _PLURALS.get(self.kind)
+        if plural is None:
+            return None
+        return ObjectRef("apps/v1", plural, self.kind.value, self.namespace, self.name)
 
     def __str__(self) -> str:
         return self.key

@@ -13,7 +13,7 @@ from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from service.kit.hollow import hollow
-from service.model.evidence import Evidence, Facts, Known, Series
+from service.model.evidence import Evidence, Facts, Known
 from service.model.playbook import Truth
 
 with hollow("cel.cli"):
@@ -83,7 +83,10 @@ class Vocabulary:
         for name, reading in get_type_hints(evidence).items():
             known = next(a for a in get_args(reading) if get_origin(a) is Known)
             (value_type,) = get_args(known)
-            if value_type is Series:
+            if get_origin(value_type) is Mapping or (
+                isinstance(get_origin(value_type), type)
+                and issubclass(get_origin(value_type), Mapping)
+            ):
                 groups[name] = dict.fromkeys(series, float)
             else:
                 hints = get_type_hints(value_type)

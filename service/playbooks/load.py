@@ -3,10 +3,10 @@
 import dataclasses
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Protocol, Self, TypeAlias
+from typing import Annotated, Any, Protocol, Self, TypeAlias, get_type_hints
 
 import yaml
 from pydantic import (
@@ -20,10 +20,11 @@ from pydantic import (
 )
 
 from service.model import matcher
-from service.model.action import Mode
+from service.model.action import AnyKind, Kinds, Mode
 from service.model.errors import BadConfig
 from service.model.evidence import Evidence
 from service.model.playbook import (
+    Argument,
     Budget,
     Condition,
     Do,
@@ -44,25 +45,17 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 LONGEST_WINDOW_S = 7 * 86400.0
 
 
-class Diagnosis(Protocol):
-    """A diagnosis as loading sees it; diagnose/ holds the real ones."""
+class Chapter(Protocol):
+    """A chapter as loading sees it; diagnose/ holds the real ones."""
 
     @property
     def name(self) -> str: ...
 
     @property
-    def params_type(self) -> type: ...
+    def parameters(self) -> type[Any]: ...
 
     @property
-    def evidence_type(self) -> type[Evidence]: ...
-
-
-# Which arguments each action takes, and of what types; act/ and decide/ hold the other ends of these names.
-ACTIONS: Mapping[str, Mapping[str, type]] = {
-    "scale": {"by": int, "max": int},
-    "rollout_restart": {},
-    "kill_query": {"query_id": str, "user": str, "min_elapsed_s": float},
-}
+    def evidence(self) -> type[Evidence]: ...
 
 
 def _seconds(value: object) -> object:
@@ -118,8 +111,7 @@ class _Verify(_Strict):
 class _Remedy(_Strict):
     name: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
     when: str
-    # bool is there to be refused by name: without it `true` would be read as 1.
-    do: dict[str, dict[str, bool | str | int | float]] = Field(min_length=1, max_length=1)
+    do: dict[str, dict[str, Any]] = Field(min_length=1, max_length=1)
     mode: Mode = Mode.APPROVE
     times: int = Field(1, ge=1)
     verify: _Verify | None = None
@@ -162,7 +154,7 @@ class _Mistakes:
         self.found.append(f"{self.file}:{line}: {place + ': ' if place else ''}{sentence}")
 
 
-def load(folder: Path, diagnoses: Mapping[str, Diagnosis]) -> tuple[Playbook, ...]:
+def load(folder: Path, chapters: Mapping[str, Chapter], kinds: Kinds) -> tuple[Playbook, ...]:
     """Every playbook of a folder, in the order of file names. Raises BadConfig with all mistakes."""
     if not folder.is_dir():
         raise BadConfig(f"{folder}: no such folder; point `playbooks` at the folder of playbooks")
@@ -174,7 +166,7 @@ def load(folder: Path, diagnoses: Mapping[str, Diagnosis]) -> tuple[Playbook, ..
     playbooks: list[Playbook] = []
     found: list[str] = []
     for file in files:
-        playbook, mistakes = _load_file(file, diagnoses)
+        playbook, mistakes = _load_file(file, chapters, kinds)
         found += mistakes
         if playbook:
             twin = next((p for p in playbooks if p.name == playbook.name), None)
@@ -188,7 +180,9 @@ def load(folder: Path, diagnoses: Mapping[str, Diagnosis]) -> tuple[Playbook, ..
     return tuple(playbooks)
 
 
-def _load_file(file: Path, diagnoses: Mapping[str, Diagnosis]) -> tuple[Playbook | None, list[str]]:
+def _load_file(
+    file: Path, chapters: Mapping[str, Chapter], kinds: Kinds
+) -> tuple[Playbook | None, list[str]]:
     try:
         root = yaml.compose(file.read_text(), Loader=yaml.SafeLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -204,7 +198,7 @@ def _load_file(file: Path, diagnoses: Mapping[str, Diagnosis]) -> tuple[Playbook
         for mistake in error.errors(include_url=False):
             mistakes.add(tuple(mistake["loc"]), _sentence(mistake))
         return None, mistakes.found
-    built = _build(parsed, mistakes, diagnoses)
+    built = _build(parsed, mistakes, chapters, kinds)
     return (None if mistakes.found else built), mistakes.found
 
 
@@ -256,23 +250,24 @@ def suggest(name: str, known: Sequence[str]) -> str:
 
 
 def _build(
-    parsed: PlaybookFile, mistakes: _Mistakes, diagnoses: Mapping[str, Diagnosis]
+    parsed: PlaybookFile, mistakes: _Mistakes, chapters: Mapping[str, Chapter], kinds: Kinds
 ) -> Playbook | None:
-    known = diagnoses.get(parsed.diagnose)
+    known = chapters.get(parsed.diagnose)
     if known is None:
         mistakes.add(
-            ("diagnose",), f"unknown diagnosis; {suggest(parsed.diagnose, list(diagnoses))}"
+            ("diagnose",), f"unknown diagnosis; {suggest(parsed.diagnose, list(chapters))}"
         )
         return None
     _check_params(parsed, known, mistakes)
     builder = _Builder(
-        mistakes, Vocabulary.of(known.evidence_type, parsed.with_.get("series") or {})
+        mistakes, Vocabulary.of(known.evidence, parsed.with_.get("series") or {}), kinds
     )
     parsed_matchers = [builder.matcher(text, ("match", n)) for n, text in enumerate(parsed.match)]
     names = [r.name for r in parsed.remedies]
     for n, name in enumerate(names):
         if name in names[:n]:
             mistakes.add(("remedies", n, "name"), f"the name {name!r} is taken by a rung above")
+    remedies = [builder.remedy(r, n, parsed.verify) for n, r in enumerate(parsed.remedies)]
     healed = builder.condition(parsed.healed, ("healed",), may_ask_has=True)
     return Playbook(
         name=parsed.playbook,
@@ -280,7 +275,7 @@ def _build(
         target=builder.target(parsed.target),
         diagnose=parsed.diagnose,
         params={name: builder.param(value, ("with", name)) for name, value in parsed.with_.items()},
-        remedies=tuple(builder.remedy(r, n, parsed.verify) for n, r in enumerate(parsed.remedies)),
+        remedies=tuple(r for r in remedies if r),
         healed=healed,
         worse=builder.condition(parsed.worse, ("worse",), may_ask_has=False)
         if parsed.worse
@@ -290,12 +285,12 @@ def _build(
     )
 
 
-def _check_params(parsed: PlaybookFile, known: Diagnosis, mistakes: _Mistakes) -> None:
-    names = [f.name for f in dataclasses.fields(known.params_type)]
+def _check_params(parsed: PlaybookFile, known: Chapter, mistakes: _Mistakes) -> None:
+    names = [f.name for f in dataclasses.fields(known.parameters)]
     for name in parsed.with_.keys() - set(names):
         mistakes.add(("with", name), f"unknown parameter of {known.name}; {suggest(name, names)}")
     try:
-        TypeAdapter(known.params_type).validate_python(
+        TypeAdapter(known.parameters).validate_python(
             {n: v for n, v in parsed.with_.items() if n in names}
         )
     except ValidationError as error:
@@ -311,6 +306,7 @@ class _Builder:
 
     mistakes: _Mistakes
     vocabulary: Vocabulary
+    kinds: Kinds
 
     def matcher(self, text: str, path: Path_) -> matcher.LabelMatcher | None:
         try:
@@ -358,46 +354,70 @@ class _Builder:
         )
         return TargetTemplate(kind, namespace, name)
 
-    def remedy(self, parsed: _Remedy, place: int, verify: _Verify) -> Remedy:
+    def remedy(self, parsed: _Remedy, place: int, verify: _Verify) -> Remedy | None:
         path: Path_ = ("remedies", place)
         ((kind, args),) = parsed.do.items()
+        known = self.kinds.get(kind)
+        if known is None:
+            self.mistakes.add(
+                (*path, "do", kind), f"unknown action; {suggest(kind, list(self.kinds))}"
+            )
+            return None
         plan = parsed.verify or verify
         return Remedy(
             name=parsed.name,
             when=self.condition(parsed.when, (*path, "when"), may_ask_has=False),
-            do=Do(kind, self._args(kind, args, (*path, "do"))),
+            do=Do(known, self._arguments(known, args, (*path, "do", kind)), _checker(known)),
             mode=parsed.mode,
             times=parsed.times,
             verify=VerifyPlan(plan.settle, plan.within, plan.readings, plan.every),
         )
 
-    def _args(
-        self, kind: str, args: Mapping[str, str | int | float], path: Path_
-    ) -> Mapping[str, Template | int | float | str]:
-        wanted = ACTIONS.get(kind)
-        if wanted is None:
-            self.mistakes.add((*path, kind), f"unknown action; {suggest(kind, list(ACTIONS))}")
-            return {}
-        for name in args.keys() - wanted.keys():
-            known = list(wanted) or ["(it takes none)"]
+    def _arguments(
+        self, kind: AnyKind, args: Mapping[str, Any], path: Path_
+    ) -> Mapping[str, Argument]:
+        fields = {f.name.rstrip("_"): f for f in dataclasses.fields(kind.arguments)}
+        for name in args.keys() - fields.keys():
+            known = list(fields) or ["(it takes none)"]
             self.mistakes.add(
-                (*path, kind, name), f"unknown argument of {kind}; {suggest(name, known)}"
+                (*path, name), f"unknown argument of {kind.name}; {suggest(name, known)}"
             )
-        for name in wanted.keys() - args.keys():
-            self.mistakes.add((*path, kind), f"{kind} needs the argument {name!r}")
+        required = {
+            name
+            for name, f in fields.items()
+            if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        }
+        for name in required - args.keys():
+            self.mistakes.add(path, f"{kind.name} needs the argument {name!r}")
+        hints = get_type_hints(kind.arguments, include_extras=True)
         return {
-            n: self._arg(wanted[n], v, (*path, kind, n)) for n, v in args.items() if n in wanted
+            fields[n].name: self._argument(hints[fields[n].name], v, (*path, n))
+            for n, v in args.items()
+            if n in fields
         }
 
-    def _arg(
-        self, wanted: type, value: str | int | float, path: Path_
-    ) -> Template | int | float | str:
+    def _argument(self, wanted: Any, value: Any, path: Path_) -> Argument:
+        if isinstance(value, dict):
+            return {k: self._argument(object, v, (*path, k)) for k, v in value.items()}
+        if isinstance(value, list):
+            return [self._argument(object, v, (*path, n)) for n, v in enumerate(value)]
         if isinstance(value, str) and "{{" in value:
-            return self.template(value, path, ("evidence",))
-        if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-            return float(value)
-        if not isinstance(value, wanted) or isinstance(value, bool):
-            self.mistakes.add(path, f"{value!r} is no {wanted.__name__}")
-        elif isinstance(value, int | float) and value <= 0:
-            self.mistakes.add(path, f"{value!r} has to be above 0")
-        return value
+            return self.template(value, path, ("evidence", "target"))
+        if wanted is not object:
+            try:
+                TypeAdapter(wanted).validate_python(
+                    value, strict=not isinstance(value, int) or isinstance(value, bool)
+                )
+            except ValidationError as error:
+                self.mistakes.add(path, f"{value!r}: {error.errors()[0]['msg']}")
+        plain: Argument = value
+        return plain
+
+
+def _checker(kind: AnyKind) -> Callable[[Mapping[str, Any]], Any]:
+    adapter: TypeAdapter[Any] = TypeAdapter(kind.arguments)
+
+    def check(filled: Mapping[str, Any]) -> Any:
+        return adapter.validate_python(dict(filled))
+
+    return check

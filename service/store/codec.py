@@ -1,15 +1,13 @@
-"""Values to JSON columns and back. Called by the files of this room only."""
+"""Values to JSON columns and back."""
 
+from collections.abc import Hashable, Mapping
+from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter
 from pydantic_core import to_jsonable_python
 
-from service.model.action import Action, KillQuery, RolloutRestart, Scale
-
-_ACTIONS: dict[str, TypeAdapter[Any]] = {
-    kind.kind: TypeAdapter(kind) for kind in (Scale, RolloutRestart, KillQuery)
-}
+from service.model.action import Kinds, Request
 
 
 def plain(value: object) -> Any:
@@ -17,7 +15,15 @@ def plain(value: object) -> Any:
     return to_jsonable_python(value)
 
 
-def action_from(kind: str, request: dict[str, Any]) -> Action:
-    """The action that the ledger remembers."""
-    action: Action = _ACTIONS[kind].validate_python(request)
-    return action
+def request_from(kinds: Kinds, name: str, request: Mapping[str, Any]) -> Request:
+    """The request that the ledger remembers. Raises LookupError for a kind that is not there any more."""
+    known = kinds.get(name)
+    if known is None:
+        raise LookupError(f"no kind of action is called {name!r}")
+    made: Request = _adapter(known.request).validate_python(request)
+    return made
+
+
+@cache
+def _adapter(request: Hashable) -> TypeAdapter[Any]:
+    return TypeAdapter(request)

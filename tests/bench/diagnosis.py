@@ -9,8 +9,8 @@ from pathlib import Path
 from rehearsal.platform import NAMESPACE, WORKLOAD, platform
 from service.clients.kafka import KafkaClient
 from service.clients.kubernetes import KubernetesReader
-from service.diagnose.eyes import Eyes
-from service.diagnose.performance import PerformanceParams, performance
+from service.diagnose.chapters.high_latency import HighLatencyParameters, performance
+from service.diagnose.sources import Sources
 from service.kit.clock import SystemClock
 from service.kit.deadline import Deadline
 from service.model.target import Target, TargetKind
@@ -38,9 +38,9 @@ async def run() -> None:
 
                 began = time.perf_counter()
                 await performance(
-                    Eyes(kubernetes=kubernetes, kafka=kafka),
+                    Sources(kubernetes=kubernetes, kafka=kafka),
                     Target(TargetKind.DEPLOYMENT, NAMESPACE, WORKLOAD),
-                    PerformanceParams(consumer_group=world.load.group, sample_s=0.2),
+                    HighLatencyParameters(consumer_group=world.load.group, sample_s=0.2),
                     deadline=Deadline.after(10), clock=SystemClock(), observe=observe,
                 )  # fmt: skip
                 wholes.append(time.perf_counter() - began)

@@ -19,16 +19,18 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from service.act.workloads import ACTION, RESTARTED_AT, RestartHand, ScaleHand
 
 from rehearsal.cluster import Cluster, Delays
 from service.act.executor import Deed, Executor, Hand, TargetState
-from service.act.workloads import ACTION, RESTARTED_AT, RestartHand, ScaleHand
+from service.act.rollout_restart import RolloutRestart
+from service.act.scale import Scale
 from service.clients.kubernetes import Object, message, workload_path
 from service.clients.kubernetes_write import MERGE, STRATEGIC, KubernetesWriter
 from service.diagnose.probes.workload import workload
 from service.kit.clock import SystemClock
 from service.kit.deadline import Deadline
-from service.model.action import Action, Applied, Intent, Mode, RolloutRestart, Scale
+from service.model.action import Applied, Intent, Mode
 from service.model.errors import Refused, Unavailable
 from service.model.evidence import Pods
 from service.model.reasons import Reason

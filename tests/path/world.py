@@ -1,4 +1,4 @@
-"""A whole service without backends: the real store, sorter, guard and pipeline; scripted eyes and hands.
+"""A whole service without backends: the real store, sorter, guard and pipeline; scripted sources and hands.
 
 Called by the tests of this folder. The clock is virtual, so hours pass in no time.
 """
@@ -11,12 +11,16 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from service.act.executor import Deed, Executor, TargetState
+from service.act.executor import Executor
+from service.act.kill_query import KillQuery
+from service.act.kind import Deed, TargetState
+from service.act.rollout_restart import RolloutRestart
+from service.act.scale import Scale
 from service.decide.course import Patience
 from service.intake.sorter import Sorter
 from service.kit.clock import VirtualClock
 from service.kit.deadline import Deadline
-from service.model.action import Applied, Intent, KillQuery, Mode, RolloutRestart, Scale
+from service.model.action import Applied, Intent, Mode
 from service.model.evidence import Evidence
 from service.model.incident import Incident
 from service.model.playbook import Playbook

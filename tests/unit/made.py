@@ -6,21 +6,20 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from service.diagnose import DIAGNOSES
-from service.model.action import KillQuery, RolloutRestart, Scale
+from service.act import KINDS
+from service.act.kill_query import KillQuery
+from service.act.rollout_restart import RolloutRestart
+from service.act.scale import Scale
+from service.diagnose import CHAPTERS
+from service.diagnose.chapters.high_latency import HighLatencyEvidence
+from service.diagnose.probes.clickhouse_load import ClickHouseLoad
+from service.diagnose.probes.kafka_lag import KafkaLag
+from service.diagnose.probes.usage import Usage
+from service.diagnose.probes.workload import Pods
 from service.model.alert import Alert, AlertStatus
-from service.model.evidence import (
-    ClickHouseLoad,
-    Evidence,
-    KafkaLag,
-    Known,
-    PerformanceEvidence,
-    Pods,
-    Series,
-    Unknown,
-    Usage,
-)
+from service.model.evidence import Evidence, Known, Unknown
 from service.model.incident import Incident, IncidentState, OutcomeKind
+from service.model.objects import Seen
 from service.model.playbook import Playbook
 from service.model.reasons import Reason
 from service.model.target import Target, TargetKind
@@ -92,7 +91,8 @@ KAFKA = KafkaLag(
 CLICKHOUSE = ClickHouseLoad(1, 0, 0.0, "", "", "", 0.5, "default", 10, 0)
 PODS = Pods(2, 2, 2, 2, 0, (), True, False, False)
 USAGE = Usage(0.5, 2**30, None, None, 0.5, 0.5)
-VALUES = {"kafka": KAFKA, "clickhouse": CLICKHOUSE, "pods": PODS, "usage": USAGE}
+SEEN = Seen(uid="uid-1", generation=1)
+VALUES = {"target": SEEN, "kafka": KAFKA, "clickhouse": CLICKHOUSE, "pods": PODS, "usage": USAGE}
 
 
 def evidence(
@@ -101,24 +101,24 @@ def evidence(
     unknown: Sequence[str] = ("series",),
     series: Mapping[str, float] | None = None,
     **changes: Mapping[str, Any],
-) -> PerformanceEvidence:
+) -> HighLatencyEvidence:
     """What a diagnosis saw: lag that grows, all pods ready, an idle database; `kafka={"lag_total": 0}` changes it."""
     readings: dict[str, Any] = {}
     for name, value in VALUES.items():
         changed = replace(value, **changes.get(name, {}))  # type: ignore[type-var]
         readings[name] = Known(changed, name, at, 0.01)
-    readings["series"] = Known(Series(series or {}), "prometheus", at, 0.01)
+    readings["series"] = Known(series or {}, "prometheus", at, 0.01)
     missing = [n for n in unknown if n != "series" or series is None]
     readings |= {name: Unknown(Reason.LATE, name, at, 1.0, "no answer in time") for name in missing}
-    return PerformanceEvidence(**readings)
+    return HighLatencyEvidence(**readings)
 
 
-def healthy(at: datetime = T0) -> PerformanceEvidence:
+def healthy(at: datetime = T0) -> HighLatencyEvidence:
     """No lag any more."""
     return evidence(at, kafka={"lag_total": 10, "lag_growing": False})
 
 
-def runaway(at: datetime = T0) -> PerformanceEvidence:
+def runaway(at: datetime = T0) -> HighLatencyEvidence:
     """One query that has run for ten minutes, and lag."""
     return evidence(
         at,
@@ -167,12 +167,12 @@ GOOD = """\
 playbook: lag
 match: ['alertname="ConsumerLagHigh"']
 target: {kind: Deployment, namespace: "{{ labels.namespace }}", name: "{{ labels.workload }}"}
-diagnose: performance
+diagnose: high_latency
 with: {consumer_group: g}
 remedies:
   - name: scale-out
     when: evidence.kafka.lag_growing
-    do: {scale: {by: 1, max: 5}}
+    do: {scale: {from: "{{ evidence.pods.desired }}", by: 1, max: 5}}
     mode: auto
 healed: evidence.kafka.lag_total < 5000
 """
@@ -183,9 +183,9 @@ def playbooks_in(folder: Path, *texts: str) -> tuple[Playbook, ...]:
     folder.mkdir(parents=True, exist_ok=True)
     for n, text in enumerate(texts):
         (folder / f"{n}.yaml").write_text(text)
-    return load(folder, DIAGNOSES)
+    return load(folder, CHAPTERS, KINDS)
 
 
 def shipped() -> Playbook:
     """The playbook of chapter 3.1."""
-    return next(p for p in load(PLAYBOOKS, DIAGNOSES) if p.name == "high-latency")
+    return next(p for p in load(PLAYBOOKS, CHAPTERS, KINDS) if p.name == "high-latency")

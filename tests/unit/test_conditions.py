@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.model.evidence import Evidence, PerformanceEvidence, facts
+from service.diagnose.chapters.high_latency import HighLatencyEvidence
+from service.model.evidence import Evidence, facts
 from service.model.playbook import Truth
 from service.playbooks.conditions import (
     CelCondition,
@@ -18,7 +19,7 @@ from service.playbooks.conditions import (
 )
 from tests.unit.made import evidence, without
 
-WORDS = Vocabulary.of(PerformanceEvidence, {"latency_p95_s": "..."})
+WORDS = Vocabulary.of(HighLatencyEvidence, {"latency_p95_s": "..."})
 
 
 def judged(
@@ -222,7 +223,7 @@ TEXTS = st.recursive(
     ),
     max_leaves=8,
 )
-GROUPS = st.lists(st.sampled_from(PerformanceEvidence.groups()), unique=True)
+GROUPS = st.lists(st.sampled_from(HighLatencyEvidence.groups()), unique=True)
 SEEN = st.builds(
     lambda lag, growing, ready, autoscaled, query_s, latency_s: evidence(
         kafka={"lag_total": lag, "lag_growing": growing}, pods={"ready": ready, "autoscaled": autoscaled},
@@ -235,7 +236,7 @@ SEEN = st.builds(
 
 @given(TEXTS, SEEN, GROUPS)
 def test_taking_readings_away_never_makes_a_condition_hold_or_fail_that_did_not(
-    text: str, seen: PerformanceEvidence, lost: list[str]
+    text: str, seen: HighLatencyEvidence, lost: list[str]
 ) -> None:
     checked = condition(text, WORDS, may_ask_has=False)
     full = checked.judge({"evidence": facts(seen), "before": facts(seen)})
@@ -246,9 +247,9 @@ def test_taking_readings_away_never_makes_a_condition_hold_or_fail_that_did_not(
 
 @given(st.lists(st.sampled_from(LEAVES[:-2]), min_size=1, max_size=4), SEEN)
 def test_with_nothing_known_no_conjunction_holds(
-    leaves: list[str], seen: PerformanceEvidence
+    leaves: list[str], seen: HighLatencyEvidence
 ) -> None:
-    nothing = facts(without(seen, PerformanceEvidence.groups()))
+    nothing = facts(without(seen, HighLatencyEvidence.groups()))
     checked = condition(" && ".join(leaves), WORDS, may_ask_has=False)
     assert checked.judge({"evidence": nothing, "before": nothing}) is not Truth.HOLDS
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from service.act.executor import Deed, Executor, TargetState
+from service.act.executor import Executor
+from service.act.kind import Deed, TargetState
 from service.kit.clock import VirtualClock
 from service.kit.deadline import Deadline
 from service.model.action import ActionResult, Applied, Intent, Mode

@@ -6,8 +6,9 @@ from datetime import datetime
 
 import pytest
 
+from service.diagnose.chapters.high_latency import HighLatencyEvidence
 from service.kit.clock import VirtualClock
-from service.model.evidence import Evidence, PerformanceEvidence, facts
+from service.model.evidence import Evidence, facts
 from service.model.incident import Outcome, OutcomeKind
 from service.model.playbook import VerifyPlan
 from service.model.reasons import Reason
@@ -25,7 +26,7 @@ class Patient:
     """Answers probes from a script, the last line for ever; remembers when it was asked and what was reported."""
 
     clock: VirtualClock
-    script: Sequence[PerformanceEvidence]
+    script: Sequence[HighLatencyEvidence]
     probe_s: float = 0.0
     asked_at: list[float] = field(default_factory=list)
     reported: list[HealthReading] = field(default_factory=list)
@@ -85,7 +86,7 @@ def patient(clock: VirtualClock) -> Callable[..., Patient]:
     ],
 )  # fmt: skip
 async def test_an_action_is_proved_by_readings(
-    patient: Callable[..., Patient], script: list[PerformanceEvidence], kind: OutcomeKind, reason: Reason,
+    patient: Callable[..., Patient], script: list[HighLatencyEvidence], kind: OutcomeKind, reason: Reason,
     at: list[float],
 ) -> None:  # fmt: skip
     his = patient(*script)

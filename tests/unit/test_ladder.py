@@ -7,10 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.act.kill_query import KillQuery
+from service.act.rollout_restart import RolloutRestart
+from service.act.scale import Scale
 from service.decide.ladder import propose
 from service.decide.plan import NotPossible, plan
-from service.model.action import Action, KillQuery, RolloutRestart, Scale
-from service.model.evidence import PerformanceEvidence, facts
+from service.diagnose.chapters.high_latency import HighLatencyEvidence
+from service.model.evidence import facts
 from service.model.playbook import Do
 from service.model.reasons import Reason
 from tests.unit.made import (
@@ -93,7 +96,7 @@ KILL_RUNG, SCALE_RUNG = "kill-runaway-query", "scale-out"
             [Reason.EVIDENCE_UNKNOWN] * 2, id="whether it is ill is unknown: nothing is done",
         ),
         pytest.param(
-            without(evidence(), PerformanceEvidence.groups()), {}, None, Reason.EVIDENCE_UNKNOWN,
+            without(evidence(), HighLatencyEvidence.groups()), {}, None, Reason.EVIDENCE_UNKNOWN,
             [Reason.EVIDENCE_UNKNOWN, Reason.EVIDENCE_UNKNOWN], id="nothing is known: nothing is done",
         ),
         pytest.param(
@@ -102,7 +105,7 @@ KILL_RUNG, SCALE_RUNG = "kill-runaway-query", "scale-out"
     ],
 )  # fmt: skip
 def test_the_ladder_takes_the_first_rung_that_the_evidence_supports(
-    seen: PerformanceEvidence, tried: Mapping[str, int], action: Action | None, why: Reason | None,
+    seen: HighLatencyEvidence, tried: Mapping[str, int], action: Action | None, why: Reason | None,
     reasons: list[Reason | None],
 ) -> None:  # fmt: skip
     proposal = propose(PLAYBOOK, TARGET, seen, tried, T0)
@@ -124,12 +127,12 @@ def test_a_proposal_is_as_old_as_its_oldest_reading() -> None:
 
 
 @given(
-    st.lists(st.sampled_from(PerformanceEvidence.groups()), unique=True),
+    st.lists(st.sampled_from(HighLatencyEvidence.groups()), unique=True),
     st.sampled_from([evidence(), runaway(), healthy()]),
     st.dictionaries(st.sampled_from([KILL_RUNG, SCALE_RUNG]), st.integers(0, 3)),
 )
 def test_what_is_unknown_never_argues_for_an_action(
-    lost: list[str], seen: PerformanceEvidence, tried: dict[str, int]
+    lost: list[str], seen: HighLatencyEvidence, tried: dict[str, int]
 ) -> None:
     full = propose(PLAYBOOK, TARGET, seen, tried, T0)
     less = propose(PLAYBOOK, TARGET, without(seen, lost), tried, T0)
@@ -167,7 +170,7 @@ def test_what_is_unknown_never_argues_for_an_action(
     ],
 )
 def test_a_scaling_is_absolute_and_bounded(
-    args: Mapping[str, int], seen: PerformanceEvidence, expected: Scale | Reason
+    args: Mapping[str, int], seen: HighLatencyEvidence, expected: Scale | Reason
 ) -> None:
     planned = plan(Do("scale", args), TARGET, {"evidence": facts(seen)})
     assert (planned.reason if isinstance(planned, NotPossible) else planned) == expected

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from service.diagnose import DIAGNOSES
+from service.act import KINDS
+from service.diagnose import CHAPTERS
 from service.model.action import Mode
 from service.model.errors import BadConfig
 from service.model.playbook import Budget
@@ -25,7 +26,7 @@ def line_of(text: str, part: str) -> int:
 @pytest.mark.parametrize("path", sorted(PLAYBOOKS.glob("*.yaml")), ids=lambda p: p.name)
 def test_the_shipped_playbooks_load(path: Path) -> None:
     assert path.stem in {
-        p.source.split("/")[-1].removesuffix(".yaml:1") for p in load(PLAYBOOKS, DIAGNOSES)
+        p.source.split("/")[-1].removesuffix(".yaml:1") for p in load(PLAYBOOKS, CHAPTERS, KINDS)
     }
 
 
@@ -92,7 +93,7 @@ MISTAKES = [
     ),
     pytest.param("mode: auto", "mode: auto\n    mode: observe", "mode: observe", "stands here twice",
                  id="a key twice"),
-    pytest.param("diagnose: performance", "diagnose: perfomance", "perfomance", "did you mean 'performance'?",
+    pytest.param("diagnose: high_latency", "diagnose: perfomance", "perfomance", "did you mean 'performance'?",
                  id="unknown diagnosis"),
     pytest.param("{consumer_group: g}", "{consumer_group: 2026-13-45}", "with:", "month must be in 1..12",
                  id="a date that is none"),
@@ -161,18 +162,18 @@ def test_a_file_that_is_no_playbook_is_told(tmp_path: Path, text: str, sentence:
 def test_bytes_that_are_no_text_are_told(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_bytes(b"\xff\xfe\xfa")
     with pytest.raises(BadConfig, match=r"a\.yaml"):
-        load(tmp_path, DIAGNOSES)
+        load(tmp_path, CHAPTERS, KINDS)
 
 
 def test_a_folder_without_playbooks_is_a_mistake(tmp_path: Path) -> None:
     with pytest.raises(BadConfig, match="no playbook"):
-        load(tmp_path, DIAGNOSES)
+        load(tmp_path, CHAPTERS, KINDS)
 
 
 def test_both_endings_of_yaml_files_are_read(tmp_path: Path) -> None:
     (tmp_path / "a.yml").write_text(GOOD)
     (tmp_path / "b.yaml").write_text(GOOD.replace("playbook: lag", "playbook: other"))
-    assert [p.name for p in load(tmp_path, DIAGNOSES)] == ["lag", "other"]
+    assert [p.name for p in load(tmp_path, CHAPTERS, KINDS)] == ["lag", "other"]
 
 
 def test_the_tests_run_on_the_repositorys_own_playbooks() -> None:

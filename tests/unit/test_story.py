@@ -10,7 +10,7 @@ AT = "2026-11-23T20:34:12.000000Z"
 STEPS: list[tuple[dict[str, Any], list[str]]] = [
     (
         {
-            "step": "diagnosed", "diagnosis": "performance", "took_s": 0.5,
+            "step": "diagnosed", "diagnosis": "high_latency", "took_s": 0.5,
             "evidence": {
                 "kafka": {"value": {"lag_total": 5, "rate": 0.123456, "lag_by_partition": {}}, "source": "k",
                           "at": AT, "took_s": 0.1},

@@ -14,7 +14,7 @@ CRASHLOOP = """\
 playbook: crash-loop
 match: ['alertname="KubePodCrashLooping"']
 target: {kind: Deployment, namespace: "{{ labels.namespace }}", name: "{{ labels.container }}"}
-diagnose: performance
+diagnose: high_latency
 with: {consumer_group: g}
 healed: evidence.kafka.lag_total < 5000
 """

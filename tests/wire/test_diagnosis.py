@@ -11,12 +11,12 @@ from service.clients.clickhouse import ClickHouseClient
 from service.clients.kafka import KafkaClient
 from service.clients.kubernetes import KubernetesReader
 from service.clients.prometheus import PrometheusClient
-from service.diagnose import DIAGNOSES
-from service.diagnose.eyes import Eyes
-from service.diagnose.performance import PerformanceParams
+from service.diagnose import CHAPTERS
+from service.diagnose.chapters.high_latency import HighLatencyEvidence, HighLatencyParameters
+from service.diagnose.sources import Sources
 from service.kit.clock import SystemClock
 from service.kit.deadline import Deadline
-from service.model.evidence import Known, PerformanceEvidence
+from service.model.evidence import Known
 from service.model.target import Target, TargetKind
 from service.settings import (
     ClickHouseSettings,
@@ -40,7 +40,7 @@ class HalfBusy:
 
 
 @pytest.fixture
-async def eyes(tmp_path) -> AsyncIterator[Eyes]:
+async def sources(tmp_path) -> AsyncIterator[Sources]:
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         broker = await enter(kafka.noida(tmp_path / "kafka"))
@@ -53,7 +53,7 @@ async def eyes(tmp_path) -> AsyncIterator[Eyes]:
         await kafka.produce(broker.bootstrap, "logs", {0: 5})
         await kafka.commit(broker.bootstrap, "normalization", {("logs", 0): 1})
         at = KubernetesSettings(kubeconfig=cluster.kubeconfig(tmp_path / "kubeconfig"))
-        yield Eyes(
+        yield Sources(
             kubernetes=await enter(KubernetesReader(at)),
             kafka=await enter(KafkaClient(KafkaSettings(bootstrap=broker.bootstrap))),
             clickhouse=await enter(
@@ -63,12 +63,12 @@ async def eyes(tmp_path) -> AsyncIterator[Eyes]:
         )
 
 
-async def diagnose(eyes: Eyes, sample_s: float) -> tuple[PerformanceEvidence, float]:
+async def diagnose(sources: Sources, sample_s: float) -> tuple[HighLatencyEvidence, float]:
     started = time.monotonic()
-    evidence = await DIAGNOSES["performance"].run(
-        eyes,
+    evidence = await CHAPTERS["high_latency"].run(
+        sources,
         TARGET,
-        PerformanceParams("normalization", sample_s=sample_s, series={"two": "1 + 1"}),
+        HighLatencyParameters("normalization", sample_s=sample_s, series={"two": "1 + 1"}),
         deadline=Deadline.after(10.0),
         clock=SystemClock(),
         observe=lambda *_: None,
@@ -76,9 +76,9 @@ async def diagnose(eyes: Eyes, sample_s: float) -> tuple[PerformanceEvidence, fl
     return evidence, time.monotonic() - started
 
 
-async def test_everything_is_known_and_the_whole_takes_as_long_as_its_slowest_probe(eyes):
-    await diagnose(eyes, 0.0)  # opens the connections
-    evidence, took_s = await diagnose(eyes, 0.3)
+async def test_everything_is_known_and_the_whole_takes_as_long_as_its_slowest_probe(sources):
+    await diagnose(sources, 0.0)  # opens the connections
+    evidence, took_s = await diagnose(sources, 0.3)
     readings = evidence.readings()
     assert all(isinstance(reading, Known) for reading in readings.values()), readings
     assert (evidence.kafka.value.lag_total, evidence.kafka.value.partitions) == (4, 3)

@@ -10,16 +10,16 @@ from aiohttp import web
 
 from service.clients.kubernetes import KubernetesReader
 from service.clients.prometheus import PrometheusClient, Sample
-from service.diagnose import DIAGNOSES
-from service.diagnose.eyes import Eyes
-from service.diagnose.performance import PerformanceParams
+from service.diagnose import CHAPTERS
+from service.diagnose.chapters.high_latency import HighLatencyEvidence, HighLatencyParameters
 from service.diagnose.probes.series import series
 from service.diagnose.probes.usage import quantity, usage
 from service.diagnose.probes.workload import rollout_complete, selector, workload
+from service.diagnose.sources import Sources
 from service.kit.clock import SystemClock
 from service.kit.deadline import Deadline
 from service.model.errors import Refused, Unavailable
-from service.model.evidence import Known, PerformanceEvidence, Unknown, facts
+from service.model.evidence import Known, Unknown, facts
 from service.model.reasons import Reason
 from service.model.target import Target, TargetKind
 from service.settings import KubernetesSettings, PrometheusSettings
@@ -406,28 +406,28 @@ async def test_a_query_with_several_samples_is_refused_with_what_to_do(api, prom
 
 
 async def test_a_diagnosis_without_any_backend_is_unknown_in_every_reading():
-    diagnosis = DIAGNOSES["performance"]
+    diagnosis = CHAPTERS["high_latency"]
     observed = []
     evidence = await diagnosis.run(
-        Eyes(),
+        Sources(),
         TARGET,
-        PerformanceParams(consumer_group="g"),
+        HighLatencyParameters(consumer_group="g"),
         deadline=soon(),
         clock=SystemClock(),
         observe=lambda *seen: observed.append(seen[:2]),
     )
     assert isinstance(evidence, diagnosis.evidence_type)
-    assert isinstance(evidence, PerformanceEvidence)
+    assert isinstance(evidence, HighLatencyEvidence)
     assert all(isinstance(reading, Unknown) for reading in evidence.readings().values())
-    assert observed == [(name, "not_configured") for name in PerformanceEvidence.groups()]
+    assert observed == [(name, "not_configured") for name in HighLatencyEvidence.groups()]
 
 
 async def test_a_diagnosis_joins_what_is_known_and_what_is_not(api, kubernetes, prometheus):
     holds(api, {**usage_world(), HPAS: [], "/api/v1/query": vector(({}, "0.25"))})
-    evidence = await DIAGNOSES["performance"].run(
-        Eyes(kubernetes=kubernetes, prometheus=prometheus),
+    evidence = await CHAPTERS["high_latency"].run(
+        Sources(kubernetes=kubernetes, prometheus=prometheus),
         TARGET,
-        PerformanceParams(consumer_group="g", series={"p99": "x"}),
+        HighLatencyParameters(consumer_group="g", series={"p99": "x"}),
         deadline=soon(),
         clock=SystemClock(),
         observe=lambda *_: None,

@@ -1,18 +1,37 @@
 """What ClickHouse is busy with: running queries, the fullest disk, parts and merges.
 
-Called by: diagnose/performance.py. Never here: which query is a runaway.
+Never here: which query is a runaway.
 """
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from service.clients.clickhouse import OWN, ClickHouseClient
 from service.diagnose.redact import redacted
 from service.kit.deadline import Deadline
 from service.model.errors import Refused
-from service.model.evidence import ClickHouseLoad
 from service.model.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class ClickHouseLoad:
+    """What the database is busy with. Seconds and bytes; the longest query is of a non-system user."""
+
+    queries: int
+    memory_bytes: int  # of all running queries together
+    longest_query_s: float  # 0.0 when none runs
+    longest_query_id: str
+    longest_query_user: str
+    longest_query_text: str  # bounded and redacted
+    disk_free_ratio: (
+        float | None
+    )  # of the fullest disk, 0.0 to 1.0; None where the server cannot tell
+    disk_fullest: str | None
+    max_parts: int  # most active parts in one partition of one table
+    merges: int
+
 
 # Queries of a client, not the parts of them that other servers of a cluster sent on; without our own.
 _PROCESSES = """

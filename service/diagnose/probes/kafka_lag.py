@@ -1,18 +1,36 @@
 """How far a consumer group is behind, and whether that grows: offsets read twice, `sample_s` apart.
 
-Called by: diagnose/performance.py. Never here: what lag is too much.
+Never here: what lag is too much.
 """
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from service.clients.kafka import KafkaClient, PartitionOffsets
 from service.kit.clock import Clock
 from service.kit.deadline import Deadline
 from service.model.errors import Unavailable
-from service.model.evidence import KafkaLag
 from service.model.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaLag:
+    """A consumer group as the brokers see it, sampled twice. Messages, and messages a second."""
+
+    group: str
+    state: str  # Stable, Empty, Dead, PreparingRebalance, CompletingRebalance
+    members: int
+    partitions: int  # of the topics that the group has committed on, or that were named
+    lag_total: int
+    lag_max: int  # of the partition that is furthest behind
+    lag_growing: bool  # the second sample's total is above the first's
+    produced_per_s: float
+    consumed_per_s: float
+    uncommitted_partitions: int  # no committed offset: their lag is not in lag_total
+    lag_by_partition: Mapping[str, int]  # "topic/partition" -> lag
+
 
 Offsets: TypeAlias = Mapping[tuple[str, int], PartitionOffsets]
 

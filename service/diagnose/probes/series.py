@@ -1,18 +1,21 @@
 """The value now of each Prometheus query that a playbook declares.
 
-Called by: diagnose/performance.py. Never here: the queries themselves.
+Never here: the queries themselves.
 """
 
 import asyncio
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 from service.clients.prometheus import PrometheusClient, Sample
 from service.kit.deadline import Deadline
 from service.model.errors import Refused, Unavailable
-from service.model.evidence import Series
 from service.model.reasons import Reason
+
+# The value of each declared query, by the name that the playbook gives it under `with.series`.
+Series: TypeAlias = Mapping[str, float]
 
 
 async def series(
@@ -31,7 +34,7 @@ async def series(
     known = {name: value for name, value in values.items() if value is not None}
     if not known:
         raise Unavailable(Reason.NO_DATA, "no declared query has a sample")
-    return Series(known)
+    return known
 
 
 def _value(name: str, samples: Sequence[Sample]) -> float | None:

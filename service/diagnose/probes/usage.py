@@ -1,19 +1,32 @@
 """CPU and memory of the workload's pods and of the nodes, as metrics.k8s.io measured them a moment ago.
 
-Called by: diagnose/performance.py. Never here: what usage is too much.
+Never here: what usage is too much.
 """
 
 import asyncio
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from service.clients.kubernetes import KubernetesReader, Object, workload_path
 from service.diagnose.probes.workload import pods_of, selector
 from service.kit.deadline import Deadline
 from service.model.errors import ParamedicError, Unavailable
-from service.model.evidence import Usage
 from service.model.reasons import Reason
 from service.model.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What metrics.k8s.io says the workload's pods and the nodes use now."""
+
+    cpu_cores: float  # of all pods of the workload
+    memory_bytes: int
+    cpu_of_limit: float | None  # share of the summed limits, None where one has no limit
+    memory_of_limit: float | None
+    node_cpu_max: float | None  # share of the busiest node's allocatable
+    node_memory_max: float | None
+
 
 _METRICS = "/apis/metrics.k8s.io/v1beta1"
 _QUANTITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d+)|([numkMGTPE]|[KMGTPE]i))?")

@@ -1,16 +1,33 @@
 """A workload and its pods: how many, how ready, what they wait for, whether the rollout is complete.
 
-Called by: diagnose/performance.py, verify. Never here: what to do about a pod.
+Never here: what to do about a pod.
 """
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from service.clients.kubernetes import KubernetesReader, Object, workload_path
 from service.kit.deadline import Deadline
-from service.model.evidence import Pods
 from service.model.target import Target, TargetKind
+
+
+@dataclass(frozen=True, slots=True)
+class Pods:
+    """The workload and its pods."""
+
+    desired: int
+    ready: int
+    updated: int
+    available: int
+    restarts: int  # of all containers of all present pods
+    waiting: tuple[
+        str, ...
+    ]  # reasons of waiting containers: CrashLoopBackOff, ImagePullBackOff ...
+    rollout_complete: bool
+    paused: bool
+    autoscaled: bool  # a HorizontalPodAutoscaler names this workload
 
 
 async def workload(kubernetes: KubernetesReader, target: Target, *, deadline: Deadline) -> Pods:

@@ -1,6 +1,6 @@
-"""The clients a diagnosis looks through. A backend that is not configured is None.
+"""The clients that a diagnosis reads through. A backend that is not configured is None.
 
-Called by: app (builds it), diagnose/probes (ask it). Never here: opening, closing, asking.
+Never here: opening, closing, asking.
 """
 
 from dataclasses import dataclass
@@ -17,13 +17,17 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Eyes:
+class Sources:
     """Read-only clients of every backend."""
 
     kubernetes: KubernetesReader | None = None
     kafka: KafkaClient | None = None
     clickhouse: ClickHouseClient | None = None
     prometheus: PrometheusClient | None = None
+
+    def name_of(self, backend: str) -> str:
+        """How readings name the backend: with its address where one is configured, never with credentials."""
+        return str(getattr(getattr(self, backend), "source", backend))
 
 
 def configured(client: T | None, name: str) -> T:

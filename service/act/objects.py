@@ -1,0 +1,31 @@
+"""What the kinds that write to the Kubernetes API share: the uid in every body, and how a write ends."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from service.act.kind import Deed
+from service.model.action import Applied, Intent, Mode
+from service.model.objects import ObjectRef
+from service.model.reasons import Reason
+
+
+def identity(intent: Intent[Any], ref: ObjectRef) -> dict[str, str]:
+    """The uid for the body's metadata: the server refuses the write when another object has the name by now."""
+    uid = intent.uids.get(ref.path)
+    return {"uid": uid} if uid else {}
+
+
+def replaced(intent: Intent[Any], ref: ObjectRef, found: Mapping[str, Any]) -> Deed | None:
+    """The end of an action whose object was deleted and made anew since it was seen; None when it is the same."""
+    seen, now = intent.uids.get(ref.path), str((found.get("metadata") or {}).get("uid", ""))
+    if not seen or seen == now:
+        return None
+    detail = f"{ref} was deleted and made anew: it is {now}, and {seen} was seen"
+    return Deed(Applied.FAILED, Reason.TARGET_REPLACED, detail)
+
+
+def taken(intent: Intent[Any], detail: str) -> Deed:
+    """The end of an action whose write the server took: done, or only checked."""
+    if intent.mode is Mode.DRY_RUN:
+        return Deed(Applied.DRY, Reason.MODE_DRY_RUN, f"the server would take it: {detail}")
+    return Deed(Applied.DONE, Reason.DONE, detail)

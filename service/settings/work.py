@@ -18,6 +18,6 @@ class WorkSettings(Group):
     recheck_s: float = Field(
         60.0, gt=0, description="Pause before an incident without a remedy is seen again."
     )
-    hand_over_after_s: float = Field(
-        900.0, gt=0, description="An incident that found no remedy for this long goes to a person."
+    escalate_after_s: float = Field(
+        900.0, gt=0, description="An incident that found no remedy for this long is escalated."
     )

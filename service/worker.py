@@ -29,7 +29,7 @@ log = structlog.get_logger()
 
 
 class Worker:
-    """Takes up to `slots` steps at a time. A step that takes longer than `step_within_s` has hung, and is given up."""
+    """Takes up to `slots` steps at a time. One that takes longer than `step_within_s` has hung: given up."""
 
     def __init__(
         self,

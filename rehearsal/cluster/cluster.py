@@ -11,12 +11,13 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from rehearsal.cluster import defaults
+from rehearsal.cluster import defaults, managed
 from rehearsal.cluster.access import Identity
 from rehearsal.cluster.controllers import Controllers
 from rehearsal.cluster.faults import Fault, Faults, Injected
 from rehearsal.cluster.kubelet import ContainerExitedError, Kubelet, Node
 from rehearsal.cluster.logs import Logs, line
+from rehearsal.cluster.managed import Manager
 from rehearsal.cluster.metrics import UsageSource
 from rehearsal.cluster.objects import Object, clone
 from rehearsal.cluster.recorder import Recorder
@@ -25,7 +26,10 @@ from rehearsal.cluster.server import Asked, Server
 from rehearsal.cluster.store import Store
 from rehearsal.cluster.timers import Timers
 from rehearsal.cluster.world import AT_ONCE, Delays, World
+from rehearsal.cluster.writes import type_of
 from service.kit.clock import Clock, SystemClock
+
+_SEEDED_BY = "kubectl-create"
 
 
 class Cluster:
@@ -139,7 +143,8 @@ class Cluster:
     def seed(self, objects: Iterable[Object]) -> None:
         """Puts objects in as an all-powerful writer: no rules, but defaults, and uid and versions where they lack.
 
-        Namespaces that objects name are made. An object of the same name is replaced.
+        Namespaces that objects name are made. An object of the same name is replaced. Without managedFields it is
+        owned as if by `kubectl create`; with an empty list it is not tracked until its first apply.
         """
         for obj in objects:
             resource = by_kind(obj["apiVersion"], obj["kind"])
@@ -156,6 +161,9 @@ class Cluster:
                 filled["metadata"].setdefault("namespace", namespace)
             if resource.generation is not Generation.NEVER:
                 filled["metadata"].setdefault("generation", 1)
+            if "managedFields" not in filled["metadata"]:
+                who = Manager(_SEEDED_BY)
+                managed.updated(None, filled, type_of(resource), who, self._world.now())
             self._store.adopt(resource, filled)
 
     def find(self, plural: str, namespace: str, name: str) -> Object | None:
@@ -173,9 +181,16 @@ class Cluster:
         return clone(self._store.all(by_plural(plural), namespace))
 
     def edit(
-        self, plural: str, namespace: str, name: str, change: Callable[[Object], None]
+        self,
+        plural: str,
+        namespace: str,
+        name: str,
+        change: Callable[[Object], None],
+        *,
+        manager: str = "kubectl-edit",
+        subresource: str = "",
     ) -> Object:
-        """Another writer changes an object behind everyone's back; generation follows when spec changed."""
+        """Another writer changes an object behind everyone's back: generation and managedFields follow."""
         resource = by_plural(plural)
         old = self._store.get(resource, namespace, name)
         if old is None:
@@ -184,6 +199,8 @@ class Cluster:
         change(new)
         if resource.generation is not Generation.NEVER and new.get("spec") != old.get("spec"):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+        who = Manager(manager, "Update", subresource)
+        managed.updated(old, new, type_of(resource), who, self._world.now())
         return clone(self._store.write(resource, new))
 
     def remove(self, plural: str, namespace: str, name: str) -> None:

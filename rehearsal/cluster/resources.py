@@ -33,6 +33,7 @@ class Resource:
     generation: Generation = Generation.NEVER
     has_status: bool = False
     field_labels: frozenset[str] = frozenset()
+    custom: bool = False  # of a CustomResourceDefinition, with an open schema
 
     @property
     def api_version(self) -> str:

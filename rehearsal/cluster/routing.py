@@ -17,6 +17,7 @@ from rehearsal.cluster.resources import (
     by_path,
 )
 
+_LONGEST_MANAGER = 128
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
@@ -32,10 +33,12 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Of a write. `field_validation` is Ignore, Warn or Strict."""
+    """Of a write. `field_validation` is Ignore, Warn or Strict; `manager` owns what the write sets."""
 
     dry_run: bool = False
     field_validation: str = "Warn"
+    manager: str = "unknown"
+    force: bool = False  # of an apply: takes fields that others hold
 
 
 def flag(text: str) -> bool:
@@ -117,7 +120,7 @@ def _verb(method: str, name: str, query: Mapping[str, str]) -> str:
     return _VERBS.get(method, method.lower())
 
 
-def options_of(verb: str, query: Mapping[str, str]) -> Options:
+def options_of(verb: str, query: Mapping[str, str], user_agent: str, *, applies: bool) -> Options:
     kind = {"create": "CreateOptions", "update": "UpdateOptions", "delete": "DeleteOptions"}.get(
         verb, "PatchOptions"
     )
@@ -129,7 +132,22 @@ def options_of(verb: str, query: Mapping[str, str]) -> Options:
     dry_run = query.get("dryRun")
     if dry_run not in {None, "All"}:
         raise _unsupported(kind, "dryRun", f'["{dry_run}"]', '"All"')
-    return Options(dry_run == "All", validation or "Warn")
+    manager = query.get("fieldManager", "")
+    if applies and not manager:
+        raise _bad_manager(kind, "FieldValueRequired", "Required value: is required for apply patch")
+    if len(manager.encode()) > _LONGEST_MANAGER:
+        why = f"Too long: may not be more than {_LONGEST_MANAGER} bytes"
+        raise _bad_manager(kind, "FieldValueTooLong", why)
+    return Options(
+        dry_run == "All",
+        validation or "Warn",
+        manager or user_agent.partition("/")[0] or "unknown",
+        flag(query.get("force", "")),
+    )
+
+
+def _bad_manager(kind: str, reason: str, why: str) -> refusal.Refusal:
+    return refusal.invalid(kind, "meta.k8s.io", "", [Cause(reason, "fieldManager", why)])
 
 
 def _unsupported(kind: str, field: str, value: str, supported: str) -> refusal.Refusal:

@@ -14,7 +14,7 @@ from typing import Any
 
 from aiohttp import web
 
-from rehearsal.cluster import access, metrics, patches, reads, refusal, scale, writes
+from rehearsal.cluster import access, applying, metrics, patches, reads, refusal, scale, writes
 from rehearsal.cluster.faults import Cut, Fault, Faults
 from rehearsal.cluster.objects import Object
 from rehearsal.cluster.resources import ACCESS_REVIEWS, NODE_METRICS, POD_METRICS, PODS
@@ -210,11 +210,13 @@ class Server:
     def _write(self, request: web.Request, target: Target, raw: bytes) -> _Reply:
         content_type = request.content_type
         if target.verb == "patch":
-            if content_type in patches.APPLY:
-                raise refusal.not_emulated("server-side apply")
-            if content_type not in {patches.STRATEGIC, patches.MERGE, patches.JSON}:
-                raise refusal.unsupported_media_type()
-        options = options_of(target.verb, request.query)
+            _check_form(target, content_type)
+        options = options_of(
+            target.verb,
+            request.query,
+            request.headers.get("User-Agent", ""),
+            applies=content_type == patches.APPLY,
+        )
         answer = self._written(request, target, raw, options)
         warnings = [("Warning", f'299 - "{_escaped(text)}"') for text in answer.warnings]
         return _Reply(answer.code, answer.body, warnings)
@@ -228,6 +230,8 @@ class Server:
                 return scale.patch(store, target, content_type, raw, options)
             case "update", "scale":
                 return scale.replace(store, target, raw, options)
+            case "patch", _ if content_type == patches.APPLY:
+                return applying.apply(store, target, raw, options)
             case "patch", _:
                 return writes.patch(store, target, content_type, raw, options)
             case "update", _:
@@ -236,6 +240,16 @@ class Server:
                 return writes.create(store, target, raw, options)
             case _:
                 return writes.delete(store, target, raw, request.query, options)
+
+
+def _check_form(target: Target, content_type: str) -> None:
+    forms = (patches.JSON, patches.MERGE, patches.STRATEGIC, patches.APPLY)
+    if target.resource.custom and content_type not in {patches.JSON, patches.MERGE, patches.APPLY}:
+        raise refusal.unsupported_media_type((patches.JSON, patches.MERGE, patches.APPLY))
+    if content_type == patches.APPLY_CBOR or (content_type == patches.APPLY and target.subresource):
+        raise refusal.not_emulated(f"{content_type} of {target.resource.qualified}/{target.subresource}")
+    if content_type not in forms:
+        raise refusal.unsupported_media_type()
 
 
 def _check_emulated(target: Target) -> None:

@@ -14,6 +14,7 @@ from types import TracebackType
 from rehearsal.cluster import defaults, managed
 from rehearsal.cluster.access import Identity
 from rehearsal.cluster.controllers import Controllers
+from rehearsal.cluster.custom import CustomResources, custom
 from rehearsal.cluster.faults import Fault, Faults, Injected
 from rehearsal.cluster.kubelet import ContainerExitedError, Kubelet, Node
 from rehearsal.cluster.logs import Logs, line
@@ -21,7 +22,7 @@ from rehearsal.cluster.managed import Manager
 from rehearsal.cluster.metrics import UsageSource
 from rehearsal.cluster.objects import Object, clone
 from rehearsal.cluster.recorder import Recorder
-from rehearsal.cluster.resources import NAMESPACES, PODS, Generation, by_kind, by_plural
+from rehearsal.cluster.resources import NAMESPACES, PODS, Generation, Resource, by_kind, by_plural
 from rehearsal.cluster.server import Asked, Server
 from rehearsal.cluster.store import Store
 from rehearsal.cluster.timers import Timers
@@ -67,6 +68,7 @@ class Cluster:
             AT_ONCE if warm else self._delays,
             Logs(),
             Recorder(self._store, self._clock),
+            CustomResources(),
         )
         self._node = Node(self._world, kubelet)
         self._controllers = Controllers(self._world, self._node)
@@ -147,7 +149,7 @@ class Cluster:
         owned as if by `kubectl create`; with an empty list it is not tracked until its first apply.
         """
         for obj in objects:
-            resource = by_kind(obj["apiVersion"], obj["kind"])
+            resource = self._kind(obj["apiVersion"], obj["kind"])
             if resource is None:
                 raise ValueError(f"not emulated: {obj['apiVersion']} {obj['kind']}")
             namespace = obj["metadata"].get("namespace", "default") if resource.namespaced else ""
@@ -166,9 +168,22 @@ class Cluster:
                 managed.updated(None, filled, type_of(resource), who, self._world.now())
             self._store.adopt(resource, filled)
 
+    def install(
+        self, group: str, version: str, plural: str, kind: str, *, namespaced: bool = True
+    ) -> None:
+        """A custom resource with an open schema, as its definition would bring it: `kafkas` of Strimzi,
+        `applications` of Argo CD. What is not installed is 404. Before seeding objects of the kind."""
+        self._world.custom.install(custom(group, version, plural, kind, namespaced=namespaced))
+
+    def _kind(self, api_version: str, kind: str) -> Resource | None:
+        return by_kind(api_version, kind) or self._world.custom.by_kind(api_version, kind)
+
+    def _plural(self, plural: str) -> Resource:
+        return self._world.custom.by_plural(plural) or by_plural(plural)
+
     def find(self, plural: str, namespace: str, name: str) -> Object | None:
         """A copy of one object, or None. Cluster-scoped kinds have namespace ""."""
-        return clone(self._store.get(by_plural(plural), namespace, name))
+        return clone(self._store.get(self._plural(plural), namespace, name))
 
     def get(self, plural: str, namespace: str, name: str) -> Object:
         """A copy of one object that must be there."""
@@ -178,7 +193,7 @@ class Cluster:
         return found
 
     def objects(self, plural: str, namespace: str = "") -> list[Object]:
-        return clone(self._store.all(by_plural(plural), namespace))
+        return clone(self._store.all(self._plural(plural), namespace))
 
     def edit(
         self,
@@ -191,7 +206,7 @@ class Cluster:
         subresource: str = "",
     ) -> Object:
         """Another writer changes an object behind everyone's back: generation and managedFields follow."""
-        resource = by_plural(plural)
+        resource = self._plural(plural)
         old = self._store.get(resource, namespace, name)
         if old is None:
             raise KeyError(f"{plural} {namespace}/{name}")
@@ -205,9 +220,9 @@ class Cluster:
 
     def remove(self, plural: str, namespace: str, name: str) -> None:
         """Gone at once, without a graceful end."""
-        found = self._store.get(by_plural(plural), namespace, name)
+        found = self._store.get(self._plural(plural), namespace, name)
         if found is not None:
-            self._store.remove(by_plural(plural), found)
+            self._store.remove(self._plural(plural), found)
 
     def on_change(self, listener: Callable[[str, Object | None, Object | None], None]) -> None:
         """Called at each write: plural, object before, object after. They are the store's own: do not change them."""

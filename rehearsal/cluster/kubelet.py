@@ -116,7 +116,7 @@ class Node:
         self._world.timers.after(delay_s, act, patient=patient)
 
     def _save(self, pod: Object) -> None:
-        self._world.store.write(PODS, pod)
+        self._world.write(PODS, pod, "kubelet")
 
     def _schedule(self, pod: Object, life: _Life) -> None:
         nodes = self._world.store.all(NODES)
@@ -334,7 +334,7 @@ class Node:
 
 def _fits(pod: Object, node: Object) -> bool:
     """By the memory that this pod alone asks for: enough to have pods that fit nowhere."""
-    if node["spec"].get("unschedulable"):
+    if node.get("spec", {}).get("unschedulable"):
         return False
     asked = [
         container.get("resources", {}).get("requests", {}).get("memory", "0")

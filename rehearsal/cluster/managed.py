@@ -51,6 +51,7 @@ _EMPTY: dict[str, Object] = {
     },
     "Pod": {"spec": {"containers": None}, "status": {}},
     "NetworkPolicy": {"spec": {"podSelector": {}}},
+    "Namespace": {"spec": {"finalizers": ["kubernetes"]}, "status": {}},
     "Role": {"rules": None},
     "RoleBinding": {"roleRef": {"apiGroup": "", "kind": "", "name": ""}},
     "HorizontalPodAutoscaler": {

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rehearsal.cluster import refusal
+from rehearsal.cluster.custom import CustomResources
 from rehearsal.cluster.refusal import Cause
 from rehearsal.cluster.resources import (
     CLUSTER_SCOPED_BUT_NOT_HERE,
@@ -56,10 +57,17 @@ def number(query: Mapping[str, str], name: str) -> int | None:
     return int(text)
 
 
-def target_of(method: str, path: str, query: Mapping[str, str], *, has_metrics: bool) -> Target:
+def target_of(
+    method: str,
+    path: str,
+    query: Mapping[str, str],
+    *,
+    has_metrics: bool,
+    custom: CustomResources,
+) -> Target:
     group, version, rest = _group(path.strip("/").split("/"))
     namespace, plural, name, subresource = _places(rest)
-    resource, emulated = _resource(group, version, plural, has_metrics=has_metrics)
+    resource, emulated = _resource(group, version, plural, custom, has_metrics=has_metrics)
     if resource.namespaced != bool(namespace) and (name or method == "POST"):
         raise refusal.unknown_resource()
     return Target(
@@ -93,14 +101,18 @@ def _places(rest: list[str]) -> tuple[str, str, str, str]:
     return namespace, plural, name, subresource
 
 
-def _resource(group: str, version: str, plural: str, *, has_metrics: bool) -> tuple[Resource, bool]:
+def _resource(
+    group: str, version: str, plural: str, custom: CustomResources, *, has_metrics: bool
+) -> tuple[Resource, bool]:
     if has_metrics and group == POD_METRICS.group:
         for metrics in (POD_METRICS, NODE_METRICS):
             if (metrics.version, metrics.plural) == (version, plural):
                 return metrics, True
-    known = by_path(group, version, plural)
+    known = by_path(group, version, plural) or custom.by_path(group, version, plural)
     if known is not None:
         return known, True
+    if custom.has_version(group, version):
+        raise refusal.unknown_resource()
     if (group, version) not in REAL_BUT_NOT_HERE:
         raise refusal.page_not_found()
     if plural not in REAL_BUT_NOT_HERE[group, version]:

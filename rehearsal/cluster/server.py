@@ -15,9 +15,10 @@ from typing import Any
 from aiohttp import web
 
 from rehearsal.cluster import access, applying, metrics, patches, reads, refusal, scale, writes
+from rehearsal.cluster.custom import CustomResources
 from rehearsal.cluster.faults import Cut, Fault, Faults
 from rehearsal.cluster.objects import Object
-from rehearsal.cluster.resources import ACCESS_REVIEWS, NODE_METRICS, POD_METRICS, PODS
+from rehearsal.cluster.resources import ACCESS_REVIEWS, NODE_METRICS, POD_METRICS, PODS, REAL_BUT_NOT_HERE
 from rehearsal.cluster.routing import Options, Target, options_of, target_of
 from rehearsal.cluster.world import World
 
@@ -37,6 +38,10 @@ _VERSION = {
     "compiler": "gc",
     "platform": "linux/amd64",
 }
+_REAL_SUBRESOURCES = {
+    "attach", "binding", "ephemeralcontainers", "eviction", "exec", "finalize", "log", "portforward", "proxy",
+    "resize", "scale", "token", "approval",
+}  # fmt: skip
 _CHECKS = ("ping", "log", "informer-sync", "shutdown")
 
 
@@ -166,9 +171,15 @@ class Server:
         plain = self._plain(request)
         if plain is not None:
             return plain
+        if request.path.startswith("/apis/") and request.path.count("/") == 2:
+            return _Reply(200, _group(request.path.split("/")[2], self._world.custom))
         identity = access.identify(request.headers.get("Authorization"), self._identities)
         target = target_of(
-            request.method, request.path, request.query, has_metrics=self.usage is not None
+            request.method,
+            request.path,
+            request.query,
+            has_metrics=self.usage is not None,
+            custom=self._world.custom,
         )
         access.authorize(identity, target)
         _check_emulated(target)
@@ -242,6 +253,18 @@ class Server:
                 return writes.delete(store, target, raw, request.query, options)
 
 
+def _group(name: str, custom: CustomResources) -> Object:
+    """Discovery of one group, enough to ask whether a custom resource is installed."""
+    versions = custom.versions(name)
+    if not versions and name in {group for group, _ in REAL_BUT_NOT_HERE}:
+        raise refusal.not_emulated("API discovery")
+    if not versions:
+        raise refusal.page_not_found()
+    listed = [{"groupVersion": f"{name}/{version}", "version": version} for version in versions]
+    about = {"kind": "APIGroup", "apiVersion": "v1", "name": name}
+    return about | {"versions": listed, "preferredVersion": listed[0]}
+
+
 def _check_form(target: Target, content_type: str) -> None:
     forms = (patches.JSON, patches.MERGE, patches.STRATEGIC, patches.APPLY)
     if target.resource.custom and content_type not in {patches.JSON, patches.MERGE, patches.APPLY}:
@@ -257,6 +280,10 @@ def _check_emulated(target: Target) -> None:
     if not target.emulated or target.verb == "watch":
         raise refusal.not_emulated(what)
     if target.subresource and target.subresource not in resource.subresources | {"status"}:
+        if resource.custom:  # as if the object were missing
+            raise refusal.not_found(resource, target.name)
+        if target.subresource not in _REAL_SUBRESOURCES:
+            raise refusal.unknown_resource()
         raise refusal.not_emulated(f"{resource.qualified}/{target.subresource}")
     writes_status = target.verb in {"patch", "update"} and target.subresource == "status"
     if resource in {POD_METRICS, NODE_METRICS}:

@@ -69,7 +69,9 @@ def _check_declared(config: Object, target: Target) -> None:
     try:
         unknown = decode(config, writes.type_of(target.resource)).unknown
     except WrongTypeError as error:
-        raise refusal.server_error(f"failed to create typed patch object {about}: {error}") from None
+        raise refusal.server_error(
+            f"failed to create typed patch object {about}: {error}"
+        ) from None
     if unknown and not target.resource.custom:
         raise refusal.server_error(
             f"failed to create typed patch object {about}: .{unknown[0]}: field not declared in schema"

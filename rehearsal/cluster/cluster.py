@@ -15,6 +15,7 @@ from rehearsal.cluster import defaults, managed
 from rehearsal.cluster.access import Identity
 from rehearsal.cluster.controllers import Controllers
 from rehearsal.cluster.custom import CustomResources, custom
+from rehearsal.cluster.failures import Broken, Failure
 from rehearsal.cluster.faults import Fault, Faults, Injected
 from rehearsal.cluster.kubelet import ContainerExitedError, Kubelet, Node
 from rehearsal.cluster.logs import Logs, line
@@ -70,6 +71,7 @@ class Cluster:
             Recorder(self._store, self._clock),
             CustomResources(),
         )
+        self._world.custom.follow(self._store)
         self._node = Node(self._world, kubelet)
         self._controllers = Controllers(self._world, self._node)
         self._controllers.running = controllers
@@ -249,6 +251,16 @@ class Cluster:
             container or found["spec"]["containers"][0]["name"],
             ContainerExitedError(exit_code, reason, lines),
         )
+
+    def break_pods(
+        self, namespace: str, workload: str, failure: Failure, *, pod: str = "", container: str = ""
+    ) -> Broken:
+        """The pods of a Deployment or StatefulSet fail as scripted (see `failures`), running and new ones, until
+        `heal()` or the remedy. `pod`: that one alone; `container`: not the first."""
+        broken = Broken(namespace, workload, failure, pod, container, self._node.heal)
+        self._node.broken.append(broken)
+        self._node.break_running(broken)
+        return broken
 
     def set_ready(self, namespace: str, pod: str, *, ready: bool) -> None:
         """The readiness probe fails or succeeds; nothing is restarted."""

@@ -4,13 +4,29 @@ Every schema is open: spec and status take any field. Never here: what an operat
 """
 
 from rehearsal.cluster.objects import Object
-from rehearsal.cluster.resources import WRITE, Generation, Resource
+from rehearsal.cluster.resources import DEFINITIONS, WRITE, Generation, Resource
+from rehearsal.cluster.store import Store
+
 
 class CustomResources:
     """By path, kind and plural; what is not installed does not exist, group and version included."""
 
     def __init__(self) -> None:
         self._installed: dict[tuple[str, str, str], Resource] = {}
+
+    def follow(self, store: Store) -> None:
+        """From now on what is defined is installed, and goes with its definition."""
+
+        def changed(resource: Resource, old: Object | None, new: Object | None) -> None:
+            if resource is not DEFINITIONS:
+                return
+            if old is None and new is not None:
+                self.install(defined_by(new))
+            elif new is None and old is not None:
+                self.remove(defined_by(old))
+                store.forget(defined_by(old))
+
+        store.listen(changed)
 
     def install(self, resource: Resource) -> None:
         self._installed[resource.group, resource.version, resource.plural] = resource
@@ -43,7 +59,9 @@ class CustomResources:
         return sorted({key[1] for key in self._installed if key[0] == group})
 
 
-def custom(group: str, version: str, plural: str, kind: str, *, namespaced: bool = True) -> Resource:
+def custom(
+    group: str, version: str, plural: str, kind: str, *, namespaced: bool = True
+) -> Resource:
     """A kind with an open schema and a status of its own."""
     return Resource(
         group,

@@ -107,10 +107,6 @@ def _container(container: Object) -> None:
     )
     for port in container.get("ports", []):
         _defaults(port, protocol="TCP")
-    limits = container["resources"].get("limits", {})
-    if limits:
-        _defaults(container["resources"], requests={})
-        _defaults(container["resources"]["requests"], **limits)
     for name in ("livenessProbe", "readinessProbe", "startupProbe"):
         if name in container:
             _probe(container[name])
@@ -126,8 +122,18 @@ def _probe(probe: Object) -> None:
 def _pod(obj: Object) -> None:
     spec = obj.setdefault("spec", {})
     pod_spec(spec)
+    requests_from_limits(spec)
     _defaults(spec, priority=0, enableServiceLinks=True, preemptionPolicy="PreemptLowerPriority")
     _defaults(obj.setdefault("status", {}), phase="Pending", qosClass=_quality(spec))
+
+
+def requests_from_limits(spec: Object) -> None:
+    """In a pod, and not in the template that it comes from."""
+    for container in (*spec.get("initContainers", []), *spec.get("containers", [])):
+        limits = container.get("resources", {}).get("limits", {})
+        if limits:
+            _defaults(container["resources"], requests={})
+            _defaults(container["resources"]["requests"], **limits)
 
 
 def _quality(spec: Object) -> str:

@@ -62,6 +62,7 @@ _EMPTY: dict[str, Object] = {
     "Service": {"spec": {}, "status": {"loadBalancer": {}}},
     "PersistentVolumeClaim": {"spec": {"resources": {}}, "status": {}},
     "PersistentVolume": {"spec": {}, "status": {}},
+    "SelfSubjectAccessReview": {"spec": {}},
     "Event": {"involvedObject": {}, "source": {}, "firstTimestamp": None, "lastTimestamp": None},
 }  # fmt: skip
 
@@ -99,7 +100,9 @@ class Owners:
         for entry in entries or []:
             if entry.get("manager") is None or not isinstance(entry.get("fieldsV1"), dict):
                 continue
-            who = Manager(entry["manager"], entry.get("operation", ""), entry.get("subresource", ""))
+            who = Manager(
+                entry["manager"], entry.get("operation", ""), entry.get("subresource", "")
+            )
             fields = fieldsets.from_json(entry["fieldsV1"])
             held[who] = Held(fields, entry.get("time"), entry.get("apiVersion", ""))
         return cls(held)
@@ -179,9 +182,13 @@ def updated(old: Object | None, new: Object, kind: Type, who: Manager, now: str)
     owners.put_on(new)
 
 
-def _taken_by(owners: Owners, before: Object, new: Object, kind: Type, who: Manager, now: str) -> None:
+def _taken_by(
+    owners: Owners, before: Object, new: Object, kind: Type, who: Manager, now: str
+) -> None:
     found = fieldsets.difference(
-        _comparable(_outside(who.subresource, before)), _comparable(_outside(who.subresource, new)), kind
+        _comparable(_outside(who.subresource, before)),
+        _comparable(_outside(who.subresource, new)),
+        kind,
     )
     lost = found.taken | frozenset(found.removed)
     own = owners.held.get(who)
@@ -242,7 +249,9 @@ def _whole(current: Object, config: Object, new: Object) -> Object:
     own = {key: value for key, value in current["metadata"].items() if key in _SERVERS}
     asked = {key: value for key, value in config["metadata"].items() if key in _SERVERS}
     metadata = own | asked | (new.get("metadata") or {})
-    whole = {"kind": config["kind"], "apiVersion": config["apiVersion"]} | new | {"metadata": metadata}
+    whole = (
+        {"kind": config["kind"], "apiVersion": config["apiVersion"]} | new | {"metadata": metadata}
+    )
     return whole | ({"status": current["status"]} if "status" in current else {})
 
 
@@ -287,7 +296,10 @@ def _conflict(conflicts: Mapping[Manager, FieldSet], owners: Owners) -> refusal.
         return refusal.apply_conflict(f"1 conflict: conflict with {who}: {path}", causes)
     lines = []
     for who in dict.fromkeys(who for who, _ in listed):
-        lines += [f"conflicts with {who}:", *(f"- {path}" for other, path in listed if other == who)]
+        lines += [
+            f"conflicts with {who}:",
+            *(f"- {path}" for other, path in listed if other == who),
+        ]
     return refusal.apply_conflict(f"{len(listed)} conflicts: " + "\n".join(lines), causes)
 
 

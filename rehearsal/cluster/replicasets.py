@@ -51,9 +51,7 @@ class ReplicaSets:
 
     def _make_pod(self, replica_set: Object) -> None:
         name = f"{name_of(replica_set)}-{random_suffix(self._world, name_of(replica_set))}"
-        self._world.make(
-            PODS, pod_from(replica_set, replica_set["spec"]["template"], name, {}, {})
-        )
+        self._world.make(PODS, pod_from(replica_set, replica_set["spec"]["template"], name, {}, {}))
         self._world.recorder.tell(
             replica_set, "SuccessfulCreate", f"Created pod: {name}", _COMPONENT
         )

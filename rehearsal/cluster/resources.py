@@ -113,7 +113,12 @@ NODES = Resource(
 )
 SERVICES = Resource("", "v1", "services", "Service", verbs=WRITE, has_status=True)
 CLAIMS = Resource(
-    "", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", verbs=WRITE, has_status=True
+    "",
+    "v1",
+    "persistentvolumeclaims",
+    "PersistentVolumeClaim",
+    verbs=WRITE - {"patch", "update"},
+    has_status=True,
 )
 VOLUMES = Resource(
     "",

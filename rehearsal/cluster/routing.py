@@ -146,7 +146,9 @@ def options_of(verb: str, query: Mapping[str, str], user_agent: str, *, applies:
         raise _unsupported(kind, "dryRun", f'["{dry_run}"]', '"All"')
     manager = query.get("fieldManager", "")
     if applies and not manager:
-        raise _bad_manager(kind, "FieldValueRequired", "Required value: is required for apply patch")
+        raise _bad_manager(
+            kind, "FieldValueRequired", "Required value: is required for apply patch"
+        )
     if len(manager.encode()) > _LONGEST_MANAGER:
         why = f"Too long: may not be more than {_LONGEST_MANAGER} bytes"
         raise _bad_manager(kind, "FieldValueTooLong", why)

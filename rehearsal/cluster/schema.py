@@ -177,7 +177,13 @@ ANYTHING = Leaf("*")
 WHOLE = Leaf("*whole")
 OPEN = Leaf("open")
 ANY_KINDS = {leaf.kind for leaf in (ANYTHING, WHOLE, OPEN)}
-_CUSTOM = {"kind": "string", "apiVersion": "string", "metadata": "ObjectMeta", "spec": "open", "status": "open"}
+_CUSTOM = {
+    "kind": "string",
+    "apiVersion": "string",
+    "metadata": "ObjectMeta",
+    "spec": "open",
+    "status": "open",
+}
 
 
 @cache

@@ -14,12 +14,30 @@ from typing import Any
 
 from aiohttp import web
 
-from rehearsal.cluster import access, applying, metrics, patches, reads, refusal, scale, writes
+from rehearsal.cluster import (
+    access,
+    applying,
+    managed,
+    metrics,
+    patches,
+    reads,
+    refusal,
+    scale,
+    writes,
+)
 from rehearsal.cluster.custom import CustomResources
 from rehearsal.cluster.faults import Cut, Fault, Faults
+from rehearsal.cluster.managed import Manager
 from rehearsal.cluster.objects import Object
-from rehearsal.cluster.resources import ACCESS_REVIEWS, NODE_METRICS, POD_METRICS, PODS, REAL_BUT_NOT_HERE
+from rehearsal.cluster.resources import (
+    ACCESS_REVIEWS,
+    NODE_METRICS,
+    POD_METRICS,
+    PODS,
+    REAL_BUT_NOT_HERE,
+)
 from rehearsal.cluster.routing import Options, Target, options_of, target_of
+from rehearsal.cluster.schema import OPEN
 from rehearsal.cluster.world import World
 
 _TEXT = "text/plain; charset=utf-8"
@@ -184,10 +202,18 @@ class Server:
         access.authorize(identity, target)
         _check_emulated(target)
         if target.resource is ACCESS_REVIEWS:
-            return _Reply(201, access.review(identity, writes.parse(raw)))
+            return _Reply(201, self._review(request, identity, raw))
         if target.verb in {"get", "list"}:
             return self._read(request, target)
         return self._write(request, target, raw)
+
+    def _review(self, request: web.Request, identity: access.Identity, raw: bytes) -> Object:
+        """Stored nowhere, and tracked like anything that is created."""
+        verdict = access.review(identity, writes.parse(raw))
+        agent = request.headers.get("User-Agent", "")
+        who = Manager(options_of("create", request.query, agent, applies=False).manager)
+        managed.updated(None, verdict, OPEN, who, self._world.now())
+        return verdict
 
     def _plain(self, request: web.Request) -> _Reply | None:
         """What is there for everybody, and is no resource."""
@@ -216,7 +242,8 @@ class Server:
             return _Reply(204, "") if text is None else _Reply(200, text, content_type="text/plain")
         if target.subresource == "scale":
             return _Reply(200, scale.read(store, target).body)
-        return _Reply(200, reads.get(store, target))
+        accept = request.headers.get("Accept", "")
+        return _Reply(200, reads.in_form(reads.get(store, target), accept))
 
     def _write(self, request: web.Request, target: Target, raw: bytes) -> _Reply:
         content_type = request.content_type
@@ -270,7 +297,9 @@ def _check_form(target: Target, content_type: str) -> None:
     if target.resource.custom and content_type not in {patches.JSON, patches.MERGE, patches.APPLY}:
         raise refusal.unsupported_media_type((patches.JSON, patches.MERGE, patches.APPLY))
     if content_type == patches.APPLY_CBOR or (content_type == patches.APPLY and target.subresource):
-        raise refusal.not_emulated(f"{content_type} of {target.resource.qualified}/{target.subresource}")
+        raise refusal.not_emulated(
+            f"{content_type} of {target.resource.qualified}/{target.subresource}"
+        )
     if content_type not in forms:
         raise refusal.unsupported_media_type()
 

@@ -5,7 +5,7 @@ Never here: behaviour of one kind.
 
 from dataclasses import dataclass
 
-from rehearsal.cluster import managed
+from rehearsal.cluster import defaults, managed
 from rehearsal.cluster.custom import CustomResources
 from rehearsal.cluster.logs import Logs
 from rehearsal.cluster.managed import Manager
@@ -106,6 +106,7 @@ def pod_from(owner: Object, template: Object, name: str, labels: Object, extra: 
         | extra
         | {"priority": 0, "enableServiceLinks": True, "preemptionPolicy": "PreemptLowerPriority"}
     )
+    defaults.requests_from_limits(spec)
     return {
         "kind": "Pod",
         "apiVersion": "v1",

@@ -170,6 +170,8 @@ def patch(store: Store, target: Target, content_type: str, raw: bytes, options: 
     body = parse(raw)
     kind = type_of(target.resource)
     patched = patches.apply(old, content_type, body, kind)
+    if target.resource is PODS and patched.get("spec") != old.get("spec"):
+        raise refusal.not_emulated("a change of a pod's spec")
     try:
         decoded = decode(patched, kind)
         warnings = strictness(decoded.unknown, options)
@@ -300,9 +302,9 @@ def delete(
     if policy != "Background":
         raise refusal.not_emulated(f"propagationPolicy {policy}")
     grace = wishes.get("gracePeriodSeconds", query.get("gracePeriodSeconds"))
-    if options.dry_run or wishes.get("dryRun"):
-        return Answer(200, old)
-    last = mark_deleted(store, target.resource, old, None if grace is None else int(grace))
+    grace_s = None if grace is None else int(grace)
+    dry_run = options.dry_run or bool(wishes.get("dryRun"))
+    last = mark_deleted(store, target.resource, old, grace_s, dry_run=dry_run)
     if target.resource in {PODS, NAMESPACES} or last["metadata"].get("finalizers"):
         return Answer(200, last)
     details = refusal.about(target.resource, target.name) | {"uid": uid_of(old)}
@@ -326,7 +328,12 @@ def _check_preconditions(resource: Resource, obj: Object, wanted: Object) -> Non
 
 
 def mark_deleted(
-    store: Store, resource: Resource, obj: Object, grace_s: int | None = None
+    store: Store,
+    resource: Resource,
+    obj: Object,
+    grace_s: int | None = None,
+    *,
+    dry_run: bool = False,
 ) -> Object:
     """The beginning of the end: a running pod, a namespace and whatever has finalizers stay a while, terminating."""
     if is_terminating(obj) and grace_s != 0:
@@ -337,7 +344,8 @@ def mark_deleted(
     if resource is PODS and grace_s and obj["spec"].get("nodeName"):
         lingers = True
     if not lingers:
-        store.remove(resource, obj)
+        if not dry_run:
+            store.remove(resource, obj)
         return obj
     new = clone(obj)
     new["metadata"]["deletionTimestamp"] = stamp(store.clock.now() + timedelta(seconds=grace_s))
@@ -347,4 +355,4 @@ def mark_deleted(
         new["metadata"]["deletionGracePeriodSeconds"] = grace_s
     if "generation" in new["metadata"]:
         new["metadata"]["generation"] += 1
-    return store.write(resource, new)
+    return new if dry_run else store.write(resource, new)

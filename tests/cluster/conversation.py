@@ -5,14 +5,13 @@ pair of answers that has them, put into later requests, and must then stay the s
 recording means that nothing was written, here too.
 """
 
-import copy
 import json
 import re
 from dataclasses import dataclass, field
 from typing import Any
 
 from rehearsal.cluster import Cluster, Identity, Object, Rule
-from tests.cluster.recorded import Answer, open_session, send
+from tests.cluster.recorded import REVISION, Answer, open_session, send
 from tests.cluster.stepped_clock import SteppedClock
 
 _INSTANT = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$")
@@ -26,6 +25,7 @@ _ADMIN = Identity("kubernetes-admin", (Rule(("*",), ("*",), ("*",)),))
 class Names:
     """From the recorded word to ours."""
 
+    versions_hold: bool  # nobody but the conversation writes, so an equal version must stay equal
     ours: dict[str, str] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
 
@@ -39,8 +39,10 @@ class Names:
 
     def _pair(self, key: str, recorded: Any, found: Any, path: str) -> None:
         if key in _LEARNT and isinstance(recorded, str) and recorded:
-            if len(recorded) > 3:
+            if key == "uid" or self.versions_hold:
                 self._same(recorded, found, f"{path}.{key}")
+            else:
+                self.ours[recorded] = found
         elif key == "pod-template-hash":
             self.ours.setdefault(recorded, found)
         else:
@@ -58,7 +60,7 @@ class Names:
         if isinstance(value, list):
             return [self.told(item) for item in value]
         if isinstance(value, str):
-            if value in self.ours:
+            if value in self.ours and len(value) > 3:
                 return self.ours[value]
             for word, ours in self.ours.items():
                 if len(word) > 8 and word in value:
@@ -69,15 +71,19 @@ class Names:
 def plain(value: Any, key: str = "") -> Any:
     """Without instants and hashes, and without what controllers write when they see fit."""
     if isinstance(value, dict):
+        is_pod = "containers" in value.get("spec", {}) and "metadata" in value
+        left_out = {"status", "spec"} if is_pod else {"status"}
         return {
             name: plain(item, name)
             for name, item in value.items()
-            if not (name == "status" and isinstance(item, dict) and "metadata" in value)
+            if not (name in left_out and isinstance(item, dict) and "metadata" in value)
         }
     if isinstance(value, list):
         items = value
         if key == "managedFields":  # those of one second are in the order of their names
-            items = sorted((entry for entry in value if entry.get("subresource") != "status"), key=_who)
+            items = sorted(
+                (entry for entry in value if entry.get("subresource") != "status"), key=_who
+            )
         return [plain(item) for item in items]
     if key == "resourceVersion":
         return ""
@@ -111,16 +117,17 @@ def without_unrecorded(wanted: Any, found: Any) -> Any:
 class Conversation:
     """One file, one cluster, the recorded instants."""
 
-    def __init__(self, cluster: Cluster, clock: SteppedClock) -> None:
+    def __init__(self, cluster: Cluster, clock: SteppedClock, *, versions_hold: bool) -> None:
         self._cluster = cluster
         self._clock = clock
-        self.names = Names()
+        self.names = Names(versions_hold)
 
     async def until(self, t: float) -> None:
         """To the recorded instant, measured from the start of the cluster."""
         await self._clock.advance(max(0.0, t - self._clock.monotonic()))
 
     async def ask(self, recorded: Any) -> Answer:
+        self._meet_current_version(recorded["request"])
         request = self.names.told(recorded["request"])
         body = request.get("body")
         headers = request["headers"]
@@ -140,22 +147,52 @@ class Conversation:
                 who=recorded["as"],
             )
 
+    def _meet_current_version(self, request: Any) -> None:
+        """A version that controllers had written, and that no answer shows, is that of now."""
+        body = request.get("body")
+        version = (
+            body.get("metadata", {}).get("resourceVersion") if isinstance(body, dict) else None
+        )
+        if version is None or len(version) <= 3 or version in self.names.ours:
+            return
+        _, plural, name = request["path"].removesuffix("/scale").rsplit("/", 2)
+        found = self._cluster.find(plural, request["path"].split("/")[5], name)
+        if found is not None:
+            self.names.ours[version] = found["metadata"]["resourceVersion"]
+
     def compare(self, recorded: Any, answer: Answer) -> list[str]:
         wanted = recorded["response"]
         if answer.status != wanted["status"]:
-            return [f"status {answer.status} instead of {wanted['status']}: {json.dumps(answer.body)[:300]}"]
+            return [
+                f"status {answer.status} instead of {wanted['status']}: {json.dumps(answer.body)[:300]}"
+            ]
         found = []
         warnings = wanted.get("headers", {}).get("warning", [])
         if answer.warnings != (warnings if isinstance(warnings, list) else [warnings]):
             found.append(f"warnings {answer.warnings}")
         self.names.wrong.clear()
-        self.names.learn(wanted["body"], answer.body)
+        recorded_body, ours = _in_order(wanted["body"]), _in_order(answer.body)
+        self.names.learn(recorded_body, ours)
         if wanted["status"] >= 300:
             return found + unequal(self.names.told(wanted["body"]), answer.body, "")
         versions = list(self.names.wrong)
-        body = self.names.told(wanted["body"])
-        ours = without_unrecorded(body, answer.body)
+        body = self.names.told(recorded_body)
+        ours = without_unrecorded(body, ours)
+        if self.names.versions_hold:  # and no controller writes it
+            for side in (body, ours):
+                side["metadata"].get("annotations", {}).pop(REVISION, None)
         return found + versions + unequal(plain(body), plain(ours), "")
+
+
+def _in_order(body: Any) -> Any:
+    """A list of ReplicaSets by revision: their names end in hashes."""
+    if not isinstance(body, dict) or body.get("kind") != "ReplicaSetList":
+        return body
+
+    def revision(item: Object) -> int:
+        return int(item["metadata"]["annotations"][REVISION])
+
+    return body | {"items": sorted(body["items"], key=revision)}
 
 
 def unequal(wanted: Any, found: Any, path: str) -> list[str]:
@@ -178,12 +215,3 @@ def unequal(wanted: Any, found: Any, path: str) -> list[str]:
 
 def admins() -> dict[str, Identity]:
     return {"admin": _ADMIN}
-
-
-def first_answer(exchanges: list[Any], kind: str) -> Object:
-    """The first object of a kind that the recording shows: what a setup that was not recorded had made."""
-    return next(
-        copy.deepcopy(entry["response"]["body"])
-        for entry in exchanges
-        if entry["response"]["body"].get("kind") == kind and entry["response"]["status"] == 200
-    )

@@ -7,7 +7,6 @@ kube-controller-manager owns of it (test_rollouts has those), instants, hashes.
 
 import copy
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 

@@ -1,6 +1,6 @@
 """The arithmetic of a rollout: how many pods may be, which ReplicaSet is which, is it complete. Pure.
 
-Called by `deployments`. Never here: the store, the clock.
+Never here: the store, the clock.
 """
 
 import math

@@ -1,6 +1,6 @@
 """labelSelector and fieldSelector of a list, parsed and refused as the server does.
 
-Called by `reads` and by the controllers (matchLabels). Never here: what to do with the objects found.
+Never here: what to do with the objects found.
 """
 
 import re

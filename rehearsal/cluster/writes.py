@@ -1,4 +1,4 @@
-"""Create, patch, replace, delete: decoding, defaults, rules, generation, ownership, and nothing stored unless all held.
+"""Create, patch, replace, delete: decoding, defaults, rules, generation, ownership; all of it or nothing is stored.
 
 Each function is one step without a wait, so no two requests can interleave. Never here: rights, faults, the scale
 subresource, the merging of a server-side apply.

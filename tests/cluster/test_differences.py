@@ -67,7 +67,8 @@ async def test_an_autoscaler_without_metrics_gets_80_percent_of_the_cpu() -> Non
 
 async def test_a_secret_is_seen_as_metadata_alone_by_whoever_asks_so() -> None:
     secret = {
-        "kind": "Secret", "apiVersion": "v1", "metadata": {"name": "api-keys", "namespace": NS}, "data": {"a": "Yg=="},
+        "kind": "Secret", "apiVersion": "v1", "metadata": {"name": "api-keys", "namespace": NS},
+        "data": {"a": "Yg=="},
     }  # fmt: skip
     form = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
     lists = form.replace("Metadata;", "MetadataList;")

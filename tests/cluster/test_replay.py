@@ -34,7 +34,6 @@ NOT_EMULATED = {
     "whoami": "SelfSubjectReview", "short-lived-before": "SelfSubjectReview",
     "rules": "SelfSubjectRulesReview", "rules-nobody": "SelfSubjectRulesReview",
     "rules-admin": "SelfSubjectRulesReview", "rules-without-namespace": "SelfSubjectRulesReview",
-    "subject-access-review-admin": "SubjectAccessReview",
     "token-request": "serviceaccounts/token",
     "token-request-too-short": "serviceaccounts/token",
 }  # fmt: skip

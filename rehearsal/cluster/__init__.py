@@ -9,13 +9,14 @@
 It exists because mocks of Kubernetes say yes too easily: they keep a dry run, merge lists wrongly, never answer 409,
 and show a new status in the answer to a patch. The product would be tested against its own wishes.
 
-**What it does.** Reads and lists with selectors, pages, versions and metadata alone; strategic merge, merge and JSON
-patches, server-side apply, managedFields with every write, replace, create, delete, dry run, fieldValidation,
-optimistic locks, uid guards, defaults, generations, refusals with every cause; the scale subresource; pod logs;
-bearer tokens, 401, 403 and access reviews; Deployments, ReplicaSets, StatefulSets, EndpointSlices,
-HorizontalPodAutoscalers (bounds only), namespaces that end, Events; failing pods as a test scripts them (`failures`); custom resources
-with open schemas, by a CustomResourceDefinition or `install`; metrics.k8s.io when the embedder supplies numbers;
-faults on demand. Pods do real work through the embedder's `Kubelet`.
+**What it does.** Reads and lists with selectors, pages, versions and metadata alone; strategic merge, merge and
+JSON patches, server-side apply, managedFields with every write, replace, create, delete, dry run,
+fieldValidation, optimistic locks, uid guards, defaults, generations, refusals with every cause; the scale
+subresource; pod logs; bearer tokens, 401, 403 and access reviews; Deployments, ReplicaSets, StatefulSets,
+EndpointSlices, HorizontalPodAutoscalers (bounds only), namespaces that end, Events; failing pods as a test
+scripts them (`failures`); custom resources with open schemas, by a CustomResourceDefinition or `install`;
+metrics.k8s.io when the embedder supplies numbers; faults on demand. Pods do real work through the embedder's
+`Kubelet`.
 
 **What it does not do, and answers with 501 NotImplemented**: watches, API discovery (but for one group), exec,
 eviction, Leases, Endpoints, events.k8s.io, patches of claims, of ReplicaSets and of the spec of pods, apply of a

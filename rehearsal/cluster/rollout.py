@@ -22,7 +22,7 @@ def recreates(deployment: Object) -> bool:
 
 
 def matching(deployment: Object, sets: list[Object]) -> Object | None:
-    wanted = deployment["spec"]["template"]
+    wanted = without_hash(deployment["spec"]["template"])  # a client may have left one in
     return next(
         (entry for entry in sets if without_hash(entry["spec"]["template"]) == wanted), None
     )

@@ -78,6 +78,7 @@ HELD = {
     143: "13h:strategic-wrong-uid", 144: "13h:apply-uid-missing-object",
     145: "13h:wrong-uid-stale-resource-version", 146: "13h:delete-namesake-with-old-uid",
     147: "test_rollouts.test_an_undo_by_a_guarded_json_patch_brings_the_old_template_back_once",
+    148: "13i1:replicasets-hash-left-in",
     153: "13i4:networkpolicy-dry-run-same",
     154: "test_failures.test_a_stateful_set_waits_for_pod_0_without_a_sign_and_rolls_when_it_recovers",
     155: "test_failures.test_a_stateful_set_waits_for_pod_0_without_a_sign_and_rolls_when_it_recovers",
@@ -96,7 +97,7 @@ NOT_HELD = {
     106: "a fault can be injected; tokens of deleted accounts live as long as the embedder keeps them",
     110: "there is one store and no cache", 111: "there are no webhooks; a fault can be injected",
     113: "a fault can be injected",
-    142: "metrics are not read", 148: "undo is by the template without its hash; the other way was not tried",
+    142: "metrics are not read",
     149: _EVICTION, 150: _EVICTION, 151: "claims are not bound", 152: "claims are not bound",
     156: "partitions are held by test_rollouts only as far as they keep pods",
 }  # fmt: skip

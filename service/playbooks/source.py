@@ -2,7 +2,7 @@
 
 YAML is read in the plain form that people write by hand: maps, lists, texts, numbers, true and false. What makes
 a file larger or other than it looks (aliases, merge keys, tags, several documents) is refused, and so is what no
-playbook needs (more than 64 KiB, more than 20 levels), so that any file at all is answered within a second.
+playbook needs (more than 64 KiB, 20 levels or 3,000 values), so that any file at all is answered within a second.
 Never here: what a playbook has to hold.
 """
 
@@ -16,6 +16,7 @@ import yaml
 
 LARGEST = 64 * 1024  # bytes
 DEEPEST = 20  # levels
+MOST = 3_000  # values
 
 # Where a value stands: the keys and places that lead to it.
 Place: TypeAlias = tuple[str | int, ...]
@@ -168,7 +169,9 @@ class _Reader:
         if tag := getattr(event, "tag", None):
             self._end(event, f"tags ({tag}) are not read; write a plain value", place)
         if len(place) > DEEPEST:
-            self._end(event, f"more than {DEEPEST} levels", ())
+            self._end(event, f"more than {DEEPEST} levels")
+        if len(self._lines) > MOST:
+            self._end(event, f"more than {MOST} values")
 
     def _scalar(self, event: yaml.ScalarEvent, place: Place) -> object:
         text = str(event.value)

@@ -1,5 +1,6 @@
 """From an alert's labels to its playbook and its target, or to the reason why there is none."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,11 @@ from service.model.reasons import Reason
 from service.model.target import Target, TargetKind
 
 _EXPORTED = "exported_"
+
+# Names of Kubernetes. Anything else would be a second key for one object (`svc-0/status`) or a path of its own.
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_SUBDOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+_LONGEST_NAME = 253
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,4 +77,16 @@ def resolve(template: TargetTemplate, labels: Mapping[str, str]) -> Target | str
         parts[part] = value
     if parts["kind"] not in template.kinds:
         return f"its target's kind would be {parts['kind']!r}, which is none of {', '.join(template.kinds)}"
-    return Target(TargetKind(parts["kind"]), parts["namespace"], parts["name"])
+    target = Target(TargetKind(parts["kind"]), parts["namespace"], parts["name"])
+    return _misnamed(target) or target
+
+
+def _misnamed(target: Target) -> str | None:
+    """What is wrong with the names of an object of Kubernetes."""
+    if target.ref is None:
+        return None
+    if not _LABEL.fullmatch(target.namespace):
+        return f"its target's namespace {target.namespace[:64]!r} is not a DNS-1123 label"
+    if len(target.name) > _LONGEST_NAME or not _SUBDOMAIN.fullmatch(target.name):
+        return f"its target's name {target.name[:64]!r} is not a DNS-1123 subdomain"
+    return None

@@ -37,17 +37,29 @@ inbox = sa.Table(
     sa.Column("id", Serial, primary_key=True, autoincrement=False),  # see store/inbox.py
     sa.Column("received_at", Instant, nullable=False),
     sa.Column("size", sa.BigInteger, nullable=False),
-    sa.Column("body", sa.LargeBinary, nullable=False),
-    sa.Index("inbox_received_at", "received_at"),
+    sa.Column("body", sa.LargeBinary),  # None: the same bytes as in the row that `body_id` names
+    sa.Column("body_id", sa.BigInteger, nullable=False),
+    sa.Index("inbox_received_at", "received_at", "body_id", "size"),
+    # Only what repeats another's body: an index of few rows.
+    sa.Index(
+        "inbox_repeats",
+        "body_id",
+        sqlite_where=sa.text("body_id <> id"),
+        postgresql_where=sa.text("body_id <> id"),
+    ),
 )
 
-# The letters that are not sorted yet. A row of its own, because marking the letter would write its body again.
+# The webhooks that are not sorted yet. A row of its own, because marking the webhook would write its body again.
 waiting = sa.Table(
     "waiting",
     metadata,
     sa.Column(
         "inbox_id", sa.BigInteger, sa.ForeignKey("inbox.id"), primary_key=True, autoincrement=False
     ),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),  # sortings begun
+    sa.Column("done", sa.Integer, nullable=False, server_default="0"),  # its alerts that are sorted
+    sa.Column("owner", sa.Text),  # the process that sorts it, or did when it died
+    sa.Column("owned_until", Instant),
 )
 
 dead_letters = sa.Table(
@@ -105,8 +117,16 @@ episodes = sa.Table(
     sa.Column("resolved_seen_at", Instant),
     sa.Column("incident_id", sa.Text, sa.ForeignKey("incidents.id")),
     sa.Column("unrouted", sa.Text),  # the reason why it belongs to no incident
+    sa.Column("end_reason", sa.Text),  # why it ended, where no "resolved" of its own said so
     sa.Index("episodes_incident", "incident_id"),
     sa.Index("episodes_last_seen_at", "last_seen_at"),
+    sa.Index("episodes_ends_at", "fingerprint", "ends_at"),
+    sa.Index(
+        "episodes_firing",
+        "fingerprint",
+        sqlite_where=sa.text("status = 'firing'"),
+        postgresql_where=sa.text("status = 'firing'"),
+    ),
 )
 
 locks = sa.Table(

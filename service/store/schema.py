@@ -37,8 +37,9 @@ inbox = sa.Table(
     sa.Column("id", Serial, primary_key=True, autoincrement=False),  # see store/inbox.py
     sa.Column("received_at", Instant, nullable=False),
     sa.Column("size", sa.BigInteger, nullable=False),
-    sa.Column("body", sa.LargeBinary),  # None: the same bytes as in the row that `body_id` names
-    sa.Column("body_id", sa.BigInteger, nullable=False),
+    # Equal bodies are stored once: this row's own, or none and the row's that `body_id` names.
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("body_id", sa.BigInteger, nullable=False, server_default="0"),
     sa.Index("inbox_received_at", "received_at", "body_id", "size"),
     # Only what repeats another's body: an index of few rows.
     sa.Index(

@@ -12,12 +12,8 @@ AT = sa.BigInteger()
 
 
 def upgrade() -> None:
-    with op.batch_alter_table("inbox") as inbox:
-        inbox.add_column(sa.Column("body_id", sa.BigInteger, nullable=False, server_default="0"))
-        inbox.alter_column("body", existing_type=sa.LargeBinary, nullable=True)
+    op.add_column("inbox", sa.Column("body_id", sa.BigInteger, nullable=False, server_default="0"))
     op.execute("UPDATE inbox SET body_id = id")
-    with op.batch_alter_table("inbox") as inbox:
-        inbox.alter_column("body_id", existing_type=sa.BigInteger, server_default=None)
     op.drop_index("inbox_received_at", "inbox")
     op.create_index("inbox_received_at", "inbox", ["received_at", "body_id", "size"])
     repeats = sa.text("body_id <> id")
@@ -49,8 +45,6 @@ def downgrade() -> None:
     op.create_index("inbox_received_at", "inbox", ["received_at"])
     op.execute(
         "UPDATE inbox SET body = (SELECT b.body FROM inbox AS b WHERE b.id = inbox.body_id)"
-        " WHERE body IS NULL"
+        " WHERE body_id <> id"
     )
-    with op.batch_alter_table("inbox") as inbox:
-        inbox.drop_column("body_id")
-        inbox.alter_column("body", existing_type=sa.LargeBinary, nullable=False)
+    op.drop_column("inbox", "body_id")

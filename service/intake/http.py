@@ -10,7 +10,7 @@ import asyncio
 import zlib
 
 import structlog
-from aiohttp import web
+from aiohttp import StreamReader, web
 from pydantic_core import to_json
 
 from service.intake.budget import ByteBudget
@@ -47,7 +47,7 @@ class Intake:
         return [web.post(PATH, self.post), web.post(PATH + "/", self.post)]
 
     def close(self) -> None:
-        """The service is about to stop: what is under way has a second to arrive, what comes is asked to come again."""
+        """The service stops: what is under way has a second to arrive, what comes is asked to come again."""
         self.closing = True
         soon = asyncio.get_running_loop().time() + _CLOSING_WITHIN_S
         for timeout in self._reading:
@@ -158,10 +158,10 @@ class _Body:
             self._held = size
         return True
 
-    async def read(self, stream: "asyncio.StreamReader | object") -> None:
+    async def read(self, stream: StreamReader) -> None:
         """Reads to the end. Of a body over the limit only the first part is kept, and it is read all the same:
         closing on a sender in the middle of its body looks like an outage to it, and it would come again."""
-        async for chunk in stream.iter_any():  # type: ignore[attr-defined]  # aiohttp's StreamReader
+        async for chunk in stream.iter_any():
             self.size += len(chunk)
             if self.size <= self._limit:
                 if not self._hold(self.size):
@@ -175,9 +175,7 @@ class _Body:
     async def content(self, encoding: str | None) -> bytearray:
         """What the bytes say, unpacked. Raises BadInput(too_large | bad_encoding), Unavailable(intake_full)."""
         if self.size > self._limit:
-            raise BadInput(
-                Reason.TOO_LARGE, f"{self.size} bytes; at most {self._limit} are read"
-            )
+            raise BadInput(Reason.TOO_LARGE, f"{self.size} bytes; at most {self._limit} are read")
         match (encoding or "identity").strip().lower():
             case "identity":
                 return self.bytes
@@ -187,7 +185,8 @@ class _Body:
                 return await self._unpacked(zlib.MAX_WBITS)
             case other:
                 raise BadInput(
-                    Reason.BAD_ENCODING, f"Content-Encoding {other[:32]!r}; gzip and deflate are read"
+                    Reason.BAD_ENCODING,
+                    f"Content-Encoding {other[:32]!r}; gzip and deflate are read",
                 )
 
     async def _unpacked(self, window: int) -> bytearray:

@@ -9,6 +9,7 @@ of alerts is cut at commas between alerts, so that every part is JSON exactly wh
 import json
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, NamedTuple, NotRequired
 
@@ -27,9 +28,12 @@ TEXT_LIMIT = 8_192  # characters of an annotation or a URL
 MAP_LIMIT = 128  # labels or annotations of one alert
 COUNT_LIMIT = 2**53  # of alerts cut off; beyond it a metric's float counts no more
 TOLD_LIMIT = 1_000  # characters of what is said about a bad body
+PART_ALERTS = 400  # handed on at a time
 WHOLE_BYTES = 256 * 1024  # a body up to this is decoded at once, within some milliseconds
 PART_BYTES = 128 * 1024  # of a larger one at a time, or one alert where that is larger
-PIECE_LIMIT = 2 * 2**20  # bytes of one alert, or of all beside the alerts: decoded they take ten times as much
+PIECE_LIMIT = (
+    2 * 2**20
+)  # bytes of one alert, or of all beside the alerts: decoded they take ten times as much
 
 # An error of each item, kept until all are told, takes 600 times the room of the body: the first one is enough.
 Texts = Annotated[dict[str, str], FailFast()]
@@ -59,7 +63,7 @@ class Envelope(TypedDict):
 class WebhookBody(Envelope):
     """One webhook with its alerts."""
 
-    alerts: Annotated[list[AlertBody], FailFast()]  # type: ignore[misc]  # narrower than above
+    alerts: Annotated[list[AlertBody], FailFast()]
 
 
 class Checked(NamedTuple):
@@ -76,9 +80,11 @@ class Bad(NamedTuple):
 
     body: bytes
     detail: str
+    reason: Reason = Reason.WRONG_SHAPE
 
 
-class Part(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Part:
     """Some alerts of a webhook, in its order. `count` is how many of its alerts they are, good and bad."""
 
     alerts: Sequence[Alert]
@@ -128,8 +134,10 @@ def decode(body: bytes | bytearray, skip: int = 0) -> Iterator[Part]:
             pass
         else:
             _check_version(webhook["version"])
-            items = webhook["alerts"][skip:]
-            yield Part([_alert(item) for item in items], (), len(items))
+            items = webhook["alerts"]
+            for start in range(skip, len(items), PART_ALERTS):
+                some = items[start : start + PART_ALERTS]
+                yield Part([_alert(item) for item in some], (), len(some))
             return
     _, parts = _opened(body)
     for part in parts:
@@ -216,7 +224,11 @@ def _alerts_span(body: bytes | bytearray) -> tuple[int, int] | None:
         bracket = found[1]
         if bracket in b"{[":
             depth += 1
-            if depth == 2 and bracket == b"[" and _names_alerts(bytes(body[max(0, at - _KEY_ROOM) : at])):
+            if (
+                depth == 2
+                and bracket == b"["
+                and _names_alerts(bytes(body[max(0, at - _KEY_ROOM) : at]))
+            ):
                 if span is not None:
                     return None  # twice: the last would count
                 start = at
@@ -274,9 +286,7 @@ def _bad(error: ValidationError) -> BadInput:
     first: Any = error.errors(include_url=False, include_input=False)[0]
     if first["type"] == "json_invalid":
         return BadInput(Reason.NOT_JSON, str(first["msg"]))
-    return BadInput(
-        Reason.WRONG_SHAPE, f"not an Alertmanager webhook: {_mistakes(error)}{_HINT}"
-    )
+    return BadInput(Reason.WRONG_SHAPE, f"not an Alertmanager webhook: {_mistakes(error)}{_HINT}")
 
 
 def _mistakes(error: ValidationError) -> str:

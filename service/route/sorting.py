@@ -108,9 +108,7 @@ def sort(
     return book.closed()
 
 
-def end_unheard(
-    silent: Iterable[Episode], firing: Mapping[str, int], now: datetime
-) -> Sorted:
+def end_unheard(silent: Iterable[Episode], firing: Mapping[str, int], now: datetime) -> Sorted:
     """What changes when nobody tells of these episodes any more. `firing` is as in Known."""
     over = [ended(episode, None, now, EndReason.UNHEARD) for episode in silent if episode.firing]
     fewer = Counter(e.incident_id for e in over if e.incident_id)

@@ -45,7 +45,9 @@ class IntakeSettings(Group):
     )
     read_timeout_s: float = Field(10.0, gt=0, description="Longest time a body may take to arrive.")
     header_timeout_s: float = Field(
-        10.0, gt=0, description="Longest time a connection may take to send its first request's head."
+        10.0,
+        gt=0,
+        description="Longest time a connection may take to send its first request's head.",
     )
     keepalive_s: float = Field(
         75.0, gt=0, description="Longest time a connection may be idle between two requests."

@@ -66,9 +66,7 @@ def _sqlite(table: str, names: tuple[str, ...], rows: int, replace_on: tuple[str
 
 
 @lru_cache(64)
-def _postgresql(
-    table: sa.Table, names: tuple[str, ...], replace_on: tuple[str, ...]
-) -> sa.Insert:
+def _postgresql(table: sa.Table, names: tuple[str, ...], replace_on: tuple[str, ...]) -> sa.Insert:
     insert = postgresql.insert(table).values({n: sa.bindparam(n) for n in names})
     if not replace_on:
         return insert

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, TypeAlias, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
@@ -20,6 +20,7 @@ from service.store import sqlite
 from service.store.sqlite import FAULTS, StoreFile, Writer, down
 
 T = TypeVar("T")
+Transaction: TypeAlias = sa.Connection  # for those who hand one on and do not look inside
 
 HEAD = "0002"  # the newest migration; when the database has it, Alembic need not be loaded at all
 PING_WITHIN_S = 1.5

@@ -82,9 +82,7 @@ def count_firing_in(tx: sa.Connection, incident_ids: Sequence[str]) -> dict[str,
     return counts
 
 
-def open_incidents(
-    tx: sa.Connection, target_keys: Sequence[str]
-) -> dict[tuple[str, str], str]:
+def open_incidents(tx: sa.Connection, target_keys: Sequence[str]) -> dict[tuple[str, str], str]:
     """(playbook, target key) -> the open incident there. They stay open until the transaction ends."""
     query = _OPEN if tx.dialect.name == "sqlite" else _OPEN.with_for_update()
     found: dict[tuple[str, str], str] = {}
@@ -93,9 +91,7 @@ def open_incidents(
     return found
 
 
-def open_new(
-    tx: sa.Connection, opened: Sequence[tuple[str, str, Target]], now: datetime
-) -> None:
+def open_new(tx: sa.Connection, opened: Sequence[tuple[str, str, Target]], now: datetime) -> None:
     """Opens incidents: (id, playbook, target) of each."""
     bulk.put(
         tx,
@@ -141,7 +137,9 @@ _STARTED = sa.select(episodes).where(
     episodes.c.starts_at.in_(sa.bindparam("starts", expanding=True)),
 )
 _ENDS = (
-    sa.select(episodes.c.fingerprint, sa.func.max(episodes.c.ends_at, type_=episodes.c.ends_at.type))
+    sa.select(
+        episodes.c.fingerprint, sa.func.max(episodes.c.ends_at, type_=episodes.c.ends_at.type)
+    )
     .where(episodes.c.fingerprint.in_(_names()))
     .group_by(episodes.c.fingerprint)
 )
@@ -160,9 +158,7 @@ _OPEN = (
 
 
 def _by_key(found: sa.CursorResult[Any]) -> dict[EpisodeKey, Row]:
-    return {
-        EpisodeKey(row["fingerprint"], row["starts_at"]): dict(row) for row in found.mappings()
-    }
+    return {EpisodeKey(row["fingerprint"], row["starts_at"]): dict(row) for row in found.mappings()}
 
 
 def _portions(names: Sequence[Any]) -> Iterator[Sequence[Any]]:

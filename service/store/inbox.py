@@ -22,13 +22,17 @@ from service.store.database import Database
 from service.store.schema import EPOCH, dead_letters, inbox, waiting
 
 DEAD_BODY_BYTES = 64 * 1024
-OWNED_FOR = timedelta(seconds=30)  # how long one process sorts a batch at most; renewed part by part
+OWNED_FOR = timedelta(
+    seconds=30
+)  # how long one process sorts a batch at most; renewed part by part
 MOST_DEATHS = 2  # as often a process may die while it sorts a webhook; then it is set aside
 _MICROSECOND = timedelta(microseconds=1)
 _REMEMBERED_BODIES = 10_000
 _HASHED_AT_ONCE_BYTES = 256 * 1024  # larger bodies are hashed off the loop
 _TRIMMED_TO = 0.9  # of the cap, so that trimming is not needed again at once
-_ONE_SORTER = 0x5041_5241  # the advisory lock of whoever sorts, among all replicas on one PostgreSQL
+_ONE_SORTER = (
+    0x5041_5241  # the advisory lock of whoever sorts, among all replicas on one PostgreSQL
+)
 
 
 class Webhook(NamedTuple):
@@ -79,14 +83,18 @@ class Inbox:
 
     async def open(self) -> None:
         """Counts what an earlier run left."""
-        count = sa.select(sa.func.count()).select_from(waiting)
         size = sa.select(sa.func.coalesce(sa.func.sum(inbox.c.size), 0)).where(
             inbox.c.body_id == inbox.c.id
         )
-        self.waiting = await self._database.read(lambda c: int(c.execute(count).scalar_one()))
         self.kept_bytes = await self._database.read(lambda c: int(c.execute(size).scalar_one()))
+        await self.recount()
         if self.waiting:
             self.arrived.set()
+
+    async def recount(self) -> None:
+        """Counts what waits."""
+        count = sa.select(sa.func.count()).select_from(waiting)
+        self.waiting = await self._database.read(lambda c: int(c.execute(count).scalar_one()))
 
     @property
     def full(self) -> bool:
@@ -250,9 +258,7 @@ class Inbox:
 
         return await self._database.read(ask)
 
-    async def begin(
-        self, limit: int = 1000, limit_bytes: int = 8 * 2**20
-    ) -> list[Webhook]:
+    async def begin(self, limit: int = 1000, limit_bytes: int = 8 * 2**20) -> list[Webhook]:
         """The oldest webhooks that wait: at least one, then as many as the limits let in. They are this process's.
 
         That their sorting has begun is durable before anything is done with them. One that a process died over is
@@ -305,7 +311,9 @@ class Inbox:
 
     def _give_up(self, tx: sa.Connection, row: Any) -> None:
         webhook = _webhook(tx, row)
-        detail = f"{row.attempts} processes died while they sorted it; {row.done} alerts were sorted"
+        detail = (
+            f"{row.attempts} processes died while they sorted it; {row.done} alerts were sorted"
+        )
         dead = self.dead_row(
             webhook.received_at, webhook.body, row.size, Reason.SORTING_FAILED, detail
         )

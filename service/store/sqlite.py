@@ -108,7 +108,8 @@ class Writer:
                     raise _TakenBackError
                 if len(taken) == 1 and results[0][2] is not None:
                     transaction.rollback()
-                    return self._answer(results)
+                    self._answer(results)
+                    return
                 if len(taken) >= MOST_TRANSACTIONS or time.monotonic() >= ends_at:
                     break
                 following = self._next()
@@ -215,9 +216,7 @@ def lock(path: Path) -> IO[str]:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock_file = path.with_name(path.name + ".lock").open("w")
     except OSError as error:
-        raise BadConfig(
-            f"store {path}: its folder has to be writable: {error.strerror}"
-        ) from error
+        raise BadConfig(f"store {path}: its folder has to be writable: {error.strerror}") from error
     try:
         fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

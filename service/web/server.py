@@ -70,16 +70,7 @@ async def _port(
         assert runner.server is not None
         most = most_connections(settings.max_connections)
         connections = Connections(runner.server, most, settings.header_timeout_s)
-        try:
-            listener = await asyncio.get_running_loop().create_server(
-                connections, settings.host, port, ssl=context, backlog=BACKLOG,
-                ssl_handshake_timeout=_HANDSHAKE_WITHIN_S if context else None,
-            )  # fmt: skip
-        except OSError as error:
-            raise BadConfig(
-                f"intake: cannot listen on {settings.host}:{port}: {error.strerror}; "
-                "choose another with PARAMEDIC_INTAKE__HOST and PARAMEDIC_INTAKE__PORT"
-            ) from error
+        listener = await _listener(connections, settings.host, port, context)
         sweeping = asyncio.create_task(connections.run(), name="connections")
         try:
             yield int(listener.sockets[0].getsockname()[1])
@@ -89,6 +80,21 @@ async def _port(
             await asyncio.wait([sweeping])
     finally:
         await runner.cleanup()
+
+
+async def _listener(
+    connections: Connections, host: str, port: int, context: ssl.SSLContext | None
+) -> asyncio.Server:
+    try:
+        return await asyncio.get_running_loop().create_server(
+            connections, host, port, ssl=context, backlog=BACKLOG,
+            ssl_handshake_timeout=_HANDSHAKE_WITHIN_S if context else None,
+        )  # fmt: skip
+    except OSError as error:
+        raise BadConfig(
+            f"intake: cannot listen on {host}:{port}: {error.strerror}; "
+            "choose another with PARAMEDIC_INTAKE__HOST and PARAMEDIC_INTAKE__PORT"
+        ) from error
 
 
 class _Seldom(logging.Filter):

@@ -5,7 +5,6 @@ loop has to wait for it each time: one statement for 64 rows is 64 times fewer w
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
 from functools import lru_cache
 from typing import Any, TypeAlias
 
@@ -13,11 +12,10 @@ import sqlalchemy as sa
 from pydantic_core import to_json
 from sqlalchemy.dialects import postgresql
 
-from service.store.schema import EPOCH, Instant
+from service.store.schema import Instant, micros
 
 Values: TypeAlias = Mapping[str, Any]  # Any: what a column takes
 
-_MICROSECOND = timedelta(microseconds=1)
 _MOST_PARAMETERS = 32_000  # SQLite's own limit is 32,766
 _MOST_ROWS = 256
 
@@ -35,11 +33,12 @@ def put(
     raw: Any = tx.connection.dbapi_connection  # Any: the driver's own connection
     encoders = [_encoder(table.c[name].type) for name in names]
     for start, count in _portions(len(rows), len(names)):
-        flat: list[Any] = []
-        for row in rows[start : start + count]:
-            for name, encode in zip(names, encoders, strict=True):
-                value = row[name]
-                flat.append(value if encode is None or value is None else encode(value))
+        some = rows[start : start + count]
+        columns = [
+            [row[n] for row in some] if e is None else [e(row[n]) for row in some]
+            for n, e in zip(names, encoders, strict=True)
+        ]
+        flat: list[Any] = [value for row in zip(*columns, strict=True) for value in row]
         raw.execute(_sqlite(table.name, names, count, tuple(replace_on)), flat)
 
 
@@ -76,7 +75,9 @@ def _postgresql(table: sa.Table, names: tuple[str, ...], replace_on: tuple[str, 
 
 def _encoder(kind: sa.types.TypeEngine[Any]) -> Callable[[Any], Any] | None:
     if isinstance(kind, Instant):
-        return lambda at: (at - EPOCH) // _MICROSECOND
-    if isinstance(kind, sa.JSON):
-        return lambda value: to_json(value).decode()
-    return None
+        return micros
+    return _json if isinstance(kind, sa.JSON) else None
+
+
+def _json(value: Any) -> str | None:
+    return None if value is None else to_json(value).decode()

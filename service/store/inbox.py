@@ -287,7 +287,7 @@ class Inbox:
                 if risky:
                     break
             self._mark(tx, chosen, now)
-            return [_webhook(tx, row) for row in chosen], len(dead)
+            return _webhooks(tx, chosen), len(dead)
 
         webhooks, gone = await self._database.write(claim)
         self.waiting -= gone
@@ -310,7 +310,7 @@ class Inbox:
             )
 
     def _give_up(self, tx: sa.Connection, row: Any) -> None:
-        webhook = _webhook(tx, row)
+        (webhook,) = _webhooks(tx, [row])
         detail = (
             f"{row.attempts} processes died while they sorted it; {row.done} alerts were sorted"
         )
@@ -374,7 +374,9 @@ _OLDEST = (
     .join(inbox, waiting.c.inbox_id == inbox.c.id)
     .order_by(waiting.c.inbox_id)
 )  # fmt: skip
-_BODY = sa.select(inbox.c.body).where(inbox.c.id == sa.bindparam("body_id"))
+_BODIES = sa.select(inbox.c.id, inbox.c.body).where(
+    inbox.c.id.in_(sa.bindparam("ids", expanding=True))
+)
 _THERE = sa.select(inbox.c.id).where(inbox.c.id == sa.bindparam("body_id"))
 
 
@@ -397,9 +399,11 @@ def _taken_by_others(owner: str, now: datetime) -> sa.Select[Any]:
     )
 
 
-def _webhook(tx: sa.Connection, row: Any) -> Webhook:  # Any: a row of _OLDEST
-    body = tx.execute(_BODY, {"body_id": row.body_id}).scalar_one()
-    return Webhook(row.inbox_id, row.received_at, body, row.done)
+def _webhooks(tx: sa.Connection, rows: Sequence[Any]) -> list[Webhook]:  # Any: rows of _OLDEST
+    bodies: dict[int, bytes] = {}
+    for some in _portions(sorted({row.body_id for row in rows})):
+        bodies.update((row[0], row[1]) for row in tx.execute(_BODIES, {"ids": some}))
+    return [Webhook(r.inbox_id, r.received_at, bodies[r.body_id], r.done) for r in rows]
 
 
 def _there(tx: sa.Connection, body_id: int) -> bool:

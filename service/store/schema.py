@@ -13,6 +13,14 @@ Row: TypeAlias = dict[str, Any]  # Any: what a driver gives for a row
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+def micros(at: datetime | None) -> int | None:
+    """Microseconds since 1970."""
+    if at is None:
+        return None
+    since = at - EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
 class Instant(sa.types.TypeDecorator[datetime]):
     """An aware UTC datetime, stored as microseconds since 1970."""
 
@@ -20,7 +28,7 @@ class Instant(sa.types.TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Any) -> int | None:
-        return None if value is None else (value - EPOCH) // timedelta(microseconds=1)
+        return micros(value)
 
     def process_result_value(self, value: int | None, dialect: Any) -> datetime | None:
         return None if value is None else EPOCH + timedelta(microseconds=value)

@@ -42,7 +42,9 @@ log = structlog.get_logger()
 
 _BATCH_BYTES = 2 * 2**20
 _BATCH_WEBHOOKS = 400
-_GIVE_WAY_S = 0.1
+_GATHER_S = 0.1  # a later batch is a larger one, and costs less for each webhook
+_GIVE_WAY = 0.25  # of a transaction's time, for each webhook that waits for its answer
+_GIVE_WAY_S = 0.5  # at most
 _UNHEARD_EVERY_S = 60.0
 _LOGGED_OPENINGS = 20  # a line each; a storm of thousands is told in one
 
@@ -94,16 +96,11 @@ class Sorter:
         while True:
             await self._arrival(unheard_at - self._clock.monotonic())
             try:
-                began = self._clock.monotonic()
                 while await self.sort_batch():
                     pause_s = 0.5
                     await self._inbox.trim()
-                    # Receiving goes first: Alertmanager waits for an answer, nobody for sorting. A later batch is
-                    # a larger one, and costs less for each webhook; with a full one waiting half the time is ours.
-                    took_s = self._clock.monotonic() - began
-                    full = self._inbox.waiting >= _BATCH_WEBHOOKS
-                    await asyncio.sleep(min(took_s, _GIVE_WAY_S) if full else _GIVE_WAY_S)
-                    began = self._clock.monotonic()
+                    if self._inbox.waiting < _BATCH_WEBHOOKS:
+                        await asyncio.sleep(_GATHER_S)
                 if self._clock.monotonic() >= unheard_at:
                     unheard_at = self._clock.monotonic() + _UNHEARD_EVERY_S
                     await self.end_unheard()
@@ -195,9 +192,13 @@ class Sorter:
             self._inbox.waiting -= 1
 
     async def _commit(self, load: Sequence[_Piece]) -> None:
+        began = self._clock.monotonic()
         result, finished = await self._database.write(partial(self._transaction, load))
         self._inbox.waiting -= finished
         self._tell(result)
+        # Receiving goes first: Alertmanager waits for an answer, nobody for sorting.
+        took_s = self._clock.monotonic() - began
+        await asyncio.sleep(min(took_s * self._inbox.accepting * _GIVE_WAY, _GIVE_WAY_S))
 
     def _transaction(self, load: Sequence[_Piece], tx: Transaction) -> tuple[Sorted, int]:
         """What the load changes, written. Also how many webhooks are sorted to their end by it."""

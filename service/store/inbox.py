@@ -77,6 +77,7 @@ class Inbox:
         self._last_id, self._own = 0, secrets.randbelow(1000)
         self._bodies: OrderedDict[bytes, int] = OrderedDict()  # digest -> id of the row that has it
         self.owner = secrets.token_hex(8)  # this process, among all that ever sort
+        self.accepting = 0  # waiting for their commit
         self.waiting = 0  # committed, not yet sorted
         self.kept_bytes = 0  # bytes of all bodies in the store
         self.arrived = asyncio.Event()  # set when there may be something to sort
@@ -130,7 +131,11 @@ class Inbox:
         self._pending.append(_Pending(self._next_id(now), now, body, digest, done))
         if self._committing is None:
             self._committing = asyncio.create_task(self._commit_pending(), name="inbox commit")
-        await done
+        self.accepting += 1
+        try:
+            await done
+        finally:
+            self.accepting -= 1
 
     def _next_id(self, now: datetime) -> int:
         """An id that sorts by time and is known before the insert, so that a batch is two plain statements.

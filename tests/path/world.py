@@ -9,7 +9,9 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal, TypeVar
+
+import sqlalchemy as sa
 
 from service.act import KINDS
 from service.act.executor import Executor
@@ -24,6 +26,7 @@ from service.intake.sorter import Sorter
 from service.kit.clock import VirtualClock
 from service.kit.deadline import Deadline
 from service.model.action import Applied, Intent, Mode
+from service.model.errors import Unavailable
 from service.model.evidence import Evidence, Known, Reading
 from service.model.incident import Held, Incident
 from service.model.objects import Survey, Write
@@ -41,11 +44,45 @@ from service.store.ledger import Ledger
 from service.worker import LEASE_S, Worker
 from tests.unit.made import body, evidence, item, shipped
 
+T = TypeVar("T")
+
 LEASE = timedelta(seconds=LEASE_S)
 
 
 class Crash(BaseException):
     """The process dies here: nothing may catch it."""
+
+
+class SteppedClock(VirtualClock):
+    """A virtual clock whose wall time may be set, as NTP or a person does it."""
+
+    def step(self, seconds: float) -> None:
+        """Sets the wall clock forward, or back; no time passes."""
+        self._now += timedelta(seconds=seconds)
+
+
+class MortalDatabase(Database):
+    """A store under a process that may die, or lose the store, around one of its next writes.
+
+    `fate`: "die" raises Crash, "away" raises Unavailable(store_down). `after`: the write is committed before that.
+    """
+
+    writes_left: int | None = None  # until the fatal one; None: none is
+    fate: Literal["die", "away"] = "die"
+    after: bool = False
+
+    async def write(self, transaction: Callable[[sa.Connection], T]) -> T:
+        if self.writes_left is None:
+            return await super().write(transaction)
+        self.writes_left -= 1
+        if self.writes_left >= 0:
+            return await super().write(transaction)
+        self.writes_left = None
+        if self.after:
+            await super().write(transaction)
+        if self.fate == "die":
+            raise Crash
+        raise Unavailable(Reason.STORE_DOWN, "the connection broke")
 
 
 @dataclass
@@ -103,7 +140,8 @@ class World:
 
     url: str
     clock: VirtualClock
-    platform: Platform
+    platform: Any  # Platform, or another one that a test brings
+    opener: type[Database] = Database
     mode: Mode = Mode.AUTO
     limits: GuardSettings = field(default_factory=GuardSettings)
     patience: Patience = field(default_factory=lambda: Patience(60.0, 7_200.0))
@@ -130,7 +168,7 @@ class World:
 
     async def start(self) -> None:
         """Opens the store and builds the rooms on it."""
-        self.database = await Database.open(self.url)
+        self.database = await self.opener.open(self.url)
         self.inbox = Inbox(self.database, self.clock, max_waiting=1_000, max_dead_letters=10)
         await self.inbox.open()
         self.episodes, self.ledger = Episodes(self.database), Ledger(self.database)
@@ -141,7 +179,7 @@ class World:
             playbooks={p.name: p for p in self.playbooks},
             kinds=self.kinds,
             diagnose=self.diagnose,
-            survey=self._survey,
+            survey=self.survey,
             executor=Executor(self.hands or dict.fromkeys(self.kinds, self.platform)),
             incidents=self.incidents,
             ledger=self.ledger,
@@ -205,7 +243,7 @@ class World:
         self.looks += 1
         return self.see(self, playbook)
 
-    async def _survey(self, writes: Sequence[Write]) -> Reading[tuple[Survey, ...]]:
+    async def survey(self, writes: Sequence[Write]) -> Reading[tuple[Survey, ...]]:
         if self.platform.surveys is not None:
             return self.platform.surveys(writes)
         found = tuple(

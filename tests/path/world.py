@@ -3,7 +3,6 @@
 The clock is virtual, so hours pass in no time.
 """
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -22,7 +21,7 @@ from service.act.scale import Scale
 from service.guard.chain import CHAIN
 from service.guard.question import Guard, Policy
 from service.incident.lifecycle import Patience
-from service.intake.sorter import Sorter
+from service.intake.budget import ByteBudget
 from service.kit.clock import VirtualClock
 from service.kit.deadline import Deadline
 from service.model.action import Applied, Intent, Mode
@@ -35,7 +34,9 @@ from service.model.reasons import Reason
 from service.phases.rooms import Attempts, Rooms
 from service.record.journal import Journal
 from service.record.metrics import Metrics
+from service.route.sorting import Rules
 from service.settings import GuardSettings
+from service.sorter import Sorter
 from service.store.database import Database
 from service.store.episodes import Episodes
 from service.store.inbox import Inbox
@@ -163,7 +164,6 @@ class World:
     rooms: Rooms = field(init=False)
     worker: Worker = field(init=False)
     sorter: Sorter = field(init=False)
-    committing: "asyncio.Task[None]" = field(init=False)
     woken: int = 0
 
     async def start(self) -> None:
@@ -192,15 +192,15 @@ class World:
         )
         self.worker = self.worker_of(self.rooms)
         self.sorter = Sorter(
+            self.database,
             self.inbox,
-            self.episodes,
-            self.playbooks,
-            self.limits.namespaces,
+            Rules(self.playbooks, self.limits.namespaces, timedelta(seconds=self.heard_within_s)),
             self.metrics,
             self.clock,
             self._wake,
+            budget=ByteBudget(64 * 2**20),
+            unheard_after=timedelta(days=1),
         )
-        self.committing = asyncio.create_task(self.inbox.run())
 
     def worker_of(self, rooms: Rooms, *, slots: int = 1, step_within_s: float = 60.0) -> Worker:
         """A worker on this store."""
@@ -225,8 +225,6 @@ class World:
 
     async def stop(self) -> None:
         """The process is gone."""
-        self.committing.cancel()
-        await asyncio.wait([self.committing])
         await self.database.close()
 
     async def restart(self) -> None:

@@ -86,7 +86,25 @@ def item(
 
 
 KAFKA = KafkaLag(
-    "normalization-consumer", "Stable", 2, 6, 50_000, 20_000, True, 900.0, 300.0, 0, {"t/0": 20_000}
+    group="normalization-consumer",
+    state="Stable",
+    members=2,
+    rebalancing=False,
+    rebalancing_throughout=False,
+    partition_count=6,
+    partitions=(),
+    lag_total=50_000,
+    lag_known=50_000,
+    lag_max=20_000,
+    lag_growing=True,
+    grows_evenly=True,
+    hot_partition="",
+    hot_share=0.4,
+    stuck_partitions=(),
+    uncommitted_partitions=0,
+    unknown_partitions=(),
+    produced_per_s=900.0,
+    consumed_per_s=300.0,
 )
 CLICKHOUSE = ClickHouseLoad(1, 0, 0.0, "", "", "", 0.5, "default", 10, 0)
 PODS = Pods(2, 2, 2, 2, 0, (), True, False, False)

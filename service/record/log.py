@@ -19,7 +19,8 @@ def configure(log_format: str, level: str) -> None:
     console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
     last: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-        if console else structlog.processors.JSONRenderer()
+        if console
+        else structlog.processors.JSONRenderer()
     )
     structlog.configure(
         processors=[

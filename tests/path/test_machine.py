@@ -52,7 +52,11 @@ Transaction: TypeAlias = Callable[[sa.Connection], T]
 
 SEQUENCES = int(os.environ.get("PARAMEDIC_SEQUENCES", "150"))
 # Shrinking a red sequence takes minutes: PARAMEDIC_SHRINK=0 shows it as it was found.
-PHASES = (Phase.generate, Phase.shrink) if os.environ.get("PARAMEDIC_SHRINK") != "0" else (Phase.generate,)
+PHASES = (
+    (Phase.generate, Phase.shrink)
+    if os.environ.get("PARAMEDIC_SHRINK") != "0"
+    else (Phase.generate,)
+)
 LONGEST_WAIT = timedelta(hours=1)  # longer than any window, rest or pause below
 PER_TARGET, PER_PLAYBOOK, OVERALL = Budget(2, 600.0), Budget(3, 600.0), Budget(4, 900.0)
 WORKLOADS = ("normalization-service", "enrichment-service")

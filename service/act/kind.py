@@ -29,7 +29,9 @@ class TargetState(StrEnum):
     UNTOUCHED = "untouched"
     CHANGED = "changed"  # by somebody else: neither as before nor as wanted
     REPLACED = "replaced"  # another object stands under the same name
-    UNDER_WAY = "under_way"  # begun and not over: `apply` goes on with it, whatever has lapsed since
+    UNDER_WAY = (
+        "under_way"  # begun and not over: `apply` goes on with it, whatever has lapsed since
+    )
 
 
 class Deed(NamedTuple):

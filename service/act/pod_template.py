@@ -213,5 +213,3 @@ def standstill(kind: TargetKind, workload: Mapping[str, Any]) -> str | None:
             " would go off later, when they recover"
         )
     return None
-
-

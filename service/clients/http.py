@@ -14,7 +14,7 @@ from service.model.reasons import Reason
 
 MAX_DETAIL = 300  # a Status message can quote a whole object, of a Secret even its data
 # To the last @ before the path: a password may hold one, and an @ of a path is nobody's secret.
-_USERINFO = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^/?#\s'\"<>]*@")
+_AUTHORITY = re.compile(r"://([^/?#\s'\"<>]*+)")
 
 _REFUSED = {
     400: Reason.INVALID_REQUEST,
@@ -35,7 +35,7 @@ def timeout(deadline: Deadline) -> aiohttp.ClientTimeout:
 
 def without_userinfo(text: str) -> str:
     """The text with user and password taken out of every URL in it."""
-    return _USERINFO.sub(r"\1", text)
+    return _AUTHORITY.sub(lambda found: f"://{found[1].rpartition('@')[2]}", text)
 
 
 def bounded(text: str) -> str:

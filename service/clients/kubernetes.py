@@ -54,6 +54,11 @@ class KubernetesReader:
         """How readings name it: with its address, without credentials."""
         return f"kubernetes at {self._wire.host}" if self._wire.host else "kubernetes"
 
+    @property
+    def field_manager(self) -> str:
+        """The name under which this service's own writes stand in managedFields."""
+        return self._settings.field_manager
+
     def _kubeconfig(self) -> Path | None:
         return self._settings.kubeconfig
 

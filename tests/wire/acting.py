@@ -14,7 +14,7 @@ from service.act.kind import Deed, Writers
 from service.clients.kubernetes_write import KubernetesWriter
 from service.kit.clock import VirtualClock
 from service.kit.deadline import Deadline
-from service.model.action import Applied, Intent, Mode, NotPossible, Request
+from service.model.action import Applied, Intent, Mode, NotPossible
 from service.model.reasons import Reason
 from service.model.target import Target, TargetKind
 from service.settings import KubernetesSettings
@@ -34,7 +34,7 @@ def failed(reason: Reason) -> tuple[Applied, Reason]:
     return Applied.FAILED, reason
 
 
-def planned(kind: str, target: Target, **arguments: Any) -> Any:
+def planned(kind: str, target: Target, /, **arguments: Any) -> Any:
     """The request of a kind, or NotPossible, from arguments as YAML has them."""
     known = KINDS[kind]
     return known.plan(target, known.arguments(**arguments))
@@ -42,7 +42,7 @@ def planned(kind: str, target: Target, **arguments: Any) -> Any:
 
 def intent(
     kind: str,
-    request: Request,
+    request: Any,
     *,
     mode: Mode = Mode.AUTO,
     action_id: str = "act-1",
@@ -86,7 +86,7 @@ class Stage:
         return [
             f"{asked.method} {asked.path}"
             for asked in self.cluster.requests
-            if asked.method != "GET" and "dryRun" not in str(asked.query)
+            if asked.method != "GET" and "dryRun" not in f"{asked.query} {asked.body}"
         ]
 
     def get(self, plural: str, name: str) -> Any:

@@ -373,7 +373,12 @@ async def test_a_restart_sent_again_is_no_new_generation(ground: Ground, target:
         }
     }
     await ground.writer.patch(
-        workload_path(target), body, content_type=STRATEGIC, action_id="act-1", deadline=soon()
+        workload_path(target),
+        body,
+        content_type=STRATEGIC,
+        action_id="act-1",
+        confirm=nobody_else,
+        deadline=soon(),
     )
     assert await ground.written(target) == once
 

@@ -561,11 +561,12 @@ class Raw:
     ],
 )
 def test_a_type_without_a_form_is_a_mistake_that_names_the_field(hint: Any, told: str) -> None:
-    Odd = dataclass(frozen=True)(
-        type("Odd", (Evidence,), {"__annotations__": {"odd": Reading[hint]}})
+    reading = Known[hint] | Unknown
+    odd: Any = dataclass(frozen=True)(
+        type("Odd", (Evidence,), {"__annotations__": {"odd": reading}})
     )
     with pytest.raises(NoForm, match=told):
-        Vocabulary.of(Odd)
+        Vocabulary.of(odd)
 
 
 @pytest.mark.parametrize("name", CHAPTERS)

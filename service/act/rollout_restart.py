@@ -6,7 +6,7 @@ from datetime import UTC
 from typing import Any
 
 from service.act.kind import Deed, Hand, Kind, Permit, TargetState, Writers
-from service.act.objects import identity, replaced, taken
+from service.act.objects import identity, refused_as_replaced, replaced, taken
 from service.clients.kubernetes_write import STRATEGIC, KubernetesWriter
 from service.kit.deadline import Deadline
 from service.model.action import Applied, Intent, Mode, NotPossible, Permission
@@ -88,6 +88,8 @@ class RestartHand:
                 deadline=permit.deadline,
             )
         except Refused as error:
+            if other := refused_as_replaced(intent, ref, error):
+                return other
             if error.reason is not Reason.CONFLICT:
                 raise
             raise Unavailable(

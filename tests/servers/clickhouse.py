@@ -30,7 +30,10 @@ async def modern(
 
 
 class DebianClickHouse:
-    """clickhouse-server 18.16. Users: default without a password, `guarded` with `secret`, `reader` readonly=1, `setter` readonly=2."""
+    """clickhouse-server 18.16.
+
+    Users: default without a password, `guarded` with `secret`, `reader` readonly=1, `setter` readonly=2.
+    """
 
     def __init__(self, folder: Path, exe: Path) -> None:
         self.folder, self.port = folder, free_port()

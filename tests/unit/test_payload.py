@@ -321,7 +321,12 @@ def test_any_instant_that_go_can_write_is_read(moment: datetime, nanos: int, zon
 # ---------------------------------------------------------------------- one bad alert among good ones
 
 
-BAD = {"status": "firing", "labels": {"a": 1}, "startsAt": "2026-01-01T00:00:00Z", "fingerprint": "b"}
+BAD = {
+    "status": "firing",
+    "labels": {"a": 1},
+    "startsAt": "2026-01-01T00:00:00Z",
+    "fingerprint": "b",
+}
 
 
 def test_one_bad_alert_does_not_take_the_good_ones_with_it() -> None:

@@ -64,7 +64,10 @@ def test_a_file_sets_what_the_environment_leaves(
         ),
         pytest.param("WORK__WORKERS", "0", "work.workers: ", id="no workers"),
         pytest.param(
-            "INTAKE__BEARER_FILE", "/nowhere/token", "intake.bearer_file: Value error, no such file", id="no such file"
+            "INTAKE__BEARER_FILE",
+            "/nowhere/token",
+            "intake.bearer_file: Value error, no such file",
+            id="no such file",
         ),
         pytest.param(
             "INTAKE__TLS_CERT",

@@ -62,9 +62,7 @@ class Memory:
         return result
 
     def told(self, told: Alert, at_s: float, now_s: float | None = None) -> Sorted:
-        return self.sort(
-            [Delivery(told, after(at_s))], after(now_s) if now_s is not None else None
-        )
+        return self.sort([Delivery(told, after(at_s))], after(now_s) if now_s is not None else None)
 
     def firing(self) -> list[EpisodeKey]:
         return sorted(key for key, episode in self.episodes.items() if episode.firing)
@@ -130,7 +128,9 @@ def test_ten_thousand_old_repeats_of_what_has_resolved_change_nothing() -> None:
     memory = Memory()
     memory.told(alert(), 0)
     memory.told(over(), 61)
-    result = memory.sort([Delivery(alert(), after(62 + n)) for n in range(10_000)], after(4 * 86_400))
+    result = memory.sort(
+        [Delivery(alert(), after(62 + n)) for n in range(10_000)], after(4 * 86_400)
+    )
     assert (result.opened, result.changes) == ([], {Change.LATE: 10_000})
     assert memory.firing() == []
 
@@ -215,7 +215,8 @@ def histories(draw: st.DrawFn) -> list[Delivery]:
         told.append(
             Delivery(
                 alert(
-                    fingerprint=name, starts_at=after(start),
+                    fingerprint=name,
+                    starts_at=after(start),
                     ends_at=after(ends) if ends is not None else None,
                 ),
                 after(at_s),

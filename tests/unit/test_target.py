@@ -59,7 +59,10 @@ def test_the_labels_name_the_target() -> None:
             id="a kind's case",
         ),
         pytest.param(
-            labels(workload="svc-0/status"), Reason.TARGET_UNRESOLVED, "DNS-1123", id="a subresource"
+            labels(workload="svc-0/status"),
+            Reason.TARGET_UNRESOLVED,
+            "DNS-1123",
+            id="a subresource",
         ),
         pytest.param(
             labels(workload="../../secrets/x"), Reason.TARGET_UNRESOLVED, "DNS-1123", id="a path"

@@ -346,9 +346,10 @@ def test_a_webhook_of_bad_alerts_only_is_bad_input() -> None:
 # ---------------------------------------------------------------------- in parts
 
 SMALL = Cut(whole=0, part=1)  # everything is cut, after each alert
+WHOLE = Cut()
 
 
-def outcome(raw: bytes, cut: Cut = Cut()) -> tuple[object, ...]:
+def outcome(raw: bytes, cut: Cut = WHOLE) -> tuple[object, ...]:
     """All that decoding says."""
     try:
         checked = check(raw, cut)

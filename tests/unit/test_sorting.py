@@ -220,7 +220,7 @@ def histories(draw: st.DrawFn) -> list[Delivery]:
                     ends_at=after(ends) if ends is not None else None,
                 ),
                 after(at_s),
-            )  # fmt: skip
+            )
         )
     return told
 

@@ -20,9 +20,7 @@ def upgrade() -> None:
     op.create_index(
         "inbox_repeats", "inbox", ["body_id"], sqlite_where=repeats, postgresql_where=repeats
     )
-    op.add_column(
-        "waiting", sa.Column("attempts", sa.Integer, nullable=False, server_default="0")
-    )
+    op.add_column("waiting", sa.Column("attempts", sa.Integer, nullable=False, server_default="0"))
     op.add_column("waiting", sa.Column("done", sa.Integer, nullable=False, server_default="0"))
     op.add_column("waiting", sa.Column("owner", sa.Text))
     op.add_column("waiting", sa.Column("owned_until", AT))

@@ -178,6 +178,8 @@ class Platform:
                 thing.replicas = scale.to_replicas
             case KillQuery():
                 thing.runaway = False
+            case other:
+                raise AssertionError(f"no rung of these playbooks makes {other}")
         after = {
             "crash after": Crash(),
             "lost after": Indeterminate("no reply"),
@@ -213,6 +215,8 @@ class Platform:
                 raise Refused(Reason.FORBIDDEN, "no", 403)
             case "crash before" | "crash after":
                 raise Crash
+            case _:  # no fault, or one that only a write meets
+                pass
         thing = self.things[intent.request.target.name]
         if intent.uids and thing.uid not in intent.uids.values():
             return TargetState.REPLACED
@@ -626,7 +630,7 @@ if "PARAMEDIC_SEQUENCES" in os.environ:
     _teardown = Life.teardown
 
     def _counting(self: Life) -> None:
-        global _done  # noqa: PLW0603 - progress of this process
+        global _done
         _teardown(self)
         _done += 1
         if _done % 100 == 0:

@@ -64,10 +64,12 @@ def _lengthened(reading: Reading, progress: Progress, plan: VerifyPlan, now: dat
     blind_s = since_s if reading.healed is Truth.UNKNOWN else max(0.0, since_s - 2 * plan.every_s)
     more_s = min(blind_s, plan.within_s - progress.lengthened_s)
     moved = ends_at + timedelta(seconds=more_s)
-    if (
-        since_s > 2 * plan.every_s
-    ):  # taken up after a stop: one look would condemn what has healed meanwhile
-        moved = max(moved, now + timedelta(seconds=(plan.readings - 1) * plan.every_s))
+    stopped = since_s > 2 * plan.every_s
+    if stopped and progress.lengthened_s < plan.within_s:
+        # One look may not condemn what has healed meanwhile: there is room for a whole row. Not again and again:
+        # probes that are slow each time look like stops, and a verification ends.
+        lacking = plan.readings - 1 if reading.healed is Truth.HOLDS else plan.readings
+        moved = max(moved, now + timedelta(seconds=lacking * plan.every_s))
     return replace(progress, ends_at=moved, lengthened_s=progress.lengthened_s + more_s)
 
 

@@ -17,7 +17,7 @@ STEPS: list[tuple[dict[str, Any], list[str]]] = [
                 "pods": {"reason": "late", "source": "p", "at": AT, "took_s": 1.0, "detail": "no answer in time"},
             },
         },
-        ["diagnosed performance in 0.50 s", "lag_total=5", "rate=0.123", "pods: UNKNOWN, late: no answer in time"],
+        ["diagnosed high_latency in 0.50 s", "lag_total=5", "rate=0.123", "pods: UNKNOWN, late: no answer in time"],
     ),
     (
         {

@@ -203,7 +203,9 @@ class World:
         )
         self.committing = asyncio.create_task(self.inbox.run())
 
-    def worker_of(self, rooms: Rooms, *, slots: int = 1, step_within_s: float = 60.0) -> Worker:
+    def worker_of(
+        self, rooms: Rooms, *, slots: int = 1, step_within_s: float = 60.0, lease_s: float = LEASE_S
+    ) -> Worker:
         """A worker on this store."""
         return Worker(
             self.incidents,
@@ -212,6 +214,7 @@ class World:
             self.clock,
             slots=slots,
             step_within_s=step_within_s,
+            lease_s=lease_s,
         )
 
     def policy(self) -> Policy:

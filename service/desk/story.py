@@ -87,6 +87,24 @@ def _ruled(step: Json) -> list[str]:
     return [f"guard {step['guard']}: {step['verdict']} ({step['reason']}) {step['detail']}"]
 
 
+def _tried(step: Json) -> list[str]:
+    again = f"; asked again at {_clock(step['again_at'])}"
+    return [f"tried: {step['action']}: ({step['reason']}) {step['detail']}{again}"]
+
+
+def _called(step: Json) -> list[str]:
+    return [
+        f"a person is called: {step['say']}",
+        *(f"$ {line}" for c in step["commands"] for line in c.splitlines()),
+    ]
+
+
+def _again(step: Json) -> list[str]:
+    looks = f"looked again {step['times']}x, last at {_clock(step['last_at'])}, nothing changed"
+    moved = step["last"].get("moved", {})
+    return [f"{looks} ({moved['reason']})" if moved else looks]
+
+
 def _acted(step: Json) -> list[str]:
     result = step["result"]
     return [f"acted: {step['action']}: {result['applied']} ({result['reason']}) {result['detail']}"]
@@ -131,6 +149,9 @@ _TELL: Mapping[str, Callable[[Json], list[str]]] = {
     "diagnosed": _diagnosed,
     "decided": _decided,
     "ruled": _ruled,
+    "tried": _tried,
+    "called": _called,
+    "again": _again,
     "acted": _acted,
     "read": _read,
     "verified": _verified,

@@ -160,15 +160,23 @@ def _newest(
     tx: sa.Connection, budget: Budget, now: datetime, scope: sa.ColumnElement[bool]
 ) -> list[PastAction]:
     """The newest lines that count: real actions, as many as the budget has, and all that have no outcome yet."""
-    counts = sa.and_(
-        scope,
-        ledger.c.intended_at > now - LOOKBACK,
-        ledger.c.mode == Mode.AUTO,
-        sa.func.coalesce(ledger.c.applied_reason, "").not_in(NOT_TRIED),
+    real = sa.select(*_COLUMNS).where(scope, ledger.c.mode == Mode.AUTO)
+    newest = (
+        real.where(ledger.c.intended_at > now - LOOKBACK)
+        .where(sa.func.coalesce(ledger.c.applied_reason, "").not_in(NOT_TRIED))
+        .order_by(ledger.c.intended_at.desc())
+        .limit(max(budget.count, 10))
     )
-    newest = sa.select(*_COLUMNS).where(counts).order_by(ledger.c.intended_at.desc())
-    rows = tx.execute(newest.limit(max(budget.count, 10))).mappings()
-    return [PastAction(**row) for row in rows]
+    found = [PastAction(**row) for row in tx.execute(newest).mappings()]
+    # However old: a service that was down for a week finds its action where it left it.
+    known = {action.action_id for action in found}
+    unsettled = real.where(ledger.c.settled_at.is_(None)).limit(100)
+    found += [
+        PastAction(**row)
+        for row in tx.execute(unsettled).mappings()
+        if row["action_id"] not in known
+    ]
+    return sorted(found, key=lambda action: action.intended_at, reverse=True)
 
 
 def _row(incident: Incident, intent: Intent[Any], before: Facts) -> dict[str, object]:

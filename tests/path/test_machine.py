@@ -178,6 +178,8 @@ class Platform:
                 thing.replicas = scale.to_replicas
             case KillQuery():
                 thing.runaway = False
+            case other:
+                raise AssertionError(f"no rung of these playbooks makes {other}")
         after = {
             "crash after": Crash(),
             "lost after": Indeterminate("no reply"),
@@ -213,6 +215,8 @@ class Platform:
                 raise Refused(Reason.FORBIDDEN, "no", 403)
             case "crash before" | "crash after":
                 raise Crash
+            case _:  # no fault, or one that only a write meets
+                pass
         thing = self.things[intent.request.target.name]
         if intent.uids and thing.uid not in intent.uids.values():
             return TargetState.REPLACED

@@ -16,7 +16,6 @@ from service.act import KINDS
 from service.act.executor import Executor
 from service.act.kill_query import KillQuery
 from service.act.kind import AnyKind, Deed, Permit, TargetState
-from service.act.rollout_restart import RolloutRestart
 from service.act.scale import Scale
 from service.guard.chain import CHAIN
 from service.guard.question import Guard, Policy
@@ -112,7 +111,7 @@ class Platform:
                     self.replicas = scale.to_replicas
                 case KillQuery() as kill:
                     self.queries.discard(kill.query_id)
-                case RolloutRestart():
+                case _:  # a restart changes nothing that is looked at here
                     pass
             self.effects.append(intent.action_id)
         self.after_apply(intent)
@@ -204,7 +203,9 @@ class World:
             unheard_after=timedelta(days=1),
         )
 
-    def worker_of(self, rooms: Rooms, *, slots: int = 1, step_within_s: float = 60.0) -> Worker:
+    def worker_of(
+        self, rooms: Rooms, *, slots: int = 1, step_within_s: float = 60.0, lease_s: float = LEASE_S
+    ) -> Worker:
         """A worker on this store."""
         return Worker(
             self.incidents,
@@ -213,6 +214,7 @@ class World:
             self.clock,
             slots=slots,
             step_within_s=step_within_s,
+            lease_s=lease_s,
         )
 
     def policy(self) -> Policy:
@@ -245,7 +247,8 @@ class World:
 
     async def survey(self, writes: Sequence[Write]) -> Reading[tuple[Survey, ...]]:
         if self.platform.surveys is not None:
-            return self.platform.surveys(writes)
+            surveyed: Reading[tuple[Survey, ...]] = self.platform.surveys(writes)
+            return surveyed
         found = tuple(
             Survey(ref, "uid-1", values={".".join(w.path): w.value for w in writes if w.ref == ref})
             for ref in dict.fromkeys(write.ref for write in writes)
@@ -277,7 +280,7 @@ class World:
 
     @property
     def replicas_suffice(self) -> bool:
-        return self.platform.replicas >= self.replicas_needed
+        return bool(self.platform.replicas >= self.replicas_needed)
 
     # ------------------------------------------------------------------ what happens
 

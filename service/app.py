@@ -45,6 +45,7 @@ from service.model.incident import Incident
 from service.model.objects import Survey, Write
 from service.model.playbook import Playbook
 from service.phases.rooms import Attempts, Diagnose, Rooms, SurveyWrites
+from service.playbooks import causes as table
 from service.playbooks.load import load
 from service.record.journal import Journal
 from service.record.metrics import Metrics
@@ -80,6 +81,7 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
     """Runs the whole service until the block ends. Raises BadConfig or Unavailable(store_down) at the start."""
     clock = clock or SystemClock()
     playbooks = load(settings.playbooks, CHAPTERS, KINDS)
+    causes = table.beside(settings.playbooks, [p.name for p in playbooks])
     metrics = Metrics()
     metrics.info.labels(version("paramedic"), settings.mode).set(1)
     async with AsyncExitStack() as stack:
@@ -102,6 +104,7 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         work = settings.work
         rooms = Rooms(
             playbooks={p.name: p for p in playbooks},
+            causes=causes,
             kinds=KINDS,
             diagnose=_diagnose(sources, settings, metrics, clock),
             survey=_survey(sources, clock),

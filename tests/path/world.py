@@ -153,6 +153,7 @@ class World:
     kinds: Mapping[str, AnyKind] = field(default_factory=lambda: KINDS)
     chain: Mapping[str, Guard] = field(default_factory=lambda: CHAIN)
     hands: Mapping[str, Any] | None = None  # by kind; without them the platform is the hand of all
+    executor: Executor | None = None  # instead of one that holds the hands
     see: Callable[["World", Playbook], Evidence] = lambda world, playbook: world.as_it_is()
     heard_within_s: float = 18_000.0
     clock_sound_at: datetime | None = None
@@ -183,7 +184,8 @@ class World:
             kinds=self.kinds,
             diagnose=self.diagnose,
             survey=self.survey,
-            executor=Executor(self.hands or dict.fromkeys(self.kinds, self.platform)),
+            executor=self.executor
+            or Executor(self.hands or dict.fromkeys(self.kinds, self.platform)),
             incidents=self.incidents,
             ledger=self.ledger,
             journal=Journal(self.metrics),

@@ -60,9 +60,7 @@ class _Unreadable(Exception):
 _PLAYBOOK = "a playbook is a map; it begins with `playbook: its-name`"
 
 
-def read(
-    file: Path, *, begins: str = _PLAYBOOK
-) -> tuple[Mapping[str, object] | None, Mistakes]:
+def read(file: Path, *, begins: str = _PLAYBOOK) -> tuple[Mapping[str, object] | None, Mistakes]:
     """The file's content, or None, and what is wrong with it. Raises nothing. `begins` tells how a map begins."""
     mistakes = Mistakes(file)
     try:

@@ -110,10 +110,12 @@ def check(
     """Check playbooks: every field, matcher, condition, type and action. Exit code 2 when something is wrong."""
     from service.act import KINDS
     from service.diagnose import CHAPTERS
+    from service.playbooks import causes
     from service.playbooks.load import load
 
     try:
         playbooks = load(folder, CHAPTERS, KINDS)
+        causes.beside(folder, [p.name for p in playbooks])
     except BadConfig as error:
         if as_json:
             typer.echo(json.dumps({"ok": False, "mistakes": str(error).splitlines()}))

@@ -63,6 +63,7 @@ class Reason(StrEnum):
     BUDGET_OVERALL = "budget_overall"  # the budget of all actions together is spent
     OWNED_ELSEWHERE = "owned_elsewhere"  # GitOps, an operator or an autoscaler would put the field back
     OWNER_UNKNOWN = "owner_unknown"  # who holds the field could not be read
+    EXPLAINED_BY = "explained_by"  # a playbook that explains this one has an open incident in the namespace
     UNHEARD = "unheard"  # Alertmanager has not told of the alert for too long
     CLOCK_STEPPED = "clock_stepped"  # the wall clock jumped: no window of time can be trusted yet
     GUARD_FAILED = "guard_failed"  # a guard raised: that denies

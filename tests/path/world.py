@@ -24,6 +24,7 @@ from service.intake.budget import ByteBudget
 from service.kit.clock import VirtualClock
 from service.kit.deadline import Deadline
 from service.model.action import Applied, Intent, Mode
+from service.model.causes import Causes
 from service.model.errors import Unavailable
 from service.model.evidence import Evidence, Known, Reading
 from service.model.incident import Held, Incident
@@ -147,6 +148,7 @@ class World:
     patience: Patience = field(default_factory=lambda: Patience(60.0, 7_200.0))
     attempts: Attempts = field(default_factory=Attempts)
     playbooks: tuple[Playbook, ...] = field(default_factory=lambda: (shipped(),))
+    causes: Causes = field(default_factory=Causes)
     kinds: Mapping[str, AnyKind] = field(default_factory=lambda: KINDS)
     chain: Mapping[str, Guard] = field(default_factory=lambda: CHAIN)
     hands: Mapping[str, Any] | None = None  # by kind; without them the platform is the hand of all
@@ -177,6 +179,7 @@ class World:
             await self.incidents.release_all()
         self.rooms = Rooms(
             playbooks={p.name: p for p in self.playbooks},
+            causes=self.causes,
             kinds=self.kinds,
             diagnose=self.diagnose,
             survey=self.survey,

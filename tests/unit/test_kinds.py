@@ -17,7 +17,7 @@ from service.act import KINDS, manifests, quantity
 from service.act.config_values import mark_of
 from service.act.drop_partitions import DropPartitions, Partition, chosen
 from service.act.kind import Deed
-from service.act.rollout_undo import merge, template_of
+from service.act.rollout_undo import earlier, merge, revision_of, template_of
 from service.model.action import NotPossible
 from service.model.reasons import Reason
 from service.model.target import Target, TargetKind
@@ -297,6 +297,27 @@ def test_the_hash_of_the_controller_is_not_taken_over() -> None:
     labels = {"app": "a", "pod-template-hash": "x"}
     found = {"spec": {"template": {"metadata": {"creationTimestamp": None, "labels": labels}}}}
     assert template_of(found) == {"metadata": {"labels": {"app": "a"}}}
+
+
+def replica_set(revision: int, owner: str) -> Any:
+    annotations = {"deployment.kubernetes.io/revision": str(revision)}
+    metadata = {"annotations": annotations, "ownerReferences": [{"uid": owner}]}
+    return {"metadata": metadata}
+
+
+@pytest.mark.parametrize(("revision", "expected"), [(0, 4), (2, 2), (3, None), (5, 5)])
+def test_an_earlier_revision_is_one_of_the_deployment_itself(
+    revision: int, expected: int | None
+) -> None:
+    deployment = {
+        "metadata": {"uid": "a", "annotations": {"deployment.kubernetes.io/revision": "5"}}
+    }
+    sets = [
+        replica_set(n, owner) for n, owner in [(2, "a"), (3, "b"), (4, "a"), (5, "a"), (4, "b")]
+    ]
+    found = earlier(list(reversed(sets)), deployment, revision)
+    assert (revision_of(found) if found else None) == expected
+    assert found is None or found["metadata"]["ownerReferences"] == [{"uid": "a"}]
 
 
 # --- partitions

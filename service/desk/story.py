@@ -125,22 +125,6 @@ def _moved(step: Json) -> list[str]:
     return [f"now {step['state']} ({step['reason']}) {step['detail']}"]
 
 
-def _tried(step: Json) -> list[str]:
-    again = _clock(step["again_at"])
-    return [f"tried: {step['action']}: {step['reason']} {step['detail']}, again at {again}"]
-
-
-def _called(step: Json) -> list[str]:
-    return [f"a person is called: {step['say']}", *(f"$ {command}" for command in step["commands"])]
-
-
-def _again(step: Json) -> list[str]:
-    """Looks that changed nothing are one step: how many, and since when."""
-    last = step["last"].get("moved", {})
-    said = f"{last.get('state', '?')} ({last.get('reason', '?')})"
-    return [f"looked {step['times']} more time(s) until {_clock(step['last_at'])}: still {said}"]
-
-
 def _plain(step: Json) -> list[str]:
     return [str(dict(step))]
 
@@ -156,9 +140,6 @@ _TELL: Mapping[str, Callable[[Json], list[str]]] = {
     "read": _read,
     "verified": _verified,
     "moved": _moved,
-    "tried": _tried,
-    "called": _called,
-    "again": _again,
 }
 
 

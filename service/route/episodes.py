@@ -77,7 +77,9 @@ def advance(
     if resolved:
         before = known.alert.ends_at
         if before is None or (alert.ends_at is not None and alert.ends_at > before):
-            seen = replace(seen, alert=alert, end_reason=None)  # the end that was told, not a guessed one
+            seen = replace(
+                seen, alert=alert, end_reason=None
+            )  # the end that was told, not a guessed one
         return seen, Change.REPEAT
     fresh = known.end_reason == EndReason.UNHEARD and received_at > known.last_seen_at
     if not fresh or (ended_at is not None and alert.starts_at <= ended_at):

@@ -38,6 +38,7 @@ def settings_for(store_url: str, **intake: Any) -> Settings:
         mode=Mode.OBSERVE, guard=GuardSettings(namespaces=("carbon-ingestion", "payments")),
     )  # fmt: skip
 
+
 pytestmark = pytest.mark.only_on("sqlite")  # it looks into the file itself
 
 

@@ -172,7 +172,7 @@ async def test_a_replica_that_was_paused_finds_its_claim_lost_and_sends_nothing(
 async def test_one_webhook_at_both_replicas_at_once_is_one_incident(
     pair: tuple[World, World],
 ) -> None:
-    one, other = pair
+    one, _other = pair
     for _ in range(5):
         await asyncio.gather(*(w.inbox.accept(_body()) for w in pair))
     await asyncio.gather(*(_sorted(w) for w in pair))

@@ -8,7 +8,7 @@ import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from importlib.metadata import version
 
@@ -17,33 +17,37 @@ from aiohttp import web
 from pydantic import TypeAdapter
 
 from service.act import KINDS
-from service.act.executor import Executor, Hand
-from service.act.queries import KillHand
-from service.act.workloads import RestartHand, ScaleHand
+from service.act.executor import Executor
+from service.act.kind import Writers
 from service.clients.clickhouse import ClickHouseClient
 from service.clients.kafka import KafkaClient
 from service.clients.kubernetes import KubernetesReader
 from service.clients.kubernetes_write import KubernetesWriter
 from service.clients.prometheus import PrometheusClient
-from service.decide.course import Patience
 from service.desk.api import Api
 from service.diagnose import CHAPTERS
-from service.diagnose.sources import Sources
+from service.diagnose.chapter import Look
+from service.diagnose.probes.ownership import survey
+from service.diagnose.sources import Sources, configured
+from service.guard.chain import CHAIN
+from service.guard.question import Policy
+from service.incident.lifecycle import Patience
 from service.intake.auth import admitted
 from service.intake.http import Door
 from service.intake.sorter import Sorter
-from service.kit.clock import Clock, SystemClock
+from service.kit.clock import Clock, ClockWatch, SystemClock
 from service.kit.deadline import Deadline
 from service.kit.tasks import running
-from service.model.action import KillQuery, RolloutRestart, Scale
-from service.model.errors import BadConfig, Unavailable
-from service.model.evidence import Evidence
+from service.model.errors import BadConfig, ParamedicError, Unavailable
+from service.model.evidence import Evidence, Known, Reading, Unknown
 from service.model.incident import Incident
+from service.model.objects import Survey, Write
 from service.model.playbook import Playbook
+from service.phases.rooms import Attempts, Diagnose, Rooms, SurveyWrites
 from service.playbooks.load import load
+from service.record.journal import Journal
 from service.record.metrics import Metrics
 from service.settings import IntakeSettings, Settings
-from service.stages import Look, Stages
 from service.store.database import Database
 from service.store.episodes import Episodes
 from service.store.inbox import Inbox
@@ -88,23 +92,32 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             max_dead_letters=intake.max_dead_letters,
         )
         await inbox.open()
-        episodes, incidents, ledger = Episodes(database), Incidents(database), Ledger(database)
+        episodes, ledger = Episodes(database), Ledger(database)
+        incidents = Incidents(database, KINDS)
         if database.dialect == "sqlite":
             await incidents.release_all()
-        sources, hands = await _backends(settings, clock, stack)
-        stages = Stages(
+        sources, writers = await _backends(settings, clock, stack)
+        watch = Watchman(ClockWatch(clock), settings, clock)
+        work = settings.work
+        rooms = Rooms(
             playbooks={p.name: p for p in playbooks},
-            look=_look(sources, settings, metrics, clock),
-            executor=Executor(hands, clock, settings.work.act_within_s),
+            kinds=KINDS,
+            diagnose=_diagnose(sources, settings, metrics, clock),
+            survey=_survey(sources, clock),
+            executor=Executor.of(KINDS, writers),
             incidents=incidents,
             ledger=ledger,
-            metrics=metrics,
-            limits=settings.guard,
-            ceiling=settings.mode,
-            patience=Patience(settings.work.recheck_s, settings.work.hand_over_after_s),
+            journal=Journal(metrics),
+            policy=watch.policy,
+            patience=Patience(work.recheck_s, work.escalate_after_s),
+            attempts=Attempts(work.attempt_within_s, work.act_within_s, work.unsure_within_s),
             clock=clock,
+            chain=CHAIN,
         )
-        worker = Worker(incidents, stages, clock, settings.work.workers)
+        within_s = 2 * work.diagnose_within_s + work.attempt_within_s + 30.0
+        worker = Worker(
+            incidents, rooms, metrics, clock, slots=work.workers, step_within_s=within_s
+        )
         sorter = Sorter(
             inbox, episodes, playbooks, settings.guard.namespaces, metrics, clock, worker.wake
         )
@@ -115,6 +128,7 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             ("worker", worker.run()),
             ("sorter", sorter.run()),
             ("housekeeping", _housekeeping(inbox, incidents, keep, clock)),
+            ("clock", watch.run(incidents, worker)),
         ):
             _ = await stack.enter_async_context(running(name, eternal, partial(_died, failed)))
         door = Door(intake, inbox, metrics)
@@ -146,17 +160,61 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         door.closing = True
 
 
+@dataclass(slots=True)
+class Watchman:
+    """The limits over all playbooks as they are now, and whether the wall clock can be trusted."""
+
+    watch: ClockWatch
+    settings: Settings
+    clock: Clock
+    sound_at: datetime | None = None
+
+    def policy(self) -> Policy:
+        """What guards go by. A step of the clock counts from the moment it is seen here."""
+        self._look()
+        guard, intake = self.settings.guard, self.settings.intake
+        return Policy(
+            ceiling=self.settings.mode,
+            namespaces=guard.namespaces,
+            overall=guard.overall,
+            evidence_max_age_s=guard.evidence_max_age_s,
+            heard_within_s=intake.heard_within_s,
+            clock_sound_at=self.sound_at,
+        )
+
+    async def run(self, incidents: Incidents, worker: Worker) -> None:
+        """Looks every second; after a step everything that waits is due, for no instant means what it meant."""
+        while True:
+            before = self.sound_at
+            self._look()
+            if self.sound_at != before:
+                try:
+                    await incidents.wake_all(self.clock.now())
+                    worker.wake()
+                except Unavailable as error:
+                    self.sound_at = before
+                    log.error("not woken after a step of the clock", reason=error.reason)
+            await asyncio.sleep(1.0)
+
+    def _look(self) -> None:
+        step_s = self.watch.step_s()
+        if step_s:
+            hold = timedelta(seconds=self.settings.guard.clock_hold_s)
+            self.sound_at = self.clock.now() + hold
+            log.error(
+                "the wall clock jumped, actions are held", step_s=step_s, until=str(self.sound_at)
+            )
+
+
 async def _backends(
     settings: Settings, clock: Clock, stack: AsyncExitStack
-) -> tuple[Sources, dict[str, Hand]]:
+) -> tuple[Sources, Writers]:
     """The clients of what is configured. None is connected yet: a backend that is away must not stop the start."""
-    hands: dict[str, Hand] = {}
     kubernetes = kafka = clickhouse = prometheus = None
+    writer = acting = None
     if settings.kubernetes.configured:
         kubernetes = await stack.enter_async_context(KubernetesReader(settings.kubernetes))
         writer = await stack.enter_async_context(KubernetesWriter(settings.kubernetes))
-        hands[Scale.kind] = ScaleHand(writer)
-        hands[RolloutRestart.kind] = RestartHand(writer)
     if settings.kafka.bootstrap:
         kafka = await stack.enter_async_context(KafkaClient(settings.kafka))
     if settings.clickhouse.host:
@@ -164,25 +222,39 @@ async def _backends(
         acting = await stack.enter_async_context(
             ClickHouseClient(settings.clickhouse, for_acting=True)
         )
-        hands[KillQuery.kind] = KillHand(acting, clock)
     if settings.prometheus.url:
         prometheus = await stack.enter_async_context(PrometheusClient(settings.prometheus))
-    return Sources(kubernetes, kafka, clickhouse, prometheus), hands
+    sources = Sources(kubernetes, kafka, clickhouse, prometheus)
+    return sources, Writers(clock, writer, acting)
 
 
-def _look(sources: Sources, settings: Settings, metrics: Metrics, clock: Clock) -> Look:
-    async def look(playbook: Playbook, incident: Incident) -> Evidence:
-        diagnosis = CHAPTERS[playbook.diagnose]
-        params: object = TypeAdapter(diagnosis.params_type).validate_python(
-            playbook.params_for(incident.target)
-        )
-        evidence: Evidence = await diagnosis.run(
-            sources, incident.target, params,
-            deadline=Deadline.after(settings.work.diagnose_within_s), clock=clock, observe=metrics.probe,
-        )  # fmt: skip
+def _diagnose(sources: Sources, settings: Settings, metrics: Metrics, clock: Clock) -> Diagnose:
+    async def diagnose(playbook: Playbook, incident: Incident) -> Evidence:
+        chapter = CHAPTERS[playbook.diagnose]
+        filled = playbook.params_for(incident.target)
+        parameters: object = TypeAdapter(chapter.parameters).validate_python(filled)
+        deadline = Deadline.after(settings.work.diagnose_within_s)
+        look = Look(sources, incident.target, deadline, clock, metrics.probe)
+        evidence: Evidence = await chapter.diagnose(look, parameters)
         return evidence
 
-    return look
+    return diagnose
+
+
+def _survey(sources: Sources, clock: Clock) -> SurveyWrites:
+    async def read(writes: Sequence[Write]) -> Reading[tuple[Survey, ...]]:
+        began = clock.monotonic()
+        try:
+            found: tuple[Survey, ...] = ()
+            if writes:
+                kubernetes = configured(sources.kubernetes, "Kubernetes")
+                found = await survey(kubernetes, writes, deadline=Deadline.after(10.0))
+        except ParamedicError as error:
+            took_s = clock.monotonic() - began
+            return Unknown(error.reason, "kubernetes", clock.now(), took_s, error.detail)
+        return Known(found, "kubernetes", clock.now(), clock.monotonic() - began)
+
+    return read
 
 
 async def _listen(intake: IntakeSettings, door: Door, api: Api, stack: AsyncExitStack) -> int:

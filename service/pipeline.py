@@ -1,36 +1,72 @@
-"""The story of one incident: diagnose, decide, admit, act, verify, record.
+"""The story of one incident, one short step at a time: diagnose, decide, admit, act, verify, record.
 
-Called by: the worker, with an incident whose target is locked for it. After a crash it is called again with the
-same incident and goes on from the last durable step: an intent without an outcome is taken up before anything
-else, and its target is read back before anything is sent.
+A worker claims a due incident and takes one step of it; what has to wait is a state with a due time, never a
+sleeping worker. After a crash the next step goes on from what is durable: an intent whose action may have been sent
+is read back before anything else is sent.
 """
 
+from dataclasses import replace
+
+from service.incident.lifecycle import Event, EventKind, from_proposal, resolved
+from service.model.change import ActionChange
 from service.model.evidence import facts
-from service.model.incident import Incident, IncidentState
-from service.stages import Stages
-from service.store.ledger import Unsettled
+from service.model.incident import Held, IncidentState, Outcome, OutcomeKind, Progress, UnderWay
+from service.model.reasons import Reason
+from service.phases.acting import act
+from service.phases.admitting import admit
+from service.phases.looking import call, decide, diagnose
+from service.phases.moving import move
+from service.phases.proving import close, settled, verify
+from service.phases.rooms import Rooms
 
 
-async def remediate(incident: Incident, stages: Stages) -> None:
-    """Takes an incident one round further: to healed, on to its next rung, to a person, or to its close."""
-    unsettled = await stages.ledger.unsettled(incident.id)
-    if unsettled is None:
-        if not incident.firing:
-            return await stages.close(incident)
-        if incident.state is IncidentState.HANDED_OVER:
-            return await stages.leave_to_people(incident)
-        evidence = await stages.diagnose(incident)  # concurrent, one deadline, late = Unknown
-        proposal = await stages.decide(
-            incident, evidence
-        )  # pure: the first rung whose condition holds
-        if proposal.action is None:
-            return await stages.hold(incident, proposal)
-        ruling = await stages.admit(incident, proposal, evidence)  # the intent is durable
-        if ruling.intent is None:
-            return await stages.hold(incident, ruling)
-        unsettled = Unsettled(ruling.intent, None, facts(evidence))
-        result = await stages.act(incident, unsettled.intent)
-    else:
-        result = unsettled.result or await stages.resume(incident, unsettled.intent)
-    outcome = await stages.verify(incident, unsettled, result)
-    return await stages.conclude(incident, outcome)
+async def step(held: Held, rooms: Rooms) -> None:
+    """Takes one step of one incident and writes it. Raises Refused(claim_lost) when another process has it by now."""
+    incident, under_way = held.incident, held.incident.under_way
+    if (
+        under_way is not None
+    ):  # look first: the target tells what a crash or a slow server left open
+        if under_way.result is None:
+            return await act(held, under_way, rooms, look_first=True)
+        if incident.state is IncidentState.VERIFYING:
+            return await verify(held, under_way, rooms)
+        return await settled(held, under_way, rooms)
+    if not incident.firing:
+        return await close(held, rooms)
+    if incident.state is IncidentState.ESCALATED:
+        return await stay(held, rooms)
+    diagnosed, evidence = await diagnose(
+        incident, rooms
+    )  # concurrent, one deadline, late = Unknown
+    proposal, decided = await decide(incident, evidence, rooms)  # pure: the first rung that holds
+    if proposal.request is None:
+        return await move(held, from_proposal(proposal), (diagnosed, decided), rooms)
+    if proposal.kind is not None and rooms.kinds[proposal.kind].for_people:
+        return await call(held, proposal, (diagnosed, decided), rooms)
+    intent = await admit(
+        held, proposal, evidence, (diagnosed, decided), rooms
+    )  # durable, if allowed
+    if intent is None:
+        return None
+    under_way = UnderWay(intent, None, facts(evidence), Progress())
+    acting = replace(incident, state=IncidentState.ACTING, under_way=under_way)
+    return await act(replace(held, incident=acting), under_way, rooms, look_first=False)
+
+
+async def stay(held: Held, rooms: Rooms) -> None:
+    """An alert of an escalated incident changed, and some still fire: it stays with the person."""
+    reason = held.incident.reason or Reason.LADDER_EXHAUSTED
+    await move(
+        held, Event(EventKind.DENIED, reason, "an alert changed; it stays escalated"), (), rooms
+    )
+
+
+async def set_aside(held: Held, reason: Reason, detail: str, rooms: Rooms) -> None:
+    """Something is wrong on our side: no more automatic steps on this incident, and its target is free again."""
+    incident, action = held.incident, None
+    if incident.under_way is not None:
+        outcome = Outcome(OutcomeKind.INCONCLUSIVE, reason, detail, rooms.clock.now())
+        action = ActionChange(incident.under_way.intent.action_id, outcome=outcome)
+    elif not incident.firing:
+        return await move(held, resolved(incident), (), rooms)
+    return await move(held, Event(EventKind.BROKEN, reason, detail), (), rooms, action=action)

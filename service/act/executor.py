@@ -1,186 +1,140 @@
-"""Does one intended action once, and says what became of it.
+"""One attempt at one intended action, and what it came to. Waiting between attempts is the pipeline's.
 
-A write whose reply was lost is never sent again blindly: the target is read back first. Only if the target is
-untouched is the write sent once more; every action is absolute and idempotent, so even that cannot double it.
+A write whose reply was lost is never sent again blindly: the target is read back first, and only where it is
+untouched is the write sent once more. Every action is absolute and idempotent, so even that cannot double it.
 """
 
-from collections.abc import Callable, Mapping
-from enum import StrEnum
-from typing import NamedTuple, Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import structlog
-from tenacity import (
-    AsyncRetrying,
-    RetryCallState,
-    retry_if_exception,
-    stop_after_attempt,
-    wait_exponential_jitter,
-)
 
-from service.kit.clock import Clock
+from service.act.kind import AnyKind, Deed, Hand, Permit, TargetState, Writers
 from service.kit.deadline import Deadline
-from service.model.action import ActionResult, Applied, Intent, Mode
-from service.model.errors import Indeterminate, ParamedicError, Refused, Unavailable
+from service.model.action import Applied, Intent, Mode
+from service.model.errors import Indeterminate, Refused, Unavailable
 from service.model.reasons import Reason
 
 log = structlog.get_logger()
 
-
-class TargetState(StrEnum):
-    """What reading the target back says about an action."""
-
-    APPLIED = "applied"
-    UNTOUCHED = "untouched"
-    CHANGED = "changed"  # by somebody else: neither as before nor as wanted
+_READ_BACK_S = 5.0  # reading back has time of its own: the attempt's may be what has just run out
 
 
-class Deed(NamedTuple):
-    """How an attempt ended."""
+@dataclass(frozen=True, slots=True)
+class NotYet:
+    """Nothing was sent, or it was shed unread: trying again is safe. `retry_after_s` is the server's own wish."""
 
-    applied: Applied
     reason: Reason
+    detail: str
+    retry_after_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Unsure:
+    """It may have been done: a reply was lost, and reading back has not told. It is read back again later."""
+
     detail: str
 
 
-class Hand(Protocol):
-    """One kind of action on one backend."""
-
-    async def apply(self, intent: Intent, deadline: Deadline) -> Deed:
-        """Does it. Raises Unavailable (nothing was sent), Refused, or Indeterminate (the reply was lost)."""
-        ...
-
-    async def read_back(self, intent: Intent, deadline: Deadline) -> TargetState:
-        """What the target says. Raises Unavailable or Refused."""
-        ...
+Attempt: TypeAlias = Deed | NotYet | Unsure
 
 
 class Executor:
     """Holds the hands, by kind of action."""
 
-    def __init__(self, hands: Mapping[str, Hand], clock: Clock, within_s: float) -> None:
+    def __init__(self, hands: Mapping[str, Hand[Any]]) -> None:
         self._hands = hands
-        self._clock = clock
-        self._within_s = within_s
 
-    async def act(
-        self, intent: Intent, *, resumed: bool, lapsed: Reason | None = None
-    ) -> ActionResult:
-        """Does the intent's action. `resumed`: a crash came in between, so it may have been done already.
+    @classmethod
+    def of(cls, kinds: Mapping[str, AnyKind], writers: Writers) -> "Executor":
+        """The hands of all kinds whose backend is configured."""
+        bound = {name: kind.bind(writers) for name, kind in kinds.items()}
+        return cls({name: hand for name, hand in bound.items() if hand is not None})
 
-        `lapsed` is why a resumed action that was not done yet is not wanted any more.
+    async def attempt(
+        self,
+        intent: Intent[Any],
+        *,
+        look_first: bool,
+        lapsed: Reason | None,
+        confirm: Callable[[], Awaitable[None]],
+        deadline: Deadline,
+    ) -> Attempt:
+        """Tries once. `look_first`: it may have been done already, so the target is read back first.
+
+        `lapsed` is why an action that was not done yet is not wanted any more. Raises nothing of the model's errors.
         """
-        hand = self._hands.get(intent.action.kind)
+        hand = self._hands.get(intent.kind)
         if hand is None:
-            return self._result(
-                Deed(
-                    Applied.FAILED,
-                    Reason.NOT_CONFIGURED,
-                    f"no backend is configured for {intent.action.kind}",
-                )
-            )
-        deadline = Deadline.after(self._within_s)
-        try:
-            if resumed:
-                return self._result(await self._after_silence(hand, intent, deadline, lapsed))
-            try:
-                return self._result(await self._send(hand, intent, deadline))
-            except Indeterminate as error:
-                log.warning(
-                    "reply lost, reading back", action_id=intent.action_id, detail=error.detail
-                )
-                return self._result(await self._after_silence(hand, intent, deadline))
-        except ParamedicError as error:
-            return self._result(Deed(Applied.FAILED, error.reason, error.detail))
+            detail = f"no backend is configured for {intent.kind}"
+            return Deed(Applied.FAILED, Reason.NOT_CONFIGURED, detail)
+        permit = Permit(intent, deadline, confirm)
+        # A dry run left no trace to read back, and asking again does nothing either.
+        if look_first and intent.mode is not Mode.DRY_RUN:
+            return await self._look_first(hand, permit, lapsed)
+        if lapsed is not None:
+            return Deed(Applied.FAILED, lapsed, "it was not sent, and is not wanted any more")
+        return await self._apply(hand, permit)
 
-    async def _after_silence(
-        self, hand: Hand, intent: Intent, deadline: Deadline, lapsed: Reason | None = None
-    ) -> Deed:
-        """Reads the target back, and sends the write once more only where nothing of it is seen."""
-        if (
-            intent.mode is Mode.DRY_RUN
-        ):  # it left no trace to read back, and asking again does nothing either
-            return await self._send(hand, intent, deadline)
+    async def _apply(self, hand: Hand[Any], permit: Permit[Any]) -> Attempt:
         try:
-            state = await self._read_back(hand, intent, deadline)
-        except (Unavailable, Refused) as error:
-            if error.reason is Reason.NOT_FOUND:
-                raise  # the target is gone, and with it whatever was done to it
-            raise Indeterminate(
-                f"not known whether it was done, and reading back failed: {error}"
-            ) from error
-        match state:
-            case TargetState.APPLIED:
-                return Deed(
-                    Applied.DONE,
-                    Reason.DONE,
-                    "the reply was lost; reading back shows that it was done",
-                )
-            case TargetState.CHANGED:
-                return Deed(
-                    Applied.FAILED, Reason.TARGET_CHANGED, "reading back shows another value"
-                )
-            case TargetState.UNTOUCHED if lapsed:
-                return Deed(
-                    Applied.FAILED, lapsed, "it was not done before the restart, and is let be now"
-                )
-            case TargetState.UNTOUCHED:
-                return await self._send_again(hand, intent, deadline)
-
-    async def _send_again(self, hand: Hand, intent: Intent, deadline: Deadline) -> Deed:
-        try:
-            return await self._send(hand, intent, deadline)
+            async with permit.deadline.enforced(str(permit.intent.request)):
+                return await hand.apply(permit)
+        except Indeterminate as error:
+            log.warning("reply lost", action_id=permit.intent.action_id, detail=error.detail)
+            return await self._after_silence(hand, permit, error.detail)
         except Unavailable as error:
-            if error.reason is not Reason.LATE:
-                raise
-            # A server that hangs may still do the first one: "failed" would be a guess.
-            what = "reading back shows nothing of it yet, and no time is left to send it again"
-            raise Indeterminate(f"{what}: {error.detail}") from error
+            if error.reason is Reason.LATE:  # a server that hangs may still do it
+                return await self._after_silence(hand, permit, error.detail)
+            return NotYet(error.reason, error.detail, error.retry_after_s or 0.0)
+        except Refused as error:
+            return Deed(Applied.FAILED, error.reason, error.detail)
 
-    async def _send(self, hand: Hand, intent: Intent, deadline: Deadline) -> Deed:
-        # Unavailable means that nothing was sent or that it was shed unread: trying again is safe.
-        async for attempt in self._few_times(deadline.remaining_s):
-            with attempt:
-                return await hand.apply(intent, deadline)
-        raise AssertionError("tenacity ends by returning or raising")
+    async def _after_silence(self, hand: Hand[Any], permit: Permit[Any], lost: str) -> Attempt:
+        """The reply was lost just now: what does the target say? Untouched may only be slow, so nothing is sent."""
+        state = await self._read_back(hand, permit.intent)
+        if isinstance(state, Unsure):
+            return Unsure(f"{lost}; {state.detail}")
+        if state is TargetState.UNTOUCHED:
+            return Unsure(f"{lost}; reading back shows nothing of it yet")
+        return _told(state)
 
-    async def _read_back(self, hand: Hand, intent: Intent, deadline: Deadline) -> TargetState:
-        # Reading has a deadline of its own: the action's may be what has just run out.
-        def left_s() -> float:
-            return max(5.0, deadline.remaining_s())
+    async def _look_first(
+        self, hand: Hand[Any], permit: Permit[Any], lapsed: Reason | None
+    ) -> Attempt:
+        state = await self._read_back(hand, permit.intent)
+        if isinstance(state, Unsure):
+            return state
+        if state is not TargetState.UNTOUCHED:
+            return _told(state)
+        if lapsed is not None:
+            return Deed(Applied.FAILED, lapsed, "it was not done, and is not wanted any more")
+        return await self._apply(hand, permit)
 
-        async for attempt in self._few_times(left_s):
-            with attempt:
-                patience = Deadline.after(left_s())
-                async with patience.enforced(f"reading back {intent.action}"):
-                    return await hand.read_back(intent, patience)
-        raise AssertionError("tenacity ends by returning or raising")
-
-    def _result(self, deed: Deed) -> ActionResult:
-        return ActionResult(deed.applied, deed.reason, deed.detail, self._clock.now())
-
-    def _few_times(self, left_s: Callable[[], float]) -> AsyncRetrying:
-        backoff = wait_exponential_jitter(multiplier=0.2, max=2.0, jitter=0.2)
-
-        def pause_s(state: RetryCallState) -> float:
-            return max(
-                backoff(state), _wished_s(state.outcome.exception() if state.outcome else None)
-            )
-
-        return AsyncRetrying(
-            sleep=self._clock.sleep,
-            stop=stop_after_attempt(3),
-            wait=pause_s,
-            retry=retry_if_exception(
-                lambda e: (
-                    isinstance(e, Unavailable)
-                    and e.reason is not Reason.LATE
-                    and _wished_s(e) < left_s()
-                )
-            ),
-            reraise=True,
-        )
+    async def _read_back(self, hand: Hand[Any], intent: Intent[Any]) -> TargetState | Unsure:
+        patience = Deadline.after(_READ_BACK_S)
+        try:
+            async with patience.enforced(f"reading back {intent.request}"):
+                return await hand.read_back(intent, patience)
+        except Refused as error:
+            if error.reason is Reason.NOT_FOUND:
+                return (
+                    TargetState.REPLACED
+                )  # the target is gone, and with it whatever was done to it
+            return Unsure(f"reading back was refused: {error}")
+        except Unavailable as error:
+            return Unsure(f"reading back failed: {error}")
 
 
-def _wished_s(error: BaseException | None) -> float:
-    """How long the server asked to be left alone."""
-    return (error.retry_after_s or 0.0) if isinstance(error, Unavailable) else 0.0
+def _told(state: TargetState) -> Deed:
+    match state:
+        case TargetState.APPLIED:
+            detail = "the reply was lost; reading back shows that it was done"
+            return Deed(Applied.DONE, Reason.DONE, detail)
+        case TargetState.CHANGED:
+            detail = "reading back shows another value"
+            return Deed(Applied.FAILED, Reason.TARGET_CHANGED, detail)
+        case TargetState.REPLACED | TargetState.UNTOUCHED:
+            detail = "what was seen is not there any more"
+            return Deed(Applied.FAILED, Reason.TARGET_REPLACED, detail)

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from service.decide.plan import plan
 from service.model.action import NotPossible, Request
-from service.model.evidence import Evidence, Facts, Known, facts
+from service.model.evidence import Evidence, Known, Unknown, facts
 from service.model.playbook import Playbook, Remedy, Truth
 from service.model.reasons import Reason
 from service.model.ruling import Considered, Proposal
@@ -16,9 +17,14 @@ def propose(
     playbook: Playbook, target: Target, evidence: Evidence, tried: Mapping[str, int], now: datetime
 ) -> Proposal:
     """The first rung that holds, was not used up in this incident and whose action is possible."""
-    view = {"evidence": facts(evidence)}
+    view = {"evidence": facts(evidence), "now": now}
     # As old as its oldest reading: the guard asks how old.
     seen_at = min((r.at for r in evidence.readings().values() if isinstance(r, Known)), default=now)
+    if isinstance(evidence.target, Unknown) and evidence.target.reason is Reason.NOT_FOUND:
+        passed = tuple(
+            Considered(r.name, r.when.text, Reason.TARGET_MISSING) for r in playbook.remedies
+        )
+        return Proposal(passed, Reason.TARGET_MISSING, evidence_at=seen_at)
     healed = playbook.healed.judge(view)
     if healed is not Truth.FAILS:  # nothing is wrong, or it is not known whether anything is
         reason = Reason.ALREADY_HEALTHY if healed is Truth.HOLDS else Reason.EVIDENCE_UNKNOWN
@@ -45,7 +51,7 @@ def propose(
 
 
 def _consider(
-    remedy: Remedy, target: Target, view: Mapping[str, Facts], tried: Mapping[str, int]
+    remedy: Remedy, target: Target, view: Mapping[str, Any], tried: Mapping[str, int]
 ) -> Considered | Request:
     if tried.get(remedy.name, 0) >= remedy.times:
         return Considered(

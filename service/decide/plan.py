@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from service.model.action import NotPossible, Request
-from service.model.evidence import Facts
 from service.model.playbook import Argument, Do, Template
 from service.model.reasons import Reason
 from service.model.target import Target
@@ -17,7 +16,7 @@ class _Missing(Exception):
     """A template has no value: what it needs is Unknown."""
 
 
-def plan(do: Do, target: Target, view: Mapping[str, Facts]) -> Request | NotPossible:
+def plan(do: Do, target: Target, view: Mapping[str, Any]) -> Request | NotPossible:
     """The request with every template filled from the evidence, checked against the kind's bounds."""
     try:
         filled = {name: _filled(value, view) for name, value in do.arguments.items()}
@@ -31,7 +30,7 @@ def plan(do: Do, target: Target, view: Mapping[str, Facts]) -> Request | NotPoss
     return planned
 
 
-def _filled(value: Argument, view: Mapping[str, Facts]) -> Any:  # Any: a plain value of any shape
+def _filled(value: Argument, view: Mapping[str, Any]) -> Any:  # Any: a plain value of any shape
     if isinstance(value, Mapping):
         return {key: _filled(item, view) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -32,7 +32,7 @@ def story(record: Json) -> str:
         for a in record["alerts"]
         if a["annotations"].get("runbook_url")
     }
-    if record["state"] == "handed_over":
+    if record["state"] == "escalated":
         lines.append(
             "Paramedic does nothing more here: it is yours. It closes by itself when its alerts resolve."
         )
@@ -62,10 +62,7 @@ def _diagnosed(step: Json) -> list[str]:
     lines = [f"diagnosed {step['diagnosis']} in {step['took_s']:.2f} s"]
     for name, reading in step["evidence"].items():
         if "value" in reading:
-            value = {
-                **reading["value"],
-                **reading["value"].get("values", {}),
-            }  # series stand one level down
+            value = reading["value"]
             shown = ", ".join(f"{k}={_short(v)}" for k, v in value.items() if _tells(v))
             lines.append(f"{name}: {shown}  ({reading['source']}, {reading['took_s']:.2f} s)")
         else:
@@ -110,6 +107,22 @@ def _moved(step: Json) -> list[str]:
     return [f"now {step['state']} ({step['reason']}) {step['detail']}"]
 
 
+def _tried(step: Json) -> list[str]:
+    again = _clock(step["again_at"])
+    return [f"tried: {step['action']}: {step['reason']} {step['detail']}, again at {again}"]
+
+
+def _called(step: Json) -> list[str]:
+    return [f"a person is called: {step['say']}", *(f"$ {command}" for command in step["commands"])]
+
+
+def _again(step: Json) -> list[str]:
+    """Looks that changed nothing are one step: how many, and since when."""
+    last = step["last"].get("moved", {})
+    said = f"{last.get('state', '?')} ({last.get('reason', '?')})"
+    return [f"looked {step['times']} more time(s) until {_clock(step['last_at'])}: still {said}"]
+
+
 def _plain(step: Json) -> list[str]:
     return [str(dict(step))]
 
@@ -122,6 +135,9 @@ _TELL: Mapping[str, Callable[[Json], list[str]]] = {
     "read": _read,
     "verified": _verified,
     "moved": _moved,
+    "tried": _tried,
+    "called": _called,
+    "again": _again,
 }
 
 

@@ -52,3 +52,22 @@ class VirtualClock:
     async def sleep(self, seconds: float) -> None:
         self.advance(max(0.0, seconds))
         await asyncio.sleep(0)
+
+
+class ClockWatch:
+    """Notices when the wall clock jumps, by the monotonic one, which never does."""
+
+    def __init__(self, clock: Clock, *, at_least_s: float = 5.0) -> None:
+        self._clock = clock
+        self._at_least_s = at_least_s
+        self._offset = self._now()
+
+    def _now(self) -> float:
+        return self._clock.now().timestamp() - self._clock.monotonic()
+
+    def step_s(self) -> float:
+        """By how many seconds the clock has jumped since the last call; 0.0 for what is only drift."""
+        offset = self._now()
+        jumped = offset - self._offset
+        self._offset = offset
+        return jumped if abs(jumped) >= self._at_least_s else 0.0

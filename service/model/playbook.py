@@ -31,8 +31,8 @@ class Condition(Protocol):
     @property
     def text(self) -> str: ...
 
-    def judge(self, facts: Mapping[str, Facts]) -> Truth:
-        """The condition's truth under `{"evidence": ..., "before": ...}`."""
+    def judge(self, facts: Mapping[str, Any]) -> Truth:
+        """The condition's truth under `{"evidence": ..., "before": ..., "now": ...}` (Any: see Facts)."""
         ...
 
 
@@ -43,7 +43,7 @@ class Template(Protocol):
     @property
     def text(self) -> str: ...
 
-    def render(self, facts: Mapping[str, Facts]) -> object | None:
+    def render(self, facts: Mapping[str, Any]) -> object | None:
         """The value (of its own type where the text is one expression), or None when a part is missing."""
         ...
 

@@ -71,9 +71,11 @@ class Reason(StrEnum):
     CLAIM_LOST = "claim_lost"  # this process was paused, and another one has taken the incident over
     AUTOSCALED = "autoscaled"  # a HorizontalPodAutoscaler owns the replica count
     PAUSED = "paused"  # the rollout is paused: a restart would do nothing
+    NEVER_SENT = "never_sent"  # the backend was away for as long as the action might have been tried
     INDETERMINATE = "indeterminate"  # the write was sent, its reply lost, and reading back did not tell
 
     # An incident's outcome is what it is because ...
+    READINGS_PENDING = "readings_pending"  # not enough good readings in a row yet, and time is left
     READINGS_GOOD = "readings_good"  # the healed condition held for the written number of readings in a row
     READINGS_BAD = "readings_bad"  # the time for healing is over and the condition does not hold
     READINGS_WORSE = "readings_worse"  # the playbook's worse condition held
@@ -82,6 +84,8 @@ class Reason(StrEnum):
     ACTION_FAILED = "action_failed"  # nothing was done, so there is nothing to verify
     HUMAN_NEEDED = "human_needed"  # the rung that holds is one for people
     LADDER_EXHAUSTED = "ladder_exhausted"  # every remedy was tried or does not apply: escalated
+    UNREADABLE = "unreadable"  # its row cannot be read: of a newer version, or broken
+    STEP_STUCK = "step_stuck"  # a bug of ours: one step took longer than all its deadlines together
     PIPELINE_FAILED = "pipeline_failed"  # a bug of ours: the incident is set aside for a person
 
     # A webhook is not taken because ...

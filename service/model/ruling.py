@@ -1,12 +1,11 @@
 """What the ladder proposes and what the guard rules, each with its reason."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
-from service.model.action import Intent, Mode, Request
+from service.model.action import Mode, Request
 from service.model.reasons import Reason
 
 
@@ -41,16 +40,25 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What one guard says; `reason` is None when it lets the action pass."""
+
+    guard: str
+    reason: Reason | None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Ruling:
-    """The guard's verdict. `retry_at` is when asking again makes sense; None hands over to a person."""
+    """The guards' verdict. `retry_at` is when asking again makes sense; None escalates."""
 
     verdict: Verdict
     guard: str
     reason: Reason
     detail: str
     mode: Mode = Mode.OBSERVE
-    intent: Intent[Any] | None = None
     retry_at: datetime | None = None
+    answers: tuple[Answer, ...] = ()
 
     @property
     def allowed(self) -> bool:
@@ -59,7 +67,7 @@ class Ruling:
 
 @dataclass(frozen=True, slots=True)
 class PastAction:
-    """A line of the ledger, as the guard and the ladder see it."""
+    """A line of the ledger, as guards see it."""
 
     action_id: str
     incident_id: str
@@ -68,15 +76,19 @@ class PastAction:
     rung: str
     kind: str
     intended_at: datetime
-    settled: bool  # it has an outcome
+    settled_at: datetime | None  # None: it has no outcome yet
+    outcome: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What the ledger knows when the guard asks; read inside the transaction that writes the intent."""
+    """What the ledger knows when the guards are asked; read inside the transaction that writes the intent.
+
+    Each list has the newest lines only, newest first: as many as the largest budget of its scope can count.
+    """
 
     firing_alerts: int
+    heard_at: datetime | None = None  # when Alertmanager last told of one of the firing alerts
     on_target: Sequence[PastAction] = ()
     in_playbook: Sequence[PastAction] = ()
     overall: Sequence[PastAction] = ()
-    tried: Mapping[str, int] = field(default_factory=dict)  # rung -> times in this incident

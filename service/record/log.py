@@ -18,7 +18,9 @@ def configure(log_format: str, level: str) -> None:
     """Sets up logging for the process; called once, by the command line."""
     console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
     last: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        if console
+        else structlog.processors.JSONRenderer()
     )
     structlog.configure(
         processors=[

@@ -58,8 +58,8 @@ class Metrics:
             "paramedic_incidents_closed_total", "Incidents closed, by the last outcome (or none) and reason.",
             ["playbook", "outcome", "reason"], registry=registry,
         )  # fmt: skip
-        self.handed_over = Counter(
-            "paramedic_incidents_handed_over_total", "Incidents handed to a person, by reason.",
+        self.escalated = Counter(
+            "paramedic_incidents_escalated_total", "Incidents escalated to a person, by reason.",
             ["playbook", "reason"], registry=registry,
         )  # fmt: skip
         self.open_incidents = Gauge(
@@ -89,6 +89,10 @@ class Metrics:
         )  # fmt: skip
         self.rulings = Counter(
             "paramedic_rulings_total", "The guard's rulings.", ["playbook", "rung", "verdict", "reason"],
+            registry=registry,
+        )  # fmt: skip
+        self.guard_answers = Counter(
+            "paramedic_guard_answers_total", "Each guard's answers: pass, or its reason word.", ["guard", "answer"],
             registry=registry,
         )  # fmt: skip
         self.actions = Counter(

@@ -22,6 +22,10 @@ class GuardSettings(Group):
     )
     evidence_max_age_s: float = Field(60.0, gt=0, description="Older evidence argues for nothing.")
 
+    clock_hold_s: float = Field(
+        600.0, ge=0, description="No action for this long after the wall clock has jumped."
+    )
+
     @property
     def overall(self) -> Budget:
         return Budget(self.overall_count, self.overall_window_s)

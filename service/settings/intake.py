@@ -48,6 +48,20 @@ class IntakeSettings(Group):
         1_000, gt=0, description="Dead letters kept; the oldest go first."
     )
 
+    repeat_interval_s: float = Field(
+        14_400.0,
+        gt=0,
+        description="Alertmanager's longest `repeat_interval`; an alert is told again within it.",
+    )
+    slack_s: float = Field(
+        3_600.0, ge=0, description="An alert not told of for this much longer is acted on no more."
+    )
+
+    @property
+    def heard_within_s(self) -> float:
+        """An alert that was not told of for longer is stale: nothing is done on it."""
+        return self.repeat_interval_s + self.slack_s
+
     @model_validator(mode="after")
     def _together(self) -> Self:
         if (self.tls_cert is None) != (self.tls_key is None):

@@ -12,12 +12,18 @@ class WorkSettings(Group):
     diagnose_within_s: float = Field(
         15.0, gt=0, description="One deadline for all probes of a diagnosis."
     )
+    attempt_within_s: float = Field(10.0, gt=0, description="Deadline of one attempt at an action.")
     act_within_s: float = Field(
-        30.0, gt=0, description="Deadline of one action and its reading back."
+        30.0, gt=0, description="An action that could not be sent for this long is given up."
+    )
+    unsure_within_s: float = Field(
+        600.0,
+        gt=0,
+        description="A write whose reply was lost is read back for this long before a person is called.",
     )
     recheck_s: float = Field(
         60.0, gt=0, description="Pause before an incident without a remedy is seen again."
     )
-    hand_over_after_s: float = Field(
-        900.0, gt=0, description="An incident that found no remedy for this long goes to a person."
+    escalate_after_s: float = Field(
+        900.0, gt=0, description="An incident that found no remedy for this long is escalated."
     )

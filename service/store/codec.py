@@ -1,7 +1,6 @@
 """Values to JSON columns and back."""
 
-from collections.abc import Hashable, Mapping
-from functools import cache
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -20,10 +19,5 @@ def request_from(kinds: Kinds, name: str, request: Mapping[str, Any]) -> Request
     known = kinds.get(name)
     if known is None:
         raise LookupError(f"no kind of action is called {name!r}")
-    made: Request = _adapter(known.request).validate_python(request)
+    made: Request = TypeAdapter(known.request).validate_python(request)
     return made
-
-
-@cache
-def _adapter(request: Hashable) -> TypeAdapter[Any]:
-    return TypeAdapter(request)

@@ -1,144 +1,138 @@
-"""Incidents: claiming them, moving them, their steps, reading them back."""
+"""Incidents: claiming them, and writing what one step of one has changed.
+
+A claim is a few seconds long and numbered; a write names its claim and is refused when another process has the
+incident by then. No decision lives here.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+import structlog
 
-from service.model.alert import AlertStatus
-from service.model.incident import Incident, IncidentState, Move, OutcomeKind
+from service.model.action import Kinds
+from service.model.alert import Alert, AlertStatus
+from service.model.change import Change
+from service.model.incident import Claim, Held, Incident, IncidentState, OutcomeKind
 from service.model.reasons import Reason
 from service.model.target import Target, TargetKind
-from service.store.codec import plain
+from service.store.changes import Written, held, lost, unreadable, write_change
 from service.store.database import Database
 from service.store.episodes import alert_of
-from service.store.schema import Row, episodes, incidents, locks, steps
+from service.store.ledger import under_way as under_way_of
+from service.store.ledger import under_way_rows
+from service.store.schema import Row, episodes, incidents, steps
+
+log = structlog.get_logger()
 
 
 class Incidents:
     """Incidents in the store."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, kinds: Kinds) -> None:
         self._database = database
+        self._kinds = kinds
 
     # ------------------------------------------------------------------ claims
 
     async def claim(
-        self, owner: str, now: datetime, lease: timedelta, busy: Sequence[str] = ()
-    ) -> Incident | None:
-        """The longest due incident whose target nobody works on, locked for `owner`; None when there is none.
+        self, owner: str, now: datetime, lease: timedelta, limit: int = 1, busy: Sequence[str] = ()
+    ) -> list[Held]:
+        """Up to `limit` due incidents that nobody works on, claimed for `owner` until `now + lease`.
 
-        `busy` are the targets this process works on itself, whatever became of their leases.
+        `busy` are those this process works on itself, whatever became of their claims. A row that cannot be read is
+        escalated with its reason, and stops no other.
         """
-        due = (
-            sa.select(incidents)
-            .where(incidents.c.state != IncidentState.CLOSED, incidents.c.due_at <= now)
-            .where(incidents.c.target_key.not_in(busy))
-            .where(
-                ~sa.exists().where(locks.c.target_key == incidents.c.target_key, _held(owner, now))
-            )
-            .order_by(incidents.c.due_at)
-            .limit(1)
-        )
+        due = _due(now, lease, busy).order_by(incidents.c.rank, incidents.c.due_at).limit(limit)
 
-        def take(tx: sa.Connection) -> Incident | None:
-            row = tx.execute(due).mappings().first()
-            if row is None:
-                return None
-            upsert: Any = (sqlite if tx.dialect.name == "sqlite" else postgresql).insert(locks)
-            mine = {"incident_id": row["id"], "owner": owner, "until": now + lease}
-            taken = tx.execute(
-                upsert.values(target_key=row["target_key"], **mine).on_conflict_do_update(
-                    index_elements=["target_key"], set_=mine, where=~_held(owner, now)
-                )
+        def take(tx: sa.Connection) -> list[Held]:
+            locked = (
+                due.with_for_update(skip_locked=True) if tx.dialect.name == "postgresql" else due
             )
-            return _load(tx, row) if taken.rowcount else None
+            rows = tx.execute(locked).mappings().all()
+            if not rows:
+                return []
+            ids = [row["id"] for row in rows]
+            tx.execute(
+                sa.update(incidents)
+                .where(incidents.c.id.in_(ids))
+                .values(owner=owner, claimed_until=now + lease, claim=incidents.c.claim + 1)
+            )
+            alerts, under_way = _alerts(tx, ids), under_way_rows(tx, ids)
+            held: list[Held] = []
+            for row in rows:
+                claim = Claim(row["id"], owner, row["claim"] + 1)
+                try:
+                    incident = self._incident(
+                        row, alerts.get(row["id"], ()), under_way.get(row["id"])
+                    )
+                except (ValueError, LookupError, TypeError) as error:
+                    unreadable(tx, row["id"], now, error)
+                else:
+                    held.append(Held(incident, claim))
+            return held
 
         # Most of the time nothing is due: that is found out without taking the writer.
-        if (
-            await self._database.read(
-                lambda c: c.execute(due.with_only_columns(incidents.c.id)).scalar()
-            )
-            is None
-        ):
-            return None
+        nothing = due.with_only_columns(incidents.c.id).limit(1)
+        if await self._database.read(lambda c: c.execute(nothing).scalar()) is None:
+            return []
         return await self._database.write(take)
 
-    async def renew(self, incident: Incident, owner: str, until: datetime) -> bool:
-        """Extends a claim; False when somebody else has it by now."""
-        extend = (
-            sa.update(locks)
-            .where(locks.c.target_key == incident.target.key, locks.c.owner == owner)
-            .where(locks.c.incident_id == incident.id)
-            .values(until=until)
-        )
-        return bool(await self._database.write(lambda tx: tx.execute(extend).rowcount))
+    async def renew(self, claims: Sequence[Claim], until: datetime) -> None:
+        """Extends claims that are still held."""
+        if not claims:
+            return
 
-    async def release(self, incident: Incident, owner: str) -> None:
-        """Gives a claim back."""
-        drop = sa.delete(locks).where(
-            locks.c.target_key == incident.target.key, locks.c.owner == owner
-        )
-        await self._database.write(lambda tx: tx.execute(drop).rowcount)
+        def extend(tx: sa.Connection) -> None:
+            for claim in claims:
+                tx.execute(sa.update(incidents).where(held(claim)).values(claimed_until=until))
+
+        await self._database.write(extend)
+
+    async def confirm(self, claim: Claim) -> None:
+        """Raises Refused(claim_lost) when somebody else has the incident by now."""
+        query = sa.select(incidents.c.id).where(held(claim))
+        if await self._database.read(lambda c: c.execute(query).scalar()) is None:
+            raise lost(claim)
+
+    async def release(self, claim: Claim) -> None:
+        """Gives a claim back with nothing changed: the incident is due again."""
+        free = sa.update(incidents).where(held(claim)).values(owner=None, claimed_until=None)
+        await self._database.write(lambda tx: tx.execute(free).rowcount)
 
     async def release_all(self) -> None:
         """Drops every claim: right at the start of the one process that owns a SQLite file, and only then."""
-        await self._database.write(lambda tx: tx.execute(sa.delete(locks)).rowcount)
+        held = sa.update(incidents).where(incidents.c.owner.is_not(None))
+        free = held.values(owner=None, claimed_until=None)
+        await self._database.write(lambda tx: tx.execute(free).rowcount)
 
     async def next_due(
-        self, owner: str, now: datetime, busy: Sequence[str] = ()
+        self, now: datetime, lease: timedelta, busy: Sequence[str] = ()
     ) -> datetime | None:
-        """When the next incident can be claimed: it is due, and another owner's claim on its target is over."""
-        held = sa.and_(locks.c.target_key == incidents.c.target_key, _held(owner, now))
-        free_at = sa.case(
-            (locks.c.until > incidents.c.due_at, locks.c.until), else_=incidents.c.due_at
-        )
+        """When the next incident can be claimed: it is due, and another one's claim is over."""
+        until = incidents.c.claimed_until
+        held = sa.and_(until.is_not(None), until > incidents.c.due_at, until <= now + 2 * lease)
         query = (
-            sa.select(sa.func.min(free_at))
-            .select_from(incidents.outerjoin(locks, held))
-            .where(incidents.c.state != IncidentState.CLOSED, incidents.c.due_at.is_not(None))
-            .where(incidents.c.target_key.not_in(busy))
+            sa.select(sa.func.min(sa.case((held, until), else_=incidents.c.due_at)))
+            .where(incidents.c.due_at.is_not(None))
+            .where(incidents.c.id.not_in(busy))
         )
         due: datetime | None = await self._database.read(lambda c: c.execute(query).scalar())
         return due
 
-    # ------------------------------------------------------------------ moving
+    async def wake_all(self, now: datetime) -> None:
+        """Makes everything due that waits: after a step of the clock no `due_at` means what it meant."""
+        waiting = sa.update(incidents).where(incidents.c.due_at > now)
+        await self._database.write(lambda tx: tx.execute(waiting.values(due_at=now)).rowcount)
 
-    async def note(self, incident_id: str, kind: str, data: object, at: datetime) -> None:
-        """Adds a step to the incident's record."""
-        await self._database.write(lambda tx: write_step(tx, incident_id, kind, data, at))
+    # ------------------------------------------------------------------ writing
 
-    async def move(
-        self, incident: Incident, move: Move, at: datetime, outcome: OutcomeKind | None = None
-    ) -> bool:
-        """Moves an incident to a state, with a step that says why. False: it has to close, and an alert fires."""
-        values: Row = {"state": move.state, "reason": move.reason, "due_at": move.due_at}
-        if move.state is IncidentState.CLOSED:
-            values |= {"closed_at": at, "due_at": None}
-        if outcome is not None:
-            values["outcome"] = outcome
+    async def write(self, claim: Claim, change: Change, now: datetime) -> Written:
+        """Commits a step and gives the claim back. Raises Refused(claim_lost); then nothing was written."""
 
-        def commit(tx: sa.Connection) -> bool:
-            firing = count_firing(tx, incident.id)
-            if firing and move.state is IncidentState.CLOSED:
-                return (
-                    False  # an alert joined while it was worked on; it is still due, and seen again
-                )
-            if not firing and move.state is not IncidentState.CLOSED:
-                values["due_at"] = (
-                    at  # its last alert resolved while it was worked on: see to it at once
-                )
-            tx.execute(sa.update(incidents).where(incidents.c.id == incident.id).values(**values))
-            said = {
-                "state": move.state,
-                "reason": move.reason,
-                "detail": move.detail,
-                "due_at": values["due_at"],
-            }
-            write_step(tx, incident.id, "moved", said, at)
-            return True
+        def commit(tx: sa.Connection) -> Written:
+            return write_change(tx, claim, change, now)
 
         return await self._database.write(commit)
 
@@ -167,7 +161,11 @@ class Incidents:
 
         def load(connection: sa.Connection) -> Incident | None:
             row = connection.execute(query).mappings().first()
-            return _load(connection, row) if row else None
+            if row is None:
+                return None
+            under_way = under_way_rows(connection, [incident_id]).get(incident_id)
+            alerts = _alerts(connection, [incident_id]).get(incident_id, ())
+            return self._incident(row, alerts, under_way)
 
         return await self._database.read(load)
 
@@ -183,21 +181,22 @@ class Incidents:
 
     async def listing(self, limit: int) -> list[Row]:
         """The newest incidents, a row each."""
-        return await self._rows(
-            sa.select(incidents).order_by(incidents.c.opened_at.desc()).limit(limit)
-        )
+        newest = sa.select(incidents).order_by(incidents.c.opened_at.desc()).limit(limit)
+        return await self._rows(newest)
 
-    async def record(self, incident_id: str) -> tuple[Row, list[Row], list[Row]] | None:
-        """The incident, its episodes and its steps, in the order of time."""
+    async def record(
+        self, incident_id: str, after: int = 0, limit: int = 1_000
+    ) -> tuple[Row, list[Row], list[Row]] | None:
+        """The incident, its alerts (at most 1,000), and its steps after the step `after`, at most `limit`."""
         found = await self._rows(sa.select(incidents).where(incidents.c.id == incident_id))
         if not found:
             return None
         its = sa.select(episodes).where(episodes.c.incident_id == incident_id)
-        taken = sa.select(steps).where(steps.c.incident_id == incident_id)
+        taken = sa.select(steps).where(steps.c.incident_id == incident_id, steps.c.id > after)
         return (
             found[0],
-            await self._rows(its.order_by(episodes.c.first_seen_at)),
-            await self._rows(taken.order_by(steps.c.id)),
+            await self._rows(its.order_by(episodes.c.first_seen_at).limit(1_000)),
+            await self._rows(taken.order_by(steps.c.id).limit(limit)),
         )
 
     async def _rows(self, query: sa.Select[Any]) -> list[Row]:
@@ -205,36 +204,41 @@ class Incidents:
             lambda c: [dict(row) for row in c.execute(query).mappings()]
         )
 
+    def _incident(
+        self, row: Mapping[Any, Any], alerts: Sequence[Alert], under_way: Row | None
+    ) -> Incident:
+        target = Target(TargetKind(row["target_kind"]), row["target_namespace"], row["target_name"])
+        return Incident(
+            id=row["id"],
+            playbook=row["playbook"],
+            target=target,
+            state=IncidentState(row["state"]),
+            reason=Reason(row["reason"]) if row["reason"] else None,
+            opened_at=row["opened_at"],
+            due_at=row["due_at"] or row["opened_at"],
+            closed_at=row["closed_at"],
+            outcome=OutcomeKind(row["outcome"]) if row["outcome"] else None,
+            alerts=tuple(alerts),
+            under_way=under_way_of(self._kinds, under_way) if under_way else None,
+            quiet=row["quiet"],
+        )
 
-def _held(owner: str, now: datetime) -> sa.ColumnElement[bool]:
-    """A lock that keeps `owner` out. Its own does not: what it works on now is in `busy`, the rest broke off."""
-    return sa.and_(locks.c.until > now, locks.c.owner != owner)
+
+def _due(now: datetime, lease: timedelta, busy: Sequence[str]) -> sa.Select[Any]:
+    until = incidents.c.claimed_until
+    # A claim that would last longer than a claim can was made before the clock was set back: it counts as over.
+    free = sa.or_(until.is_(None), until <= now, until > now + 2 * lease)
+    query = sa.select(incidents).where(incidents.c.due_at <= now, free)
+    return query.where(incidents.c.id.not_in(busy)) if busy else query
 
 
-def _load(connection: sa.Connection, row: Mapping[Any, Any]) -> Incident:
+def _alerts(connection: sa.Connection, ids: Sequence[str]) -> dict[str, list[Alert]]:
     query = (
         sa.select(episodes)
-        .where(episodes.c.incident_id == row["id"])
+        .where(episodes.c.incident_id.in_(ids))
         .order_by(episodes.c.first_seen_at)
     )
-    alerts = tuple(alert_of(dict(r)) for r in connection.execute(query).mappings())
-    target = Target(TargetKind(row["target_kind"]), row["target_namespace"], row["target_name"])
-    return Incident(
-        id=row["id"], playbook=row["playbook"], target=target, state=IncidentState(row["state"]),
-        reason=Reason(row["reason"]) if row["reason"] else None, opened_at=row["opened_at"],
-        due_at=row["due_at"] or row["opened_at"], closed_at=row["closed_at"],
-        outcome=OutcomeKind(row["outcome"]) if row["outcome"] else None, alerts=alerts,
-    )  # fmt: skip
-
-
-def count_firing(connection: sa.Connection, incident_id: str) -> int:
-    """How many of the incident's alerts fire."""
-    query = sa.select(sa.func.count()).where(
-        episodes.c.incident_id == incident_id, episodes.c.status == AlertStatus.FIRING
-    )
-    return int(connection.execute(query).scalar_one())
-
-
-def write_step(tx: sa.Connection, incident_id: str, kind: str, data: object, at: datetime) -> None:
-    """Adds a step within a transaction that is under way."""
-    tx.execute(sa.insert(steps).values(incident_id=incident_id, at=at, kind=kind, data=plain(data)))
+    found: dict[str, list[Alert]] = {}
+    for row in connection.execute(query).mappings():
+        found.setdefault(row["incident_id"], []).append(alert_of(dict(row)))
+    return found

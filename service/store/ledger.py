@@ -1,36 +1,51 @@
 """The ledger of actions: intent before act, result, outcome. Budgets are counted from it, audits read it.
 
-`admit` is the key stroke: the guard's judgement runs inside the transaction that writes the intent, so two
-workers cannot both spend the last of a budget.
+`admit` is the key: the guards are asked inside the transaction that writes the intent, so two workers cannot both
+spend the last of a budget.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
+from pydantic import TypeAdapter
 
-from service.model.action import ActionResult, Applied, Intent, Mode
+from service.model.action import ActionResult, Applied, Intent, Kinds, Mode
+from service.model.alert import AlertStatus
+from service.model.change import Change
 from service.model.evidence import Facts
-from service.model.incident import Incident, Outcome
+from service.model.incident import Claim, Incident, Progress, UnderWay
+from service.model.playbook import Budget
 from service.model.reasons import Reason
-from service.model.ruling import History, PastAction, Proposal, Ruling
-from service.store.codec import action_from, plain
+from service.model.ruling import History, PastAction, Ruling
+from service.store.changes import confirm_held, write_change, write_steps
+from service.store.codec import plain, request_from
 from service.store.database import Database
-from service.store.incidents import count_firing, write_step
-from service.store.schema import ledger
+from service.store.schema import Row, episodes, incidents, ledger
 
-LOOKBACK = timedelta(days=7)  # no budget has a longer window: see playbooks/load.py
+LOOKBACK = timedelta(days=7)  # no budget has a longer window: see playbooks/format.py
+_PROGRESS: TypeAdapter[Progress] = TypeAdapter(Progress)
+
+# What was let be, or never left this process, was not tried, and spends no budget.
+NOT_TRIED = (
+    Reason.EVIDENCE_STALE,
+    Reason.ALERT_RESOLVED,
+    Reason.NEVER_SENT,
+    Reason.CLAIM_LOST,
+    Reason.MODE_OBSERVE,
+    Reason.APPROVAL_REQUIRED,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Unsettled:
-    """An action without an outcome: intended, perhaps sent, perhaps under verification."""
+class Scopes:
+    """The largest budget of each scope: no guard needs more of the newest lines than it can count."""
 
-    intent: Intent
-    result: ActionResult | None
-    before: Facts | None
+    on_target: Budget
+    in_playbook: Budget
+    overall: Budget
 
 
 class Ledger:
@@ -42,149 +57,166 @@ class Ledger:
     async def admit(
         self,
         incident: Incident,
-        proposal: Proposal,
-        judge: Callable[[History], Ruling],
+        claim: Claim,
+        intent: Intent[Any],
+        judge: Callable[[History], tuple[Ruling, Change]],
         *,
+        scopes: Scopes,
         before: Facts,
         now: datetime,
-    ) -> Ruling:
-        """Asks `judge` and, if it allows, commits the intent in the same transaction as the ruling."""
+    ) -> tuple[Ruling, Change]:
+        """Asks `judge` and, if it allows, commits the intent in the same transaction as the ruling.
 
-        def decide(tx: sa.Connection) -> Ruling:
+        A ruling that allows keeps the claim: the action follows. One that denies is written as the step it is, and
+        the claim is given back. Raises Refused(claim_lost).
+        """
+
+        def decide(tx: sa.Connection) -> tuple[Ruling, Change]:
             if tx.dialect.name == "postgresql":
                 # SQLite has one writer. Here two would read the same history, and both spend the last of a budget.
                 tx.execute(sa.text("LOCK TABLE ledger IN SHARE ROW EXCLUSIVE MODE"))
-            ruling = judge(_history(tx, incident, now))
-            if ruling.intent is not None:
-                tx.execute(sa.insert(ledger).values(_row(incident, ruling.intent, before)))
-            write_step(tx, incident.id, "ruled", _shown(ruling), now)
-            return ruling
+            ruling, change = judge(history(tx, incident, scopes, now))
+            if not ruling.allowed:
+                write_change(tx, claim, change, now)
+                return ruling, change
+            confirm_held(tx, claim)
+            tx.execute(sa.insert(ledger).values(_row(incident, intent, before)))
+            tx.execute(
+                sa.update(incidents)
+                .where(incidents.c.id == incident.id)
+                .values(
+                    state=change.move.state, reason=change.move.reason, due_at=now, rank=0, quiet=0
+                )
+            )
+            write_steps(tx, incident.id, change.steps)
+            return ruling, change
 
         return await self._database.write(decide)
 
     async def tried(self, incident_id: str) -> Mapping[str, int]:
-        """How often each rung was tried in the incident, whatever came of it; what was let be was not tried."""
-        let_be = (Reason.EVIDENCE_STALE, Reason.ALERT_RESOLVED)  # see stages.resume
+        """How often each rung was tried in the incident, whatever came of it."""
         query = (
             sa.select(ledger.c.rung, sa.func.count())
             .where(ledger.c.incident_id == incident_id)
-            .where(sa.func.coalesce(ledger.c.applied_reason, "").not_in(let_be))
+            .where(sa.func.coalesce(ledger.c.applied_reason, "").not_in(NOT_TRIED))
             .group_by(ledger.c.rung)
         )
         rows = await self._database.read(lambda c: c.execute(query).all())
         return {str(rung): int(count) for rung, count in rows}
 
-    async def unsettled(self, incident_id: str) -> Unsettled | None:
-        """The incident's action that has no outcome yet, which a crash may have left."""
-        query = sa.select(ledger).where(
-            ledger.c.incident_id == incident_id, ledger.c.settled_at.is_(None)
+    async def last_done(self, kinds: Kinds, incident_id: str) -> Intent[Any] | None:
+        """The incident's newest action that was done; None where there is none, or its kind is gone."""
+        query = (
+            sa.select(ledger)
+            .where(ledger.c.incident_id == incident_id, ledger.c.applied == Applied.DONE)
+            .order_by(ledger.c.intended_at.desc())
+            .limit(1)
         )
         row = await self._database.read(lambda c: c.execute(query).mappings().first())
-        if row is None:
+        if row is None or row["kind"] not in kinds:
             return None
-        intent = Intent(
-            row["action_id"], incident_id, row["rung"], action_from(row["kind"], row["request"]),
-            Mode(row["mode"]), row["intended_at"],
-        )  # fmt: skip
-        result = None
-        if row["applied"]:
-            result = ActionResult(
-                Applied(row["applied"]),
-                Reason(row["applied_reason"]),
-                row["applied_detail"],
-                row["applied_at"],
-            )
-        return Unsettled(intent, result, row["before"])
-
-    async def applied(self, intent: Intent, result: ActionResult) -> None:
-        """Writes what became of the action."""
-        values = {"applied": result.applied, "applied_reason": result.reason, "applied_detail": result.detail,
-                  "applied_at": result.at}  # fmt: skip
-        said = {"action_id": intent.action_id, "action": str(intent.action), "result": result}
-        await self._complete(intent, values, "acted", said, result.at)
-
-    async def settle(self, intent: Intent, outcome: Outcome) -> None:
-        """Writes whether the action helped."""
-        values = {"outcome": outcome.kind, "outcome_reason": outcome.reason, "outcome_detail": outcome.detail,
-                  "settled_at": outcome.at}  # fmt: skip
-        said = {"action_id": intent.action_id, "outcome": outcome}
-        await self._complete(intent, values, "verified", said, outcome.at)
-
-    async def settle_open(self, incident_id: str, outcome: Outcome) -> None:
-        """Gives every open line of the incident an outcome, so that none blocks its target; reads none of them."""
-        line = (
-            sa.update(ledger)
-            .where(ledger.c.incident_id == incident_id, ledger.c.settled_at.is_(None))
-            .values(
-                outcome=outcome.kind, outcome_reason=outcome.reason, outcome_detail=outcome.detail,
-                settled_at=outcome.at,
-            )
-        )  # fmt: skip
-        await self._database.write(lambda tx: tx.execute(line).rowcount)
-
-    async def _complete(
-        self, intent: Intent, values: Mapping[str, object], kind: str, said: object, at: datetime
-    ) -> None:
-        line = sa.update(ledger).where(ledger.c.action_id == intent.action_id).values(**values)
-
-        def commit(tx: sa.Connection) -> None:
-            tx.execute(line)
-            write_step(tx, intent.incident_id, kind, said, at)
-
-        await self._database.write(commit)
+        return _intent(kinds, dict(row))
 
     async def entries(self, incident_id: str | None, limit: int) -> list[dict[str, Any]]:
         """Lines of the ledger as they stand, of one incident or the newest of all."""
         query = sa.select(ledger).order_by(ledger.c.intended_at.desc()).limit(limit)
         if incident_id is not None:
-            query = (
-                sa.select(ledger)
-                .where(ledger.c.incident_id == incident_id)
-                .order_by(ledger.c.intended_at)
-            )
+            its = sa.select(ledger).where(ledger.c.incident_id == incident_id)
+            query = its.order_by(ledger.c.intended_at).limit(limit)
         return await self._database.read(
             lambda c: [dict(row) for row in c.execute(query).mappings()]
         )
 
 
-def _row(incident: Incident, intent: Intent, before: Facts) -> dict[str, object]:
-    return {
-        "action_id": intent.action_id, "incident_id": incident.id, "playbook": incident.playbook,
-        "target_key": incident.target.key, "namespace": incident.target.namespace, "rung": intent.rung,
-        "kind": intent.action.kind, "request": plain(intent.action), "mode": intent.mode,
-        "intended_at": intent.intended_at, "before": plain(before),
-    }  # fmt: skip
-
-
-def _history(tx: sa.Connection, incident: Incident, now: datetime) -> History:
-    columns = (ledger.c.action_id, ledger.c.incident_id, ledger.c.playbook, ledger.c.target_key, ledger.c.rung,
-               ledger.c.kind, ledger.c.intended_at, ledger.c.settled_at)  # fmt: skip
-    query = sa.select(*columns).where(
-        ledger.c.intended_at > now - LOOKBACK, ledger.c.mode == Mode.AUTO
-    )
-    acted = [_past(dict(row)) for row in tx.execute(query).mappings()]
+def history(tx: sa.Connection, incident: Incident, scopes: Scopes, now: datetime) -> History:
+    """What the guards may know, read within the transaction that writes the intent."""
+    fires = sa.and_(episodes.c.incident_id == incident.id, episodes.c.status == AlertStatus.FIRING)
+    counted = sa.select(sa.func.count(), sa.func.max(episodes.c.last_seen_at)).where(fires)
+    firing, heard_at = tx.execute(counted).one()
+    on_target = ledger.c.target_key == incident.target.key
     return History(
-        firing_alerts=count_firing(tx, incident.id),
-        on_target=[a for a in acted if a.target_key == incident.target.key],
-        in_playbook=[a for a in acted if a.playbook == incident.playbook],
-        overall=acted,
+        firing_alerts=int(firing),
+        heard_at=heard_at,
+        on_target=_newest(tx, scopes.on_target, now, on_target),
+        in_playbook=_newest(tx, scopes.in_playbook, now, ledger.c.playbook == incident.playbook),
+        overall=_newest(tx, scopes.overall, now, sa.true()),
     )
 
 
-def _past(row: dict[str, Any]) -> PastAction:
-    return PastAction(
-        row["action_id"], row["incident_id"], row["playbook"], row["target_key"], row["rung"], row["kind"],
-        row["intended_at"], row["settled_at"] is not None,
-    )  # fmt: skip
+_COLUMNS = (
+    ledger.c.action_id,
+    ledger.c.incident_id,
+    ledger.c.playbook,
+    ledger.c.target_key,
+    ledger.c.rung,
+    ledger.c.kind,
+    ledger.c.intended_at,
+    ledger.c.settled_at,
+    ledger.c.outcome,
+)
 
 
-def _shown(ruling: Ruling) -> dict[str, object]:
+def _newest(
+    tx: sa.Connection, budget: Budget, now: datetime, scope: sa.ColumnElement[bool]
+) -> list[PastAction]:
+    """The newest lines that count: real actions, as many as the budget has, and all that have no outcome yet."""
+    counts = sa.and_(
+        scope,
+        ledger.c.intended_at > now - LOOKBACK,
+        ledger.c.mode == Mode.AUTO,
+        sa.func.coalesce(ledger.c.applied_reason, "").not_in(NOT_TRIED),
+    )
+    newest = sa.select(*_COLUMNS).where(counts).order_by(ledger.c.intended_at.desc())
+    rows = tx.execute(newest.limit(max(budget.count, 10))).mappings()
+    return [PastAction(**row) for row in rows]
+
+
+def _row(incident: Incident, intent: Intent[Any], before: Facts) -> dict[str, object]:
     return {
-        "verdict": ruling.verdict,
-        "guard": ruling.guard,
-        "reason": ruling.reason,
-        "detail": ruling.detail,
-        "mode": ruling.mode,
-        "action_id": ruling.intent.action_id if ruling.intent else None,
-        "retry_at": ruling.retry_at,
+        "action_id": intent.action_id,
+        "incident_id": incident.id,
+        "playbook": incident.playbook,
+        "target_key": incident.target.key,
+        "namespace": incident.target.namespace,
+        "rung": intent.rung,
+        "kind": intent.kind,
+        "request": plain(intent.request),
+        "uids": dict(intent.uids),
+        "mode": intent.mode,
+        "intended_at": intent.intended_at,
+        "before": plain(before),
+        "progress": plain(Progress()),
     }
+
+
+def under_way_rows(connection: sa.Connection, ids: Sequence[str]) -> dict[str, Row]:
+    """The lines without an outcome, by incident."""
+    query = sa.select(ledger).where(ledger.c.incident_id.in_(ids), ledger.c.settled_at.is_(None))
+    return {row["incident_id"]: dict(row) for row in connection.execute(query).mappings()}
+
+
+def under_way(kinds: Kinds, row: Row) -> UnderWay:
+    """The action that a line tells of. Raises LookupError or ValueError for a line that cannot be read."""
+    result = None
+    if row["applied"]:
+        result = ActionResult(
+            Applied(row["applied"]),
+            Reason(row["applied_reason"]),
+            row["applied_detail"],
+            row["applied_at"],
+        )
+    progress = _PROGRESS.validate_python(row["progress"] or {})
+    return UnderWay(_intent(kinds, row), result, row["before"] or {}, progress)
+
+
+def _intent(kinds: Kinds, row: Row) -> Intent[Any]:
+    return Intent(
+        action_id=row["action_id"],
+        incident_id=row["incident_id"],
+        rung=row["rung"],
+        kind=row["kind"],
+        request=request_from(kinds, row["kind"], row["request"]),
+        mode=Mode(row["mode"]),
+        intended_at=row["intended_at"],
+        uids=row["uids"] or {},
+    )

@@ -76,7 +76,16 @@ incidents = sa.Table(
     sa.Column("opened_at", Instant, nullable=False),
     sa.Column("due_at", Instant),  # None: nothing to do until an alert changes
     sa.Column("closed_at", Instant),
-    sa.Index("incidents_due", "due_at"),
+    sa.Column(
+        "rank", sa.Integer, nullable=False, server_default="0"
+    ),  # what goes first of what is due
+    sa.Column(
+        "quiet", sa.Integer, nullable=False, server_default="0"
+    ),  # looks that changed nothing
+    sa.Column("owner", sa.Text),  # who works on it now
+    sa.Column("claimed_until", Instant),
+    sa.Column("claim", sa.BigInteger, nullable=False, server_default="0"),  # counts the claims
+    sa.Index("incidents_due", "rank", "due_at"),
     sa.Index("incidents_opened_at", "opened_at"),
     sa.Index("incidents_closed_at", "closed_at"),
     sa.Index(
@@ -109,15 +118,6 @@ episodes = sa.Table(
     sa.Index("episodes_last_seen_at", "last_seen_at"),
 )
 
-locks = sa.Table(
-    "locks",
-    metadata,
-    sa.Column("target_key", sa.Text, primary_key=True),
-    sa.Column("incident_id", sa.Text, nullable=False),
-    sa.Column("owner", sa.Text, nullable=False),
-    sa.Column("until", Instant, nullable=False),
-)
-
 ledger = sa.Table(
     "ledger",
     metadata,
@@ -129,9 +129,11 @@ ledger = sa.Table(
     sa.Column("rung", sa.Text, nullable=False),
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("request", sa.JSON, nullable=False),
+    sa.Column("uids", sa.JSON),  # of the objects that were seen, by path
     sa.Column("mode", sa.Text, nullable=False),
     sa.Column("intended_at", Instant, nullable=False),
     sa.Column("before", sa.JSON),  # the evidence it was decided on, for the worse condition
+    sa.Column("progress", sa.JSON),  # attempts and readings so far
     sa.Column("applied", sa.Text),
     sa.Column("applied_reason", sa.Text),
     sa.Column("applied_detail", sa.Text),
@@ -140,7 +142,7 @@ ledger = sa.Table(
     sa.Column("outcome_reason", sa.Text),
     sa.Column("outcome_detail", sa.Text),
     sa.Column("settled_at", Instant),
-    sa.Index("ledger_incident", "incident_id"),
+    sa.Index("ledger_incident", "incident_id", "intended_at"),
     sa.Index("ledger_target", "target_key", "intended_at"),
     sa.Index("ledger_playbook", "playbook", "intended_at"),
     sa.Index("ledger_intended_at", "intended_at"),

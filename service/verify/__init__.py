@@ -1,4 +1,5 @@
-"""Proof: the same probes again, until the playbook's healed condition holds often enough or the time is over.
+"""Proof: the chapter's probes again, until the healed condition holds often enough or the time is over.
 
-Called by: the pipeline, after an action. Never here: a write.
+Lives here: what one reading means for the verdict, and whether what was written is still there. Pure.
+Never here: waiting, a probe, a write.
 """

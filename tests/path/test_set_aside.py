@@ -1,12 +1,15 @@
 """What is set aside for a person, and what comes back by itself."""
 
-from dataclasses import fields, replace
+from dataclasses import fields
 from datetime import timedelta
+from itertools import pairwise
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from service.act.executor import Deed
+from service.act import KINDS
+from service.act.kind import Deed, Permit, TargetState
 from service.kit.clock import VirtualClock
 from service.kit.deadline import Deadline
 from service.model.action import Intent, Mode
@@ -15,8 +18,7 @@ from service.model.incident import IncidentState
 from service.model.playbook import Playbook
 from service.model.reasons import Reason
 from service.settings import GuardSettings
-from service.worker import Worker
-from tests.path.world import World, world
+from tests.path.world import Crash, World, world
 from tests.unit.made import evidence, shipped
 
 
@@ -26,12 +28,12 @@ class Nobody:
     def __init__(self) -> None:
         self.sent = 0
 
-    async def apply(self, intent: Intent, deadline: Deadline) -> Deed:
+    async def apply(self, permit: Permit[Any]) -> Deed:
         self.sent += 1
         raise Indeterminate("no reply")
 
-    async def read_back(self, intent: Intent, deadline: Deadline) -> object:
-        raise Indeterminate("no reply either")
+    async def read_back(self, intent: Intent[Any], deadline: Deadline) -> TargetState:
+        raise Unavailable(Reason.UNREACHABLE, "no reply either")
 
 
 class Brittle(Playbook):
@@ -74,19 +76,71 @@ async def test_an_alert_that_fired_before_its_playbook_was_there_is_routed_when_
         assert (await made.only()).firing
 
 
-async def test_an_action_of_which_nobody_knows_whether_it_was_done_goes_to_a_person_and_nothing_follows(
-    lively: World,
+async def test_an_action_of_which_nobody_knows_is_read_back_for_minutes_before_a_person_is_called(
+    store_url: str, clock: VirtualClock
 ) -> None:
     nobody = Nobody()
-    hands = dict.fromkeys(lively.stages.executor._hands, nobody)
-    lively.stages = replace(
-        lively.stages, executor=type(lively.stages.executor)(hands, lively.clock, 30.0)
-    )  # type: ignore[arg-type]
+    async with world(store_url, clock, hands=dict.fromkeys(KINDS, nobody)) as made:
+        await made.fires()
+        await made.settle()
+        incident = await made.only()
+        assert (incident.state, incident.reason) == (
+            IncidentState.ESCALATED,
+            Reason.INDETERMINATE,
+        )
+        assert nobody.sent == 1
+        assert [a[1:] for a in await made.actions()] == [("failed", "inconclusive")]
+        assert 500 < (clock.now() - incident.opened_at).total_seconds() <= 600
+
+
+async def test_an_action_whose_reply_was_lost_is_found_done_when_the_server_comes_back(
+    lively: World,
+) -> None:
+    def lose(intent: Intent[Any]) -> None:
+        raise Indeterminate("no reply")
+
+    def away(intent: Intent[Any]) -> None:
+        if lively.clock.monotonic() < 45:
+            raise Unavailable(Reason.UNREACHABLE, "the server is restarted")
+
+    lively.platform.after_apply, lively.platform.before_read = lose, away
     await lively.settle()
-    incident = await lively.only()
-    assert (incident.state, incident.reason) == (IncidentState.HANDED_OVER, Reason.INDETERMINATE)
-    assert nobody.sent == 1
-    assert [a[1:] for a in await lively.actions()] == [("failed", "inconclusive")]
+    assert await lively.actions() == [("scale-out", "done", "healed")]
+    assert len(lively.platform.effects) == 1
+
+
+async def test_an_outage_before_anything_was_sent_uses_up_no_rung_and_no_budget(
+    lively: World,
+) -> None:
+    def away(intent: Intent[Any]) -> None:
+        if lively.clock.monotonic() < 200:
+            raise Unavailable(Reason.UNREACHABLE, "connection refused")
+
+    lively.platform.on_apply = lively.platform.before_read = away
+    await lively.settle()
+    outcomes = await lively.actions()
+    assert outcomes[-1] == ("scale-out", "done", "healed")
+    assert {outcome[1:] for outcome in outcomes[:-1]} <= {
+        ("failed", "failed"),
+        ("failed", "inconclusive"),
+    }
+    assert [w for k, w in await lively.told() if k == "ruled" and w.startswith("budget")] == []
+
+
+async def test_a_server_that_sheds_load_is_left_alone_for_as_long_as_it_wishes(
+    lively: World,
+) -> None:
+    asked_at: list[float] = []
+
+    def shed(intent: Intent[Any]) -> None:
+        asked_at.append(lively.clock.monotonic())
+        if len(asked_at) < 3:
+            raise Unavailable(Reason.THROTTLED, "429", retry_after_s=7.0)
+
+    lively.platform.on_apply = shed
+    await lively.settle()
+    assert await lively.actions() == [("scale-out", "done", "healed")]
+    assert [round(b - a) for a, b in pairwise(asked_at)] == [7, 7]
 
 
 async def test_a_healed_incident_stays_healed_when_one_look_tells_nothing(lively: World) -> None:
@@ -128,11 +182,11 @@ async def test_what_is_older_than_it_is_kept_is_pruned_but_the_audit_stays(livel
 async def test_an_intent_of_before_the_restart_is_not_sent_when_the_operator_has_forbidden_it_since(
     lively: World, now: dict[str, object], reason: Reason
 ) -> None:
-    def die(intent: Intent) -> None:
-        raise ConnectionAbortedError
+    def die(intent: Intent[Any]) -> None:
+        raise Crash
 
     lively.platform.on_apply = die
-    with pytest.raises(ConnectionAbortedError):
+    with pytest.raises(Crash):
         await lively.round()
     lively.platform.on_apply = lambda intent: None
     for name, value in now.items():
@@ -149,22 +203,34 @@ async def test_an_incident_whose_playbook_is_gone_goes_to_a_person_once_and_clos
 ) -> None:
     lively.playbooks = ()
     await lively.restart()
-    worker = Worker(lively.incidents, lively.stages, lively.clock, 1)
-
-    async def rounds() -> int:
-        count = 0
-        while incident := await worker._claim():
-            await worker._round(incident)
-            await lively.incidents.release(incident, worker.owner)
-            count += 1
-            assert count < 5
-        return count
-
-    assert await rounds() == 1
-    assert (await lively.only()).state is IncidentState.HANDED_OVER
+    assert await lively.round()
+    assert not await lively.round()
+    assert (await lively.only()).state is IncidentState.ESCALATED
     await lively.resolves()
-    assert await rounds() == 1
+    assert await lively.round()
+    assert not await lively.round()
     assert (await lively.only()).state is IncidentState.CLOSED
+
+
+async def test_a_row_of_a_newer_version_is_set_aside_and_stops_no_other(
+    lively: World,
+) -> None:
+    await lively.fires("f2", workload="enrichment-service")
+    await lively.database.write(
+        lambda tx: (
+            tx.execute(
+                sa.text(
+                    "UPDATE incidents SET reason = 'a_word_of_2027' WHERE target_name LIKE 'norm%'"
+                )
+            ).rowcount
+        )
+    )
+    await lively.settle()
+    states = {
+        r["target_name"]: (r["state"], r["reason"]) for r in await lively.incidents.listing(9)
+    }
+    assert states["normalization-service"] == ("escalated", "unreadable")
+    assert states["enrichment-service"][0] == "healed"
 
 
 async def test_after_a_failed_commit_readiness_says_so_for_a_while(

@@ -5,24 +5,28 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from service.decide.course import Patience
+from service.act import KINDS
+from service.act.executor import Executor
+from service.act.kind import Deed, Permit
+from service.incident.lifecycle import Patience
 from service.kit.clock import VirtualClock
 from service.kit.tasks import running
 from service.model.action import Intent, Mode
+from service.model.errors import Refused
 from service.model.evidence import Evidence
-from service.model.incident import IncidentState, OutcomeKind
+from service.model.incident import Incident, IncidentState, OutcomeKind
 from service.model.playbook import Budget, Limits, Playbook
 from service.model.reasons import Reason
 from service.settings import GuardSettings
-from service.worker import Worker
-from tests.path.world import Crash, World, world
+from service.worker import LEASE_S
+from tests.path.world import LEASE, Crash, Platform, World, world
 from tests.unit.made import GOOD, TARGET, evidence, item, playbooks_in, shipped
 
-OPEN, HEALED, HANDED_OVER, CLOSED = IncidentState
-LEASE = timedelta(seconds=60)
+OPEN, ACTING, VERIFYING, HEALED, ESCALATED, CLOSED = IncidentState
 
 
 async def until(holds: Callable[[], bool], what: str) -> None:
@@ -38,7 +42,8 @@ async def test_an_alert_is_diagnosed_remedied_proved_and_closed_when_it_resolves
 ) -> None:
     await lively.settle()
     assert await lively.told() == [
-        ("diagnosed", ""), ("decided", "scale-out"), ("ruled", "within_limits"), ("acted", "done"),
+        ("diagnosed", ""), ("decided", "scale-out"), ("ruled", "within_limits"),
+        ("acted", "done"), ("moved", "verifying"),
         ("read", "holds"), ("read", "holds"), ("read", "holds"), ("verified", "healed"), ("moved", "healed"),
     ]  # fmt: skip
     assert lively.platform.replicas == 3
@@ -87,10 +92,10 @@ async def test_what_nothing_heals_goes_rung_by_rung_to_a_person(
             ("kill-runaway-query", "not_healed"), ("scale-out", "not_healed"), ("scale-out", "not_healed"),
         ]  # fmt: skip
         incident = await made.only()
-        assert incident.state is HANDED_OVER
+        assert incident.state is ESCALATED
         assert made.platform.replicas == 4
-        handed = made.metrics.handed_over.labels("high-latency", incident.reason)._value.get()
-        assert handed == 1.0
+        escalated = made.metrics.escalated.labels("high-latency", incident.reason)._value.get()
+        assert escalated == 1.0
 
 
 async def test_what_gets_worse_goes_to_a_person_at_once(lively: World) -> None:
@@ -101,7 +106,7 @@ async def test_what_gets_worse_goes_to_a_person_at_once(lively: World) -> None:
     lively.see = see
     await lively.settle()
     assert [a[2] for a in await lively.actions()] == ["worse"]
-    assert (await lively.only()).state is HANDED_OVER
+    assert (await lively.only()).state is ESCALATED
 
 
 async def test_with_unknown_evidence_nothing_is_done_and_a_person_is_called_in_the_end(
@@ -114,7 +119,7 @@ async def test_with_unknown_evidence_nothing_is_done_and_a_person_is_called_in_t
         await made.fires()
         await made.settle()
         incident = await made.only()
-        assert (incident.state, incident.reason) == (HANDED_OVER, Reason.EVIDENCE_UNKNOWN)
+        assert (incident.state, incident.reason) == (ESCALATED, Reason.EVIDENCE_UNKNOWN)
         assert await made.actions() == []
         assert made.looks == 16
 
@@ -123,16 +128,16 @@ async def test_with_unknown_evidence_nothing_is_done_and_a_person_is_called_in_t
     ("more", "state", "reason"),
     [
         pytest.param(
-            {"mode": Mode.OBSERVE}, HANDED_OVER, Reason.MODE_OBSERVE, id="the ceiling observes"
+            {"mode": Mode.OBSERVE}, ESCALATED, Reason.MODE_OBSERVE, id="the ceiling observes"
         ),
         pytest.param(
             {"mode": Mode.APPROVE},
-            HANDED_OVER,
+            ESCALATED,
             Reason.APPROVAL_REQUIRED,
             id="a person has to say yes",
         ),
         pytest.param(
-            {"mode": Mode.DRY_RUN}, HANDED_OVER, Reason.MODE_DRY_RUN, id="the server only checks"
+            {"mode": Mode.DRY_RUN}, ESCALATED, Reason.MODE_DRY_RUN, id="the server only checks"
         ),
     ],
 )
@@ -157,8 +162,8 @@ async def test_each_guards_word_is_in_the_record(store_url: str, clock: VirtualC
         patience=Patience(60.0, 90_000.0),
     ) as made:
         await made.fires()
-        for _ in range(3):
-            await made.round()
+        while ("ruled", "budget_target") not in await made.told():
+            await made.step_when_due()
         assert ("ruled", "budget_target") in await made.told()
         assert (await made.only()).due_at > made.clock.now()
         assert len(made.platform.effects) == 1
@@ -207,30 +212,26 @@ async def test_an_alert_that_resolves_during_the_diagnosis_is_not_acted_on(
     async with world(store_url, clock, patience=Patience(60.0, 1.0)) as made:
         await made.fires()
         clock.advance(900)  # patience is over: even so nobody is called for what has resolved
-        look = made.stages.look
 
-        async def resolving(playbook: Playbook, incident: object) -> Evidence:
+        async def resolving(playbook: Playbook, incident: Incident) -> Evidence:
             await made.resolves()
-            return await look(playbook, incident)  # type: ignore[arg-type]
+            return await made.diagnose(playbook, incident)
 
-        made.stages = replace(made.stages, look=resolving)
+        made.worker = made.worker_of(replace(made.rooms, diagnose=resolving))
         await made.round()
         assert ("ruled", "alert_resolved") in await made.told()
         assert made.platform.effects == []
-        await made.round()
         assert (await made.only()).state is CLOSED
-        assert made.metrics.handed_over.labels("high-latency", "alert_resolved")._value.get() == 0.0
+        assert made.metrics.escalated.labels("high-latency", "alert_resolved")._value.get() == 0.0
 
 
 async def test_an_alert_that_joins_while_an_incident_closes_is_not_lost(lively: World) -> None:
     await lively.resolves()
-    incident = await lively.incidents.claim("w1", lively.clock.now(), LEASE)
-    assert incident is not None
+    (held,) = await lively.claim()
     await lively.deliver(
         item("f2", starts_at="2026-01-01T01:00:00Z")
     )  # joins the incident that is about to close
-    await lively.stages.close(incident)
-    await lively.incidents.release(incident, "w1")
+    await lively.worker.take_step(held)
     assert (await lively.only()).state is OPEN
     assert (
         lively.metrics.closed.labels("high-latency", "none", "alert_resolved")._value.get() == 0.0
@@ -251,11 +252,11 @@ async def test_what_a_person_has_stays_with_the_person_when_another_alert_joins(
         assert await made.round()
         incident = await made.only()
         assert (incident.state, incident.reason, made.looks) == (
-            HANDED_OVER,
+            ESCALATED,
             Reason.MODE_OBSERVE,
             0,
         )
-        assert made.metrics.handed_over.labels("high-latency", "mode_observe")._value.get() == 1.0
+        assert made.metrics.escalated.labels("high-latency", "mode_observe")._value.get() == 1.0
         assert not await made.round()
 
 
@@ -268,11 +269,11 @@ async def test_a_verification_that_a_bug_broke_off_does_not_take_the_incident_ba
         return made.as_it_is()
 
     lively.see = see
-    with pytest.raises(ZeroDivisionError):
-        await lively.round()
-    incident = await lively.only()
-    await lively.stages.set_aside(incident, Reason.PIPELINE_FAILED, "a bug")
-    await lively.incidents.release(incident, "w1")
+    await lively.settle()
+    assert ((await lively.only()).state, (await lively.only()).reason) == (
+        ESCALATED,
+        Reason.PIPELINE_FAILED,
+    )
     lively.see = lambda w, p: evidence(w.clock.now())
     await lively.resolves()
     await lively.settle()
@@ -280,7 +281,7 @@ async def test_a_verification_that_a_bug_broke_off_does_not_take_the_incident_ba
         "inconclusive"
     ]  # nobody will know, and nothing waits for it
     states = [word for kind, word in await lively.told() if kind == "moved"]
-    assert states == ["handed_over", "closed"]
+    assert states == ["verifying", "escalated", "closed"]
 
 
 CRASHES = [
@@ -297,7 +298,7 @@ async def test_after_a_crash_it_goes_on_and_nothing_is_done_twice(
 ) -> None:
     left = times
 
-    def die(intent: Intent | None = None) -> None:
+    def die(intent: Intent[Any] | None = None) -> None:
         nonlocal left
         if left:
             left -= 1
@@ -315,7 +316,7 @@ async def test_after_a_crash_it_goes_on_and_nothing_is_done_twice(
         lively.platform.after_apply = die
     for _ in range(times):
         with pytest.raises(Crash):
-            await lively.round()
+            await lively.settle()
         lively.clock.advance(5)
         await lively.restart()
         if place == "after":
@@ -329,7 +330,7 @@ async def test_after_a_crash_it_goes_on_and_nothing_is_done_twice(
 async def test_an_intent_is_not_sent_after_an_outage_in_which_its_alert_resolved(
     lively: World,
 ) -> None:
-    def die(intent: Intent) -> None:
+    def die(intent: Intent[Any]) -> None:
         raise Crash
 
     lively.platform.on_apply = die
@@ -347,7 +348,7 @@ async def test_an_intent_is_not_sent_after_an_outage_in_which_its_alert_resolved
 async def test_an_intent_is_not_sent_after_an_outage_that_made_its_evidence_old(
     lively: World,
 ) -> None:
-    def die(intent: Intent) -> None:
+    def die(intent: Intent[Any]) -> None:
         raise Crash
 
     lively.platform.on_apply = die
@@ -364,7 +365,7 @@ async def test_an_intent_is_not_sent_after_an_outage_that_made_its_evidence_old(
     assert len(lively.platform.effects) == 1
 
 
-async def test_two_playbooks_on_one_target_are_worked_one_after_the_other(
+async def test_two_playbooks_on_one_target_never_act_on_it_at_once(
     store_url: str, clock: VirtualClock, tmp_path: Path
 ) -> None:
     other = GOOD.replace('alertname="ConsumerLagHigh"', 'alertname="Other"')
@@ -372,28 +373,70 @@ async def test_two_playbooks_on_one_target_are_worked_one_after_the_other(
     async with world(store_url, clock, playbooks=playbooks) as made:
         await made.fires()
         await made.fires("f2", alertname="Other")
-        first = await made.incidents.claim("w1", clock.now(), LEASE)
-        assert first is not None
-        assert first.target == TARGET
-        assert await made.incidents.claim("w2", clock.now(), LEASE) is None
-        assert await made.incidents.claim("w1", clock.now(), LEASE, [TARGET.key]) is None
-        await made.incidents.release(first, "w1")
-        second = await made.incidents.claim("w2", clock.now(), LEASE)
-        assert second is not None
+        first, second = await made.claim(limit=2)
+        assert first.incident.target == second.incident.target == TARGET
+        await asyncio.gather(made.worker.take_step(first), made.worker.take_step(second))
+        assert len(made.platform.effects) == 1
+        rows = await made.incidents.listing(2)
+        assert {row["reason"] for row in rows} == {"target_busy", "done"}
 
 
-async def test_a_claim_that_broke_off_is_taken_up_by_its_own_process_at_once_and_by_another_after_the_lease(
+async def test_a_claim_that_broke_off_is_taken_up_by_another_process_after_the_lease(
     lively: World,
 ) -> None:
     now = lively.clock.now()
-    first = await lively.incidents.claim("w1", now, LEASE)
-    assert first is not None
-    assert await lively.incidents.claim("w1", now, LEASE) is not None
-    assert await lively.incidents.claim("w2", now, LEASE) is None
-    assert await lively.incidents.next_due("w2", now) == now + LEASE
-    assert await lively.incidents.next_due("w1", now) == first.due_at
-    assert await lively.incidents.claim("w2", now + LEASE + LEASE, LEASE) is not None
-    assert not await lively.incidents.renew(first, "w1", now + LEASE + LEASE)
+    (first,) = await lively.claim()
+    assert await lively.claim("w2") == []
+    assert await lively.incidents.next_due(now, LEASE) == now + LEASE
+    lively.clock.advance(LEASE_S)
+    (second,) = await lively.claim("w2")
+    assert second.claim.number == first.claim.number + 1
+    with pytest.raises(Refused, match="claim_lost"):
+        await lively.incidents.confirm(first.claim)
+    await lively.incidents.confirm(second.claim)
+
+
+async def test_a_process_that_was_paused_in_the_middle_of_an_action_writes_nothing_late(
+    lively: World,
+) -> None:
+    taken: list[bool] = []
+
+    def pause(intent: Intent[Any]) -> None:
+        lively.clock.advance(60)
+        lively.platform.on_apply = lambda intent: None
+        taken.append(True)
+
+    (held,) = await lively.claim()
+    lively.platform.on_apply = pause
+    slow = asyncio.Event()
+
+    async def diagnose(playbook: Playbook, incident: Incident) -> Evidence:
+        slow.set()
+        return await lively.diagnose(playbook, incident)
+
+    await lively.worker_of(replace(lively.rooms, diagnose=diagnose)).take_step(held)
+    # Nobody else took it over: the claim is its own still, and the write goes out once.
+    assert (taken, len(lively.platform.effects)) == ([True], 1)
+
+
+async def test_a_process_whose_incident_was_taken_over_while_it_was_paused_sends_nothing(
+    lively: World,
+) -> None:
+    (held,) = await lively.claim()
+    sent_late: list[str] = []
+
+    class Paused(Platform):
+        async def apply(self, permit: Permit[Any]) -> Deed:
+            lively.clock.advance(60)  # SIGSTOP, right here
+            assert await lively.round("w2")  # the other replica reads back and goes on
+            await permit.confirm()
+            sent_late.append(permit.intent.action_id)
+            return await super().apply(permit)
+
+    rooms = replace(lively.rooms, executor=Executor(dict.fromkeys(KINDS, Paused())))
+    await lively.worker_of(rooms).take_step(held)
+    assert sent_late == []
+    assert lively.count("paramedic_faults_total", where="claim_lost") == 1.0
 
 
 async def test_two_replicas_of_prometheus_give_one_alert_two_starts_and_one_end(
@@ -414,32 +457,64 @@ async def test_an_alert_that_starts_anew_has_ended_before(lively: World) -> None
     assert [a.starts_at.hour for a in (await lively.only()).firing] == [2]
 
 
-async def test_the_worker_survives_a_bug_of_ours_and_goes_on_with_others(
-    store_url: str, clock: VirtualClock
+@pytest.mark.parametrize(
+    ("way", "reason"),
+    [
+        pytest.param("raises", "pipeline_failed", id="one that raises"),
+        pytest.param("hangs", "step_stuck", id="one that hangs"),
+    ],
+)
+async def test_one_incident_that_goes_wrong_delays_no_other(
+    store_url: str, clock: VirtualClock, way: str, reason: str
 ) -> None:
     async with world(store_url, clock) as made:
-        other = {"workload": "enrichment-service"}
         await made.fires("f1")
-        await made.fires("f2", **other)
+        await made.fires("f2", workload="enrichment-service")
 
-        async def look(playbook: Playbook, incident: object) -> Evidence:
-            if getattr(incident, "target", None) == TARGET:
+        async def diagnose(playbook: Playbook, incident: Incident) -> Evidence:
+            if incident.target == TARGET and way == "hangs":
+                await asyncio.Event().wait()
+            if incident.target == TARGET:
                 raise ZeroDivisionError("a bug")
             return made.as_it_is()
 
-        worker = Worker(made.incidents, replace(made.stages, look=look), clock, slots=2)
+        rooms = replace(made.rooms, diagnose=diagnose)
+        worker = made.worker_of(rooms, slots=2, step_within_s=0.2)
         died: list[str] = []
         async with running("worker", worker.run(), lambda name, error: died.append(repr(error))):
-            await until(
-                lambda: made.count("paramedic_faults_total", where="pipeline") == 1.0,
-                "the bug is counted",
-            )
             await until(lambda: len(made.platform.effects) == 1, "the other one is remedied")
+            escalated = made.metrics.escalated.labels("high-latency", reason)
+            await until(lambda: escalated._value.get() == 1.0, "a person has the first")
+        assert made.count("paramedic_faults_total", where="pipeline") == 1.0
         states = {
             r["target_name"]: (r["state"], r["reason"]) for r in await made.incidents.listing(9)
         }
-        assert states["normalization-service"] == ("handed_over", "pipeline_failed")
+        assert states["normalization-service"] == ("escalated", reason)
         assert died == []
+
+
+async def test_an_incident_that_is_due_again_and_again_delays_no_new_one(
+    store_url: str, clock: VirtualClock
+) -> None:
+    async with world(store_url, clock, patience=Patience(0.0, 7_200.0)) as made:
+        made.see = lambda w, p: evidence(w.clock.now(), kafka={"lag_growing": False})
+        for n in range(5):
+            await made.fires(f"f{n}", workload=f"service-{n}")
+        for _ in range(20):
+            assert await made.round()
+        await made.fires("new", workload="new-service")
+        (held,) = await made.claim()
+        assert held.incident.target.name == "new-service"
+
+
+async def test_verification_holds_no_worker(store_url: str, clock: VirtualClock) -> None:
+    async with world(store_url, clock, replicas_needed=99) as made:
+        for n in range(30):
+            await made.fires(f"f{n}", workload=f"service-{n}")
+        for _ in range(30):
+            assert await made.round()  # one slot, and the clock stands still
+        assert {row["state"] for row in await made.incidents.listing(99)} != {"open"}
+        assert made.looks == 30
 
 
 async def test_a_target_that_the_playbook_has_no_parameters_for_goes_to_a_person_by_that_word(
@@ -448,14 +523,13 @@ async def test_a_target_that_the_playbook_has_no_parameters_for_goes_to_a_person
     async with world(store_url, clock) as made:
         await made.fires(workload="unheard-of-service")
 
-        async def look(playbook: Playbook, incident: object) -> Evidence:
-            playbook.params_for(incident.target)  # type: ignore[attr-defined]
+        async def diagnose(playbook: Playbook, incident: Incident) -> Evidence:
+            playbook.params_for(incident.target)
             raise AssertionError("it has no consumer group")
 
-        worker = Worker(made.incidents, replace(made.stages, look=look), clock, slots=1)
-        async with running("worker", worker.run(), lambda name, error: None):
-            handed = made.metrics.handed_over.labels("high-latency", "target_unresolved")
-            await until(lambda: handed._value.get() == 1.0, "a person has it")
+        made.worker = made.worker_of(replace(made.rooms, diagnose=diagnose))
+        await made.round()
+        assert (await made.only()).reason is Reason.TARGET_UNRESOLVED
         assert made.count("paramedic_faults_total", where="pipeline") == 0.0
 
 
@@ -472,11 +546,9 @@ async def test_many_incidents_at_once_never_overspend_the_budget_of_all(
     ) as made:
         for n in range(12):
             await made.fires(f"f{n}", workload=f"service-{n}")
-        claimed = [await made.incidents.claim(f"w{n}", clock.now(), LEASE) for n in range(12)]
-        seen = made.as_it_is()
-        proposals = [(i, await made.stages.decide(i, seen)) for i in claimed if i is not None]
-        assert len(proposals) == 12
-        rulings = await asyncio.gather(*(made.stages.admit(i, p, seen) for i, p in proposals))
-        assert sum(r.allowed for r in rulings) == 3
-        assert {r.reason for r in rulings if not r.allowed} == {Reason.BUDGET_OVERALL}
+        claimed = await made.claim(limit=12)
+        assert len(claimed) == 12
+        await asyncio.gather(*(made.worker.take_step(held) for held in claimed))
         assert len(await made.ledger.entries(None, 99)) == 3
+        reasons = [row["reason"] for row in await made.incidents.listing(99)]
+        assert reasons.count(Reason.BUDGET_OVERALL) == 9

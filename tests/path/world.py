@@ -1,40 +1,47 @@
-"""A whole service without backends: the real store, sorter, guard and pipeline; scripted sources and hands.
+"""A whole service without backends: the real store, sorter, guards and pipeline; a scripted platform.
 
-Called by the tests of this folder. The clock is virtual, so hours pass in no time.
+The clock is virtual, so hours pass in no time.
 """
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+from service.act import KINDS
 from service.act.executor import Executor
 from service.act.kill_query import KillQuery
-from service.act.kind import Deed, TargetState
+from service.act.kind import AnyKind, Deed, Permit, TargetState
 from service.act.rollout_restart import RolloutRestart
 from service.act.scale import Scale
-from service.decide.course import Patience
+from service.guard.chain import CHAIN
+from service.guard.question import Guard, Policy
+from service.incident.lifecycle import Patience
 from service.intake.sorter import Sorter
 from service.kit.clock import VirtualClock
 from service.kit.deadline import Deadline
 from service.model.action import Applied, Intent, Mode
-from service.model.evidence import Evidence
-from service.model.incident import Incident
+from service.model.evidence import Evidence, Known, Reading
+from service.model.incident import Held, Incident
+from service.model.objects import Survey, Write
 from service.model.playbook import Playbook
 from service.model.reasons import Reason
-from service.pipeline import remediate
+from service.phases.rooms import Attempts, Rooms
+from service.record.journal import Journal
 from service.record.metrics import Metrics
 from service.settings import GuardSettings
-from service.stages import Stages
 from service.store.database import Database
 from service.store.episodes import Episodes
 from service.store.inbox import Inbox
 from service.store.incidents import Incidents
 from service.store.ledger import Ledger
+from service.worker import LEASE_S, Worker
 from tests.unit.made import body, evidence, item, shipped
+
+LEASE = timedelta(seconds=LEASE_S)
 
 
 class Crash(BaseException):
@@ -47,16 +54,22 @@ class Platform:
 
     replicas: int = 2
     queries: set[str] = field(default_factory=lambda: {"q1"})
-    effects: list[str] = field(default_factory=list)  # action ids, one an effect
-    on_apply: Callable[[Intent], None] = lambda intent: None  # may raise, before the effect
-    after_apply: Callable[[Intent], None] = lambda intent: None  # may raise, after it
+    effects: list[str] = field(default_factory=list)  # action ids, one per effect
+    on_apply: Callable[[Intent[Any]], None] = lambda intent: None  # may raise, before the effect
+    after_apply: Callable[[Intent[Any]], None] = lambda intent: None  # may raise, after it
+    before_read: Callable[[Intent[Any]], None] = lambda intent: (
+        None
+    )  # may raise: it cannot be read back
+    surveys: Callable[[Sequence[Write]], Reading[tuple[Survey, ...]]] | None = None
 
-    async def apply(self, intent: Intent, deadline: Deadline) -> Deed:
+    async def apply(self, permit: Permit[Any]) -> Deed:
+        intent = permit.intent
         self.on_apply(intent)
         if intent.mode is Mode.DRY_RUN:
             return Deed(Applied.DRY, Reason.MODE_DRY_RUN, "the server would take it")
-        if await self.read_back(intent, deadline) is not TargetState.APPLIED:
-            match intent.action:
+        if self._state(intent) is not TargetState.APPLIED:
+            await permit.confirm()
+            match intent.request:
                 case Scale() as scale:
                     self.replicas = scale.to_replicas
                 case KillQuery() as kill:
@@ -67,10 +80,14 @@ class Platform:
         self.after_apply(intent)
         return Deed(Applied.DONE, Reason.DONE, "taken")
 
-    async def read_back(self, intent: Intent, deadline: Deadline) -> TargetState:
+    async def read_back(self, intent: Intent[Any], deadline: Deadline) -> TargetState:
+        self.before_read(intent)
+        return self._state(intent)
+
+    def _state(self, intent: Intent[Any]) -> TargetState:
         if intent.action_id in self.effects:
             return TargetState.APPLIED
-        match intent.action:
+        match intent.request:
             case Scale() as scale if self.replicas == scale.to_replicas:
                 return TargetState.APPLIED
             case Scale() as scale if self.replicas != scale.from_replicas:
@@ -82,7 +99,7 @@ class Platform:
 
 @dataclass
 class World:
-    """One store and what works on it. `see` answers each diagnosis; `restart` is a new process on the same file."""
+    """One store and what works on it. `see` answers each diagnosis; `restart` is a new process on the same store."""
 
     url: str
     clock: VirtualClock
@@ -90,8 +107,14 @@ class World:
     mode: Mode = Mode.AUTO
     limits: GuardSettings = field(default_factory=GuardSettings)
     patience: Patience = field(default_factory=lambda: Patience(60.0, 7_200.0))
+    attempts: Attempts = field(default_factory=Attempts)
     playbooks: tuple[Playbook, ...] = field(default_factory=lambda: (shipped(),))
+    kinds: Mapping[str, AnyKind] = field(default_factory=lambda: KINDS)
+    chain: Mapping[str, Guard] = field(default_factory=lambda: CHAIN)
+    hands: Mapping[str, Any] | None = None  # by kind; without them the platform is the hand of all
     see: Callable[["World", Playbook], Evidence] = lambda world, playbook: world.as_it_is()
+    heard_within_s: float = 18_000.0
+    clock_sound_at: datetime | None = None
     looks: int = 0
     database: Database = field(init=False)
     inbox: Inbox = field(init=False)
@@ -99,7 +122,8 @@ class World:
     ledger: Ledger = field(init=False)
     metrics: Metrics = field(init=False)
     episodes: Episodes = field(init=False)
-    stages: Stages = field(init=False)
+    rooms: Rooms = field(init=False)
+    worker: Worker = field(init=False)
     sorter: Sorter = field(init=False)
     committing: "asyncio.Task[None]" = field(init=False)
     woken: int = 0
@@ -109,15 +133,26 @@ class World:
         self.database = await Database.open(self.url)
         self.inbox = Inbox(self.database, self.clock, max_waiting=1_000, max_dead_letters=10)
         await self.inbox.open()
-        self.episodes, self.incidents = Episodes(self.database), Incidents(self.database)
-        self.ledger, self.metrics = Ledger(self.database), Metrics()
-        await self.incidents.release_all()
-        hands = dict.fromkeys((Scale.kind, KillQuery.kind, RolloutRestart.kind), self.platform)
-        self.stages = Stages(
-            playbooks={p.name: p for p in self.playbooks}, look=self._look,
-            executor=Executor(hands, self.clock, 30.0), incidents=self.incidents, ledger=self.ledger,
-            metrics=self.metrics, limits=self.limits, ceiling=self.mode, patience=self.patience, clock=self.clock,
-        )  # fmt: skip
+        self.episodes, self.ledger = Episodes(self.database), Ledger(self.database)
+        self.incidents, self.metrics = Incidents(self.database, self.kinds), Metrics()
+        if self.database.dialect == "sqlite":
+            await self.incidents.release_all()
+        self.rooms = Rooms(
+            playbooks={p.name: p for p in self.playbooks},
+            kinds=self.kinds,
+            diagnose=self.diagnose,
+            survey=self._survey,
+            executor=Executor(self.hands or dict.fromkeys(self.kinds, self.platform)),
+            incidents=self.incidents,
+            ledger=self.ledger,
+            journal=Journal(self.metrics),
+            policy=self.policy,
+            patience=self.patience,
+            attempts=self.attempts,
+            clock=self.clock,
+            chain=self.chain,
+        )
+        self.worker = self.worker_of(self.rooms)
         self.sorter = Sorter(
             self.inbox,
             self.episodes,
@@ -129,6 +164,27 @@ class World:
         )
         self.committing = asyncio.create_task(self.inbox.run())
 
+    def worker_of(self, rooms: Rooms, *, slots: int = 1, step_within_s: float = 60.0) -> Worker:
+        """A worker on this store."""
+        return Worker(
+            self.incidents,
+            rooms,
+            self.metrics,
+            self.clock,
+            slots=slots,
+            step_within_s=step_within_s,
+        )
+
+    def policy(self) -> Policy:
+        return Policy(
+            self.mode,
+            self.limits.namespaces,
+            self.limits.overall,
+            self.limits.evidence_max_age_s,
+            self.heard_within_s,
+            self.clock_sound_at,
+        )
+
     async def stop(self) -> None:
         """The process is gone."""
         self.committing.cancel()
@@ -136,16 +192,27 @@ class World:
         await self.database.close()
 
     async def restart(self) -> None:
-        """A new process on the same store and the same platform."""
+        """A new process on the same store and the same platform; on PostgreSQL it waits for the claim to run out."""
         await self.stop()
         await self.start()
+        if self.database.dialect != "sqlite":
+            self.clock.advance(LEASE_S + 0.1)
 
     def _wake(self) -> None:
         self.woken += 1
 
-    async def _look(self, playbook: Playbook, incident: Incident) -> Evidence:
+    async def diagnose(self, playbook: Playbook, incident: Incident) -> Evidence:
         self.looks += 1
         return self.see(self, playbook)
+
+    async def _survey(self, writes: Sequence[Write]) -> Reading[tuple[Survey, ...]]:
+        if self.platform.surveys is not None:
+            return self.platform.surveys(writes)
+        found = tuple(
+            Survey(ref, "uid-1", values={".".join(w.path): w.value for w in writes if w.ref == ref})
+            for ref in dict.fromkeys(write.ref for write in writes)
+        )
+        return Known(found, "platform", self.clock.now(), 0.0)
 
     def as_it_is(self) -> Evidence:
         """A platform that three consumers heal, if no runaway query holds it back."""
@@ -192,23 +259,33 @@ class World:
         )
         await self.deliver(told)
 
-    async def round(self, owner: str = "w1") -> bool:
-        """Claims what is due and takes it one round further; False when nothing is due."""
-        incident = await self.incidents.claim(owner, self.clock.now(), timedelta(seconds=60))
-        if incident is None:
-            return False
-        await remediate(incident, self.stages)
-        await self.incidents.release(incident, owner)
-        return True
+    async def claim(self, owner: str = "w1", limit: int = 1) -> list[Held]:
+        """What is due, claimed."""
+        return await self.incidents.claim(owner, self.clock.now(), LEASE, limit)
 
-    async def settle(self, rounds: int = 80) -> None:
+    async def round(self, owner: str = "w1") -> bool:
+        """Claims what is due and takes one step of it; False when nothing is due."""
+        claimed = await self.claim(owner)
+        for held in claimed:
+            await self.worker.take_step(held)
+        return bool(claimed)
+
+    async def step_when_due(self) -> None:
+        """One step, after waiting until something is due."""
+        if not await self.round():
+            due = await self.incidents.next_due(self.clock.now(), LEASE)
+            assert due is not None, "nothing will ever be due"
+            self.clock.advance(max(0.0, (due - self.clock.now()).total_seconds()))
+
+    async def settle(self, rounds: int = 400) -> None:
         """Works until nothing is due, or every incident is healed, with a person or closed."""
         for _ in range(rounds):
             if await self.round():
                 continue
-            due = await self.incidents.next_due("w1", self.clock.now())
+            due = await self.incidents.next_due(self.clock.now(), LEASE)
             counts = await self.incidents.counts()
-            if due is None or not counts.get("open"):
+            working = sum(counts.get(state, 0) for state in ("open", "acting", "verifying"))
+            if due is None or not working:
                 return
             self.clock.advance(max(0.0, (due - self.clock.now()).total_seconds()))
         raise AssertionError(f"not settled after {rounds} rounds: {await self.told()}")

@@ -1,0 +1,67 @@
+"""What a guard is asked, and how it says no."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
+
+from service.model.action import Mode
+from service.model.evidence import Known, Reading, Unknown
+from service.model.objects import Survey
+from service.model.playbook import Budget, Limits
+from service.model.reasons import Reason
+from service.model.ruling import History, Proposal
+from service.model.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The limits over all playbooks. `clock_sound_at`: the wall clock has stepped, and is trusted again then."""
+
+    ceiling: Mode
+    namespaces: Sequence[str]
+    overall: Budget
+    evidence_max_age_s: float
+    heard_within_s: float
+    clock_sound_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """All that a guard may look at. `surveys` are the objects that the request writes, read just now."""
+
+    proposal: Proposal
+    target: Target
+    limits: Limits
+    policy: Policy
+    history: History
+    seen_uid: str | None  # of the target, as the evidence has it
+    surveys: Reading[tuple[Survey, ...]]
+    now: datetime
+
+    @property
+    def mode(self) -> Mode:
+        """The rung's mode under the global ceiling."""
+        return self.proposal.mode.capped(self.policy.ceiling)
+
+    @property
+    def known_surveys(self) -> tuple[Survey, ...]:
+        """The surveys, or none where they are Unknown."""
+        return self.surveys.value if isinstance(self.surveys, Known) else ()
+
+    @property
+    def unknown(self) -> Unknown | None:
+        """Why the surveys are Unknown, where they are."""
+        return self.surveys if isinstance(self.surveys, Unknown) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """A guard's no. `retry_at` is when asking again makes sense; None: not by itself."""
+
+    reason: Reason
+    detail: str
+    retry_at: datetime | None = None
+
+
+Guard: TypeAlias = Callable[[Question], Objection | None]

@@ -1,0 +1,28 @@
+"""What one step of an incident changes: written whole, under its claim, or not at all."""
+
+from dataclasses import dataclass
+
+from service.model.action import ActionResult
+from service.model.incident import Move, Outcome, OutcomeKind, Progress
+from service.model.step import Step
+
+
+@dataclass(frozen=True, slots=True)
+class ActionChange:
+    """What becomes of the action under way. What is None stays as it is."""
+
+    action_id: str
+    result: ActionResult | None = None
+    progress: Progress | None = None
+    outcome: Outcome | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The end of one step. `quiet`: it is the last look over again, and is folded into that one's record."""
+
+    move: Move
+    steps: tuple[Step, ...]
+    action: ActionChange | None = None
+    outcome: OutcomeKind | None = None
+    quiet: bool = False

@@ -1,0 +1,130 @@
+"""What happens to an incident, step by step: each is written once, and becomes a row, a log line and a metric."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar, TypeAlias
+
+from service.model.action import ActionResult, Mode
+from service.model.evidence import Evidence, Facts
+from service.model.incident import IncidentState, Outcome, OutcomeKind
+from service.model.playbook import Truth
+from service.model.reasons import Reason
+from service.model.ruling import Answer, Considered, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosed:
+    """All probes have answered or were late."""
+
+    kind: ClassVar[str] = "diagnosed"
+    at: datetime
+    diagnosis: str
+    took_s: float
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """The ladder was walked. `action` is the sentence of what is proposed."""
+
+    kind: ClassVar[str] = "decided"
+    at: datetime
+    considered: Sequence[Considered]
+    chosen: str | None
+    action: str | None
+    reason: Reason | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ruled:
+    """The guard has spoken; `answers` are those of all guards."""
+
+    kind: ClassVar[str] = "ruled"
+    at: datetime
+    rung: str
+    verdict: Verdict
+    guard: str
+    reason: Reason
+    detail: str
+    mode: Mode
+    action_id: str | None
+    retry_at: datetime | None
+    answers: Sequence[Answer] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """An attempt at an action has told nothing yet, or the action goes on: it is asked again."""
+
+    kind: ClassVar[str] = "tried"
+    at: datetime
+    action_id: str
+    action: str
+    reason: Reason
+    detail: str
+    again_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Acted:
+    """An action has ended."""
+
+    kind: ClassVar[str] = "acted"
+    at: datetime
+    action_id: str
+    rung: str
+    action_kind: str
+    action: str
+    result: ActionResult
+    took_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One reading of a verification."""
+
+    kind: ClassVar[str] = "read"
+    at: datetime
+    healed: Truth
+    in_a_row: int
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """An action has its outcome."""
+
+    kind: ClassVar[str] = "verified"
+    at: datetime
+    action_id: str
+    rung: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """A person is called, with what the rung says and the commands that would mend it."""
+
+    kind: ClassVar[str] = "called"
+    at: datetime
+    rung: str
+    say: str
+    commands: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The incident stands elsewhere, or waits anew."""
+
+    kind: ClassVar[str] = "moved"
+    at: datetime
+    was: IncidentState
+    state: IncidentState
+    reason: Reason
+    detail: str
+    due_at: datetime | None
+    outcome: OutcomeKind | None = None
+
+
+Step: TypeAlias = Diagnosed | Decided | Ruled | Tried | Acted | Read | Verified | Called | Moved

@@ -1,0 +1,128 @@
+"""Acting: one attempt at the intended action, and what it came to."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, assert_never
+
+from service.act.executor import Attempt, NotYet, Unsure
+from service.act.kind import Deed
+from service.incident.lifecycle import Event, EventKind, outcome_of
+from service.kit.deadline import Deadline
+from service.model.action import ActionResult, Applied, Intent, Mode
+from service.model.change import ActionChange
+from service.model.incident import Held, Incident, Outcome, OutcomeKind, Progress, UnderWay
+from service.model.reasons import Reason
+from service.model.step import Acted, Tried, Verified
+from service.phases.moving import move
+from service.phases.proving import conclude, plan_of, remedy
+from service.phases.rooms import Rooms
+from service.verify.judge import begin
+
+_BELOW_AUTO = {
+    Mode.OBSERVE: Reason.MODE_OBSERVE,
+    Mode.DRY_RUN: Reason.MODE_DRY_RUN,
+    Mode.APPROVE: Reason.APPROVAL_REQUIRED,
+}
+
+
+async def act(held: Held, under_way: UnderWay, rooms: Rooms, *, look_first: bool) -> None:
+    """One attempt, and what it came to: done, failed, going on, or to be tried or read back again."""
+    incident, intent = held.incident, under_way.intent
+    began, started_at = rooms.clock.monotonic(), rooms.clock.now()
+
+    async def confirm() -> None:
+        await rooms.incidents.confirm(held.claim)
+
+    attempt = await rooms.executor.attempt(
+        intent,
+        look_first=look_first,
+        lapsed=lapsed(incident, intent, rooms, started_at),
+        confirm=confirm,
+        deadline=Deadline.after(rooms.attempts.one_s),
+    )
+    now, took_s = rooms.clock.now(), rooms.clock.monotonic() - began
+    progress = replace(under_way.progress, attempts=under_way.progress.attempts + 1)
+    if isinstance(attempt, Unsure):
+        progress = replace(progress, unsure_since=progress.unsure_since or now)
+    ended = _ended(attempt, intent, progress, rooms, now)
+    if isinstance(ended, ActionResult):
+        return await _acted(held, under_way, ended, took_s, rooms)
+    again_at, reason, detail = now + timedelta(seconds=ended), _reason(attempt), attempt.detail
+    tried = Tried(now, intent.action_id, str(intent.request), reason, detail, again_at)
+    event = Event(EventKind.WAITING, reason, detail, again_at)
+    action = ActionChange(intent.action_id, progress=progress)
+    return await move(held, event, (tried,), rooms, action=action)
+
+
+def _ended(
+    attempt: Attempt, intent: Intent[Any], progress: Progress, rooms: Rooms, now: datetime
+) -> ActionResult | float:
+    """The action's end, or the seconds until it is asked again."""
+    match attempt:
+        case Deed(applied=Applied.STARTED):
+            return max(attempt.again_in_s, 0.2)
+        case Deed():
+            return ActionResult(attempt.applied, attempt.reason, attempt.detail, now)
+        case NotYet():
+            pause_s = max(attempt.retry_after_s, _backoff_s(progress.attempts))
+            if 0 <= (now - intent.intended_at).total_seconds() <= rooms.attempts.all_s - pause_s:
+                return pause_s
+            detail = f"{attempt.reason}: {attempt.detail}"
+            return ActionResult(Applied.FAILED, Reason.NEVER_SENT, detail, now)
+        case Unsure():
+            pause_s = max(1.0, _backoff_s(progress.attempts))
+            since = progress.unsure_since or now
+            if 0 <= (now - since).total_seconds() <= rooms.attempts.unsure_s - pause_s:
+                return pause_s
+            return ActionResult(Applied.FAILED, Reason.INDETERMINATE, attempt.detail, now)
+        case _ as never:
+            assert_never(never)
+
+
+def _reason(attempt: Attempt) -> Reason:
+    return Reason.INDETERMINATE if isinstance(attempt, Unsure) else attempt.reason
+
+
+def _backoff_s(attempts: int) -> float:
+    """0.2, 0.4, 0.8 ... seconds, at most 30."""
+    return float(min(30.0, 0.1 * 2 ** min(attempts, 10)))
+
+
+def lapsed(incident: Incident, intent: Intent[Any], rooms: Rooms, now: datetime) -> Reason | None:
+    """Why an action that was not done yet may not be done now: the world or the operator has moved on."""
+    policy = rooms.policy()
+    playbook = rooms.playbooks.get(incident.playbook)
+    rung = remedy(playbook, intent.rung)
+    age_s = (now - intent.intended_at).total_seconds()
+    if not incident.firing:
+        return Reason.ALERT_RESOLVED
+    if incident.target.namespace not in policy.namespaces:
+        return Reason.NAMESPACE_NOT_ALLOWED
+    if rung is None:
+        return Reason.NO_PLAYBOOK
+    if not 0 <= age_s <= policy.evidence_max_age_s:
+        return Reason.EVIDENCE_STALE
+    mode = rung.mode.capped(policy.ceiling)
+    return _BELOW_AUTO.get(mode) if mode.height < intent.mode.height else None
+
+
+async def _acted(
+    held: Held, under_way: UnderWay, result: ActionResult, took_s: float, rooms: Rooms
+) -> None:
+    """The action has ended: it is verified, or there is nothing to verify."""
+    incident, intent, now = held.incident, under_way.intent, result.at
+    action = str(intent.request)
+    acted = Acted(now, intent.action_id, intent.rung, intent.kind, action, result, took_s)
+    outcome = outcome_of(result)
+    if result.reason is Reason.NEVER_SENT:
+        failed = Outcome(OutcomeKind.FAILED, Reason.NEVER_SENT, result.detail, now)
+        change = ActionChange(intent.action_id, result=result, outcome=failed)
+        event = Event(EventKind.NEVER_SENT, result.reason, result.detail)
+        verified = Verified(now, intent.action_id, intent.rung, failed)
+        return await move(held, event, (acted, verified), rooms, action=change)
+    if outcome is not None:
+        return await conclude(held, under_way, outcome, (acted,), rooms, result)
+    again = begin(plan_of(incident, intent, rooms), under_way.progress, now)
+    change = ActionChange(intent.action_id, result=result, progress=again.progress)
+    event = Event(EventKind.DONE, result.reason, "done; to be verified", again.due_at)
+    return await move(held, event, (acted,), rooms, action=change)

@@ -1,0 +1,70 @@
+"""Admitting: the guards are asked inside the transaction that writes the intent."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from service.guard.chain import rule
+from service.guard.question import Question
+from service.incident.lifecycle import Event, EventKind, advance, from_denial, resolved
+from service.model.action import Intent
+from service.model.change import Change
+from service.model.evidence import Evidence, Known, facts
+from service.model.incident import Held
+from service.model.reasons import Reason
+from service.model.ruling import History, Proposal, Ruling
+from service.model.step import Ruled, Step
+from service.phases.moving import moved
+from service.phases.rooms import Rooms
+from service.store.ledger import Scopes
+from service.store.names import new_id
+
+
+async def admit(
+    held: Held, proposal: Proposal, evidence: Evidence, steps: Sequence[Step], rooms: Rooms
+) -> Intent[Any] | None:
+    """Asks the guards inside the ledger's transaction. The intent, durable; or None, and the no is written."""
+    incident, playbook = held.incident, rooms.playbooks[held.incident.playbook]
+    if proposal.request is None or proposal.rung is None or proposal.kind is None:
+        raise ValueError("nothing was proposed, so there is nothing to rule on")
+    action_id = new_id("act", rooms.clock.now())
+    surveys = await rooms.survey(rooms.kinds[proposal.kind].writes(proposal.request, action_id))
+    policy, now = rooms.policy(), rooms.clock.now()
+    seen_uid = evidence.target.value.uid if isinstance(evidence.target, Known) else None
+    known = surveys.value if isinstance(surveys, Known) else ()
+    uids = {survey.ref.path: survey.uid for survey in known}
+    mode = proposal.mode.capped(policy.ceiling)
+    intent = Intent(
+        action_id, incident.id, proposal.rung, proposal.kind, proposal.request, mode, now, uids
+    )
+
+    def judge(history: History) -> tuple[Ruling, Change]:
+        question = Question(
+            proposal, incident.target, playbook.limits, policy, history, seen_uid, surveys, now
+        )
+        ruling = rule(question, rooms.chain)
+        event = from_denial(ruling)
+        if ruling.allowed:
+            event = Event(EventKind.ADMITTED, ruling.reason, str(proposal.request))
+        elif ruling.reason is Reason.ALERT_RESOLVED:
+            event = resolved(incident)
+        ruled = _ruled(ruling, intent, now)
+        to = advance(incident, event, rooms.patience, now)
+        told = () if ruling.allowed else (moved(incident, to, now),)
+        return ruling, Change(to, (*steps, ruled, *told))
+
+    limits = playbook.limits
+    scopes = Scopes(limits.per_target, limits.per_playbook, policy.overall)
+    ruling, change = await rooms.ledger.admit(
+        incident, held.claim, intent, judge, scopes=scopes, before=facts(evidence), now=now
+    )
+    rooms.journal.tell(incident, change.steps)
+    return intent if ruling.allowed else None
+
+
+def _ruled(ruling: Ruling, intent: Intent[Any], now: datetime) -> Ruled:
+    action_id = intent.action_id if ruling.allowed else None
+    return Ruled(
+        now, intent.rung, ruling.verdict, ruling.guard, ruling.reason, ruling.detail, ruling.mode,
+        action_id, ruling.retry_at, ruling.answers,
+    )  # fmt: skip

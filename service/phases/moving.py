@@ -1,0 +1,37 @@
+"""The end of every step: where the incident goes, written whole under its claim, then told."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from service.incident.lifecycle import Event, EventKind, advance
+from service.model.change import ActionChange, Change
+from service.model.incident import Held, Incident, IncidentState, Move, OutcomeKind
+from service.model.step import Moved, Step
+from service.phases.rooms import Rooms
+
+
+async def move(
+    held: Held,
+    event: Event,
+    steps: Sequence[Step],
+    rooms: Rooms,
+    *,
+    action: ActionChange | None = None,
+    outcome: OutcomeKind | None = None,
+) -> None:
+    """Writes the end of a step, and tells of it."""
+    incident, now = held.incident, rooms.clock.now()
+    to = advance(incident, event, rooms.patience, now)
+    # A look that found the same as the last one is folded into its record: an alert may fire for weeks.
+    same = (incident.state, incident.reason) == (to.state, to.reason)
+    quiet = same and action is None and to.state in (IncidentState.OPEN, IncidentState.HEALED)
+    silent = event.kind in (EventKind.READ, EventKind.WAITING)  # their own step says it all
+    told = (*steps,) if silent else (*steps, moved(incident, to, now, outcome))
+    change = Change(to, told, action, outcome, quiet)
+    written = await rooms.incidents.write(held.claim, change, now)
+    if written.state is to.state:
+        rooms.journal.tell(incident, told)
+
+
+def moved(incident: Incident, to: Move, now: datetime, outcome: OutcomeKind | None = None) -> Moved:
+    return Moved(now, incident.state, to.state, to.reason, to.detail, to.due_at, outcome)

@@ -1,0 +1,50 @@
+"""What a step needs: the rooms, handed down by app.py."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from service.act.executor import Executor
+from service.act.kind import AnyKind
+from service.guard.question import Guard, Policy
+from service.incident.lifecycle import Patience
+from service.kit.clock import Clock
+from service.model.evidence import Evidence, Reading
+from service.model.incident import Incident
+from service.model.objects import Survey, Write
+from service.model.playbook import Playbook
+from service.record.journal import Journal
+from service.store.incidents import Incidents
+from service.store.ledger import Ledger
+
+# The playbook's chapter, run under its deadline; and the objects that an action writes, as they stand now.
+Diagnose: TypeAlias = Callable[[Playbook, Incident], Awaitable[Evidence]]
+SurveyWrites: TypeAlias = Callable[[Sequence[Write]], Awaitable[Reading[tuple[Survey, ...]]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """How an action is tried. Seconds: of one attempt, of all while nothing was sent, and of reading back."""
+
+    one_s: float = 10.0
+    all_s: float = 30.0
+    unsure_s: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """`policy` is asked anew at each step: a ceiling may be lowered while an action is under way."""
+
+    playbooks: Mapping[str, Playbook]
+    kinds: Mapping[str, AnyKind]
+    diagnose: Diagnose
+    survey: SurveyWrites
+    executor: Executor
+    incidents: Incidents
+    ledger: Ledger
+    journal: Journal
+    policy: Callable[[], Policy]
+    patience: Patience
+    attempts: Attempts
+    clock: Clock
+    chain: Mapping[str, Guard]

@@ -1,0 +1,134 @@
+"""The journal: a step that was written becomes a log line and its metrics here, once, after its commit.
+
+Never here: writing the row, which the transaction does that the step tells of.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import assert_never
+
+import structlog
+
+from service.model.incident import Incident, IncidentState, OutcomeKind
+from service.model.step import (
+    Acted,
+    Called,
+    Decided,
+    Diagnosed,
+    Moved,
+    Read,
+    Ruled,
+    Step,
+    Tried,
+    Verified,
+)
+from service.record.metrics import Metrics
+
+log = structlog.get_logger()
+
+
+class Journal:
+    """Tells of steps in the log and in the metrics."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def tell(self, incident: Incident, steps: Sequence[Step]) -> None:
+        """Tells of steps that are durable, in their order."""
+        for step in steps:
+            self._tell(incident, step)
+
+    def _tell(self, incident: Incident, step: Step) -> None:
+        metrics, playbook = self._metrics, incident.playbook
+        say = log.bind(incident=incident.id, playbook=playbook, target=incident.target.key)
+        match step:
+            case Diagnosed():
+                metrics.diagnosis_seconds.labels(step.diagnosis).observe(step.took_s)
+                say.info("diagnosed", diagnosis=step.diagnosis, took_s=round(step.took_s, 3))
+            case Decided():
+                say.info("decided", rung=step.chosen, action=step.action, reason=step.reason)
+            case Ruled():
+                metrics.rulings.labels(playbook, step.rung, step.verdict, step.reason).inc()
+                for answer in step.answers:
+                    metrics.guard_answers.labels(answer.guard, answer.reason or "pass").inc()
+                say.info(
+                    "ruled",
+                    rung=step.rung,
+                    verdict=step.verdict,
+                    guard=step.guard,
+                    reason=step.reason,
+                    detail=step.detail,
+                )
+            case Called():
+                say.warning("a person is called", rung=step.rung, say=step.say)
+            case Moved():
+                self._moved(incident, step, say)
+            case Tried() | Acted() | Read() | Verified():
+                self._action(playbook, step, say)
+            case _ as never:
+                assert_never(never)
+
+    def _action(
+        self,
+        playbook: str,
+        step: Tried | Acted | Read | Verified,
+        say: structlog.stdlib.BoundLogger,
+    ) -> None:
+        metrics = self._metrics
+        match step:
+            case Tried():
+                say.warning(
+                    "tried",
+                    action_id=step.action_id,
+                    reason=step.reason,
+                    detail=step.detail,
+                    again_at=step.again_at.isoformat(),
+                )
+            case Acted():
+                result = step.result
+                labels = (playbook, step.rung, step.action_kind, result.applied, result.reason)
+                metrics.actions.labels(*labels).inc()
+                metrics.action_seconds.labels(step.action_kind).observe(step.took_s)
+                say.info(
+                    "acted",
+                    action_id=step.action_id,
+                    action=step.action,
+                    applied=result.applied,
+                    reason=result.reason,
+                    detail=result.detail,
+                )
+            case Read():
+                say.debug("read", healed=step.healed, in_a_row=step.in_a_row)
+            case Verified():
+                metrics.outcomes.labels(playbook, step.rung, step.outcome.kind).inc()
+                say.info(
+                    "verified",
+                    action_id=step.action_id,
+                    outcome=step.outcome.kind,
+                    reason=step.outcome.reason,
+                    detail=step.outcome.detail,
+                )
+
+    def _moved(self, incident: Incident, step: Moved, say: structlog.stdlib.BoundLogger) -> None:
+        metrics, playbook = self._metrics, incident.playbook
+        if step.state is IncidentState.ESCALATED and step.was is not IncidentState.ESCALATED:
+            metrics.escalated.labels(playbook, step.reason).inc()
+        if step.state is IncidentState.CLOSED:
+            outcome = closing_outcome(incident, step.outcome)
+            metrics.closed.labels(playbook, outcome or "none", step.reason).inc()
+            lasted_s = (step.at - incident.opened_at).total_seconds()
+            metrics.incident_seconds.labels(playbook).observe(max(0.0, lasted_s))
+        say.info("moved", state=step.state, reason=step.reason, detail=step.detail)
+
+    def opened(self, incident_id: str, playbook: str, at: datetime) -> None:
+        """A new incident is durable."""
+        self._metrics.opened.labels(playbook).inc()
+        log.info("incident opened", incident=incident_id, playbook=playbook)
+
+
+def closing_outcome(incident: Incident, outcome: OutcomeKind | None) -> OutcomeKind | None:
+    """How an incident ended: by its last action, unless it was healed once and fell ill again."""
+    last = outcome or incident.outcome
+    if last is OutcomeKind.HEALED and incident.state is not IncidentState.HEALED:
+        return OutcomeKind.NOT_HEALED
+    return last

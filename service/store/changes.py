@@ -1,0 +1,215 @@
+"""What one step of an incident changes, written within a transaction that is under way: row, ledger line, steps."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+import structlog
+
+from service.model.alert import AlertStatus
+from service.model.change import ActionChange, Change
+from service.model.errors import Refused
+from service.model.incident import Claim, IncidentState, OutcomeKind
+from service.model.reasons import Reason
+from service.model.step import Step
+from service.store.codec import plain
+from service.store.schema import Row, episodes, incidents, ledger, steps
+
+log = structlog.get_logger()
+
+# New incidents go before readings, and readings before looks at what was looked at before.
+RANKS: Mapping[IncidentState, int] = {
+    IncidentState.OPEN: 2,
+    IncidentState.ACTING: 0,
+    IncidentState.VERIFYING: 1,
+    IncidentState.HEALED: 3,
+    IncidentState.ESCALATED: 3,
+    IncidentState.CLOSED: 3,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a write came to. `closed` is False for an incident that had to stay: an alert joined meanwhile."""
+
+    state: IncidentState
+    due_at: datetime | None
+
+
+def write_change(tx: sa.Connection, claim: Claim, change: Change, now: datetime) -> Written:
+    """Writes a step within a transaction that is under way, and gives the claim back."""
+    move = change.move
+    firing = count_firing(tx, claim.incident_id)
+    state, due_at = move.state, move.due_at
+    values: Row = {"owner": None, "claimed_until": None}
+    stays = firing > 0 and state is IncidentState.CLOSED
+    if stays:  # an alert joined while it was worked on; it is still due, and seen again
+        held = _write_row(tx, claim, {**values, "due_at": now})
+        return Written(IncidentState(held["state"]), now)
+    if not firing and state in (IncidentState.OPEN, IncidentState.HEALED, IncidentState.ESCALATED):
+        due_at = now  # its last alert resolved while it was worked on: see to it at once
+    values |= {
+        "state": state,
+        "reason": move.reason,
+        "due_at": due_at,
+        "rank": RANKS[state],
+        "quiet": incidents.c.quiet + 1 if change.quiet else 0,
+    }
+    if state is IncidentState.CLOSED:
+        values["closed_at"] = now
+    if change.outcome is not None:
+        values["outcome"] = change.outcome
+    row = _write_row(tx, claim, values)
+    if change.action is not None:
+        complete(tx, change.action)
+    if change.quiet:
+        _fold(tx, claim.incident_id, row["quiet"], change.steps, now)
+    else:
+        write_steps(tx, claim.incident_id, change.steps)
+    return Written(state, due_at)
+
+
+def _write_row(tx: sa.Connection, claim: Claim, values: Row) -> Mapping[Any, Any]:
+    written = (
+        sa.update(incidents)
+        .where(held(claim))
+        .values(**values)
+        .returning(incidents.c.state, incidents.c.quiet)
+    )
+    row = tx.execute(written).mappings().first()
+    if row is None:
+        raise lost(claim)
+    return dict(row)
+
+
+def _fold(
+    tx: sa.Connection, incident_id: str, quiet: int, taken: Sequence[Step], now: datetime
+) -> None:
+    """One row for any number of looks that have changed nothing: how many, and the last one whole."""
+    shown = {step.kind: _data(step) for step in taken}
+    if quiet > 1:
+        newest = sa.select(sa.func.max(steps.c.id)).where(steps.c.incident_id == incident_id)
+        last = (
+            tx.execute(sa.select(steps).where(steps.c.id == newest.scalar_subquery()))
+            .mappings()
+            .first()
+        )
+        if last is not None and last["kind"] == "again":
+            data = {**last["data"], "times": quiet, "last_at": plain(now), "last": shown}
+            tx.execute(sa.update(steps).where(steps.c.id == last["id"]).values(data=data))
+            return
+    data = {"times": quiet, "since": plain(now), "last_at": plain(now), "last": shown}
+    tx.execute(sa.insert(steps).values(incident_id=incident_id, at=now, kind="again", data=data))
+
+
+def held(claim: Claim) -> sa.ColumnElement[bool]:
+    return sa.and_(
+        incidents.c.id == claim.incident_id,
+        incidents.c.owner == claim.owner,
+        incidents.c.claim == claim.number,
+    )
+
+
+def lost(claim: Claim) -> Refused:
+    return Refused(
+        Reason.CLAIM_LOST, f"{claim.incident_id} is worked on by somebody else by now", 409
+    )
+
+
+def unreadable(tx: sa.Connection, incident_id: str, now: datetime, error: Exception) -> None:
+    """A row of a newer version, or a broken one: that incident goes to a person, and stops no other."""
+    log.error("incident cannot be read, escalated", incident=incident_id, error=str(error))
+    detail = f"its row cannot be read: {error}"[:500]
+    reason = Reason.UNREADABLE
+    settle_open(tx, incident_id, OutcomeKind.INCONCLUSIVE, reason, detail, now)
+    tx.execute(
+        sa.update(incidents)
+        .where(incidents.c.id == incident_id)
+        .values(
+            state=IncidentState.ESCALATED,
+            reason=reason,
+            outcome=None,
+            due_at=None,
+            owner=None,
+            claimed_until=None,
+        )
+    )
+    said = {"state": IncidentState.ESCALATED, "reason": reason, "detail": detail, "due_at": None}
+    tx.execute(
+        sa.insert(steps).values(incident_id=incident_id, at=now, kind="moved", data=plain(said))
+    )
+
+
+def count_firing(connection: sa.Connection, incident_id: str) -> int:
+    """How many of the incident's alerts fire."""
+    query = sa.select(sa.func.count()).where(
+        episodes.c.incident_id == incident_id, episodes.c.status == AlertStatus.FIRING
+    )
+    return int(connection.execute(query).scalar_one())
+
+
+def write_steps(tx: sa.Connection, incident_id: str, taken: Sequence[Step]) -> None:
+    """Adds steps within a transaction that is under way."""
+    if taken:
+        rows = [
+            {"incident_id": incident_id, "at": step.at, "kind": step.kind, "data": _data(step)}
+            for step in taken
+        ]
+        tx.execute(sa.insert(steps), rows)
+
+
+def _data(step: Step) -> Any:  # Any: JSON
+    data = plain(step)
+    data.pop("at", None)
+    return data
+
+
+def complete(tx: sa.Connection, change: ActionChange) -> None:
+    """Writes what has become of an action, within a transaction that is under way."""
+    values: Row = {}
+    if change.result is not None:
+        result = change.result
+        values |= {
+            "applied": result.applied,
+            "applied_reason": result.reason,
+            "applied_detail": result.detail,
+            "applied_at": result.at,
+        }
+    if change.progress is not None:
+        values["progress"] = plain(change.progress)
+    if change.outcome is not None:
+        outcome = change.outcome
+        values |= {
+            "outcome": outcome.kind,
+            "outcome_reason": outcome.reason,
+            "outcome_detail": outcome.detail,
+            "settled_at": outcome.at,
+        }
+    if values:
+        line = sa.update(ledger).where(ledger.c.action_id == change.action_id)
+        tx.execute(line.values(**values))
+
+
+def settle_open(
+    tx: sa.Connection,
+    incident_id: str,
+    kind: OutcomeKind,
+    reason: Reason,
+    detail: str,
+    now: datetime,
+) -> None:
+    """Gives every open line of the incident an outcome, so that none blocks its target; reads none of them."""
+    line = sa.update(ledger).where(
+        ledger.c.incident_id == incident_id, ledger.c.settled_at.is_(None)
+    )
+    tx.execute(
+        line.values(outcome=kind, outcome_reason=reason, outcome_detail=detail, settled_at=now)
+    )
+
+
+def confirm_held(tx: sa.Connection, claim: Claim) -> None:
+    query = sa.select(incidents.c.id).where(held(claim))
+    if tx.execute(query).scalar() is None:
+        raise lost(claim)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
-from service.clients.clickhouse import ClickHouseClient
+from service.clients.clickhouse_write import ClickHouseWriter
 from service.clients.kubernetes_write import KubernetesWriter
 from service.kit.clock import Clock
 from service.kit.deadline import Deadline
@@ -71,7 +71,7 @@ class Writers:
 
     clock: Clock
     kubernetes: KubernetesWriter | None = None
-    clickhouse: ClickHouseClient | None = None
+    clickhouse: ClickHouseWriter | None = None
 
 
 def _nothing(request: object, action_id: str) -> Sequence[Write]:

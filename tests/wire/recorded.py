@@ -14,7 +14,7 @@ from service.settings import KubernetesSettings
 from tests.servers.faults import Asked, Scripted, scripted
 from tests.wire.test_kubernetes import kubeconfig
 
-FOLDER = Path(__file__).resolve().parents[1] / "data" / "kubernetes"
+FOLDER = Path(__file__).resolve().parents[1] / "data" / "diagnosis"
 NAMESPACE = "carbon-ingestion"
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 

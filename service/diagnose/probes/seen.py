@@ -1,6 +1,7 @@
 """The target itself: which object it is, and who owns it. Read beside every chapter's own probes."""
 
 from service.clients.kubernetes import KubernetesReader
+from service.diagnose.probes.ownership import owners_of
 from service.kit.deadline import Deadline
 from service.model.errors import Refused
 from service.model.objects import Seen
@@ -14,4 +15,8 @@ async def seen(kubernetes: KubernetesReader, target: Target, *, deadline: Deadli
         raise Refused(Reason.NOT_FOUND, f"{target} is no object of the cluster", 404)
     found = await kubernetes.get(target.ref.path, deadline=deadline)
     metadata = found.get("metadata") or {}
-    return Seen(uid=str(metadata.get("uid", "")), generation=int(metadata.get("generation") or 0))
+    return Seen(
+        uid=str(metadata.get("uid", "")),
+        generation=int(metadata.get("generation") or 0),
+        owners=await owners_of(kubernetes, found, deadline=deadline),
+    )

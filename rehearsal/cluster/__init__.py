@@ -37,6 +37,14 @@ Called by: the demo and tests. Never here: what the product thinks of an answer;
 
 from rehearsal.cluster.access import Identity, Rule
 from rehearsal.cluster.cluster import Cluster
+from rehearsal.cluster.failures import (
+    Broken,
+    CrashLoop,
+    MissingReference,
+    OutOfMemory,
+    SlowStart,
+    Unready,
+)
 from rehearsal.cluster.faults import Cut, Fault, too_many_requests
 from rehearsal.cluster.kubelet import ContainerExitedError, Kubelet
 from rehearsal.cluster.metrics import UsageSource
@@ -45,15 +53,21 @@ from rehearsal.cluster.platform import carbon_ingestion
 from rehearsal.cluster.world import Delays
 
 __all__ = [
+    "Broken",
     "Cluster",
     "ContainerExitedError",
+    "CrashLoop",
     "Cut",
     "Delays",
     "Fault",
     "Identity",
     "Kubelet",
+    "MissingReference",
     "Object",
+    "OutOfMemory",
     "Rule",
+    "SlowStart",
+    "Unready",
     "UsageSource",
     "carbon_ingestion",
     "too_many_requests",

@@ -161,6 +161,13 @@ def restarted(pod: Object, container: str, now: str) -> None:
     }
 
 
+def config_error(pod: Object, container: str, message: str, now: str) -> None:
+    """The container cannot be made: what it takes its environment from is not there."""
+    waiting = {"reason": "CreateContainerConfigError", "message": message}
+    _one(pod, container)["state"] = {"waiting": waiting}
+    _set(pod, "PodReadyToStartContainers", now, true=True)
+
+
 def pull_failure(image: str) -> str:
     return (
         f'Failed to pull image "{image}": rpc error: code = NotFound desc = failed to pull and unpack image '

@@ -85,6 +85,11 @@ class Store:
             self.revision += 1
             self._tell(resource, old, None)
 
+    def forget(self, resource: Resource) -> None:
+        """A kind that is no more, with all its objects: nobody is told, as nobody can ask about them."""
+        self._objects.pop(resource, None)
+        self.revision += 1
+
     def _put(self, resource: Resource, new: Object) -> Object:
         kept = self._objects.setdefault(resource, {})
         key = (namespace_of(new), name_of(new))

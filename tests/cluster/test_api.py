@@ -138,17 +138,6 @@ async def test_what_is_not_emulated_says_so(method: str, path: str) -> None:
         assert "does not emulate" in answer.body["message"]
 
 
-async def test_server_side_apply_says_that_it_is_not_emulated() -> None:
-    async with (
-        Cluster(healthy_state(), controllers=False) as cluster,
-        open_session(cluster) as session,
-    ):
-        answer = await send(
-            session, "PATCH", DEPLOYMENT, body={}, content_type="application/apply-patch+yaml"
-        )
-        assert (answer.status, answer.body["reason"]) == (501, "NotImplemented")
-
-
 async def test_a_client_makes_its_own_namespace_with_a_deployment_and_removes_both() -> None:
     labels = {"app": "probe"}
     deployment = {

@@ -18,6 +18,9 @@ class _Missing(Exception):
 
 def plan(do: Do, target: Target, view: Mapping[str, Any]) -> Request | NotPossible:
     """The request with every template filled from the evidence, checked against the kind's bounds."""
+    # A person's sentence and command name the target as much as the evidence.
+    aimed = {"kind": target.kind.value, "namespace": target.namespace, "name": target.name}
+    view = {**view, "target": aimed}
     try:
         filled = {name: _filled(value, view) for name, value in do.arguments.items()}
     except _Missing as missing:

@@ -1,4 +1,4 @@
-"""Kinds of action by their contract alone, for playbooks whose kinds are not all registered yet.
+"""Every kind of action that a shipped playbook may name, those that are not registered yet by their contract alone.
 
 A kind of `service.act` always wins over its stand-in here.
 """
@@ -7,7 +7,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from service.act import KINDS
+from service.act import (
+    KINDS,
+    delete_pod,
+    operator_restart,
+    patch_config,
+    patch_memory_limit,
+    patch_pod_annotations,
+    patch_probe_delay,
+    rollout_undo,
+    timed_config,
+)
 from service.act.kind import Kind, Writers
 from service.model.action import AnyKind
 from service.model.target import Target
@@ -26,40 +36,6 @@ class StandIn:
 
 
 @dataclass(frozen=True)
-class PatchMemoryLimit:
-    container: str
-    from_: str
-    factor: float
-    ceiling: str
-
-
-@dataclass(frozen=True)
-class PatchProbeDelay:
-    container: str
-    probe: str
-    to_s: int
-
-
-@dataclass(frozen=True)
-class PatchConfig:
-    config_map: str
-    key: str
-    from_: str
-    to: str
-    readers: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class PatchPodAnnotations:
-    annotations: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class RolloutUndo:
-    to_revision: int
-
-
-@dataclass(frozen=True)
 class ApplyKnownGood:
     manifest: str
 
@@ -68,16 +44,6 @@ class ApplyKnownGood:
 class BackupDatabase:
     database: str
     disk: str
-
-
-@dataclass(frozen=True)
-class TimedConfig:
-    config_map: str
-    key: str
-    from_: str
-    to: str
-    for_s: float
-    readers: tuple[str, ...] = ()
 
 
 def _planner(name: str) -> Callable[[Target, Any], StandIn]:
@@ -89,20 +55,25 @@ def _unbound(writers: Writers) -> None:
 
 
 _STAND_INS: Mapping[str, type[Any]] = {
-    "patch_memory_limit": PatchMemoryLimit,
-    "patch_probe_delay": PatchProbeDelay,
-    "patch_config": PatchConfig,
-    "patch_pod_annotations": PatchPodAnnotations,
-    "rollout_undo": RolloutUndo,
     "apply_known_good": ApplyKnownGood,
     "backup_database": BackupDatabase,
-    "timed_config": TimedConfig,
 }
+_WRITTEN: tuple[AnyKind, ...] = (
+    delete_pod.KIND,
+    operator_restart.KIND,
+    patch_config.KIND,
+    patch_memory_limit.KIND,
+    patch_pod_annotations.KIND,
+    patch_probe_delay.KIND,
+    rollout_undo.KIND,
+    timed_config.KIND,
+)
 
 ALL_KINDS: Mapping[str, AnyKind] = {
     **{
         name: Kind(name, arguments, StandIn, _planner(name), _unbound)
         for name, arguments in _STAND_INS.items()
     },
+    **{kind.name: kind for kind in _WRITTEN},
     **KINDS,
 }

@@ -22,7 +22,7 @@ Object = dict[str, Any]  # Any: JSON
 
 
 class Recorded:
-    """The objects of a scenario after its exchange `until` (all of them without it), to be read and changed by a test."""
+    """The objects of a scenario after its exchange `until`; a test may change them."""
 
     def __init__(self, scenario: str = "01_healthy", until: str | None = None) -> None:
         self.objects: dict[str, dict[str, Object]] = {}  # collection -> name -> object
@@ -106,7 +106,9 @@ class Recorded:
         pod = asked.path.split("/")[-2]
         container, previous = asked.query.get("container", ""), "previous" in asked.query
         waits = (400, {"message": f'container "{container}" in pod "{pod}" is waiting to start'})
-        return self.logs.get((pod, container, previous)) or self.logs.get((pod, "", previous), waits)
+        return self.logs.get((pod, container, previous)) or self.logs.get(
+            (pod, "", previous), waits
+        )
 
 
 @asynccontextmanager

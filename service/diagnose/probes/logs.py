@@ -29,6 +29,8 @@ PATTERNS: Mapping[str, re.Pattern[str]] = {
 _LEVEL = re.compile(r"\b(TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|FATAL|CRITICAL)\b", re.I)
 _BAD = ("ERROR", "FATAL", "CRITICAL")
 _TRACE = re.compile(r"^(?:Traceback |panic: |Exception in thread )")
+# The last line of a stack trace names the error: `kafka.errors.NoBrokersAvailable: ...`, `ValueError: ...`.
+_RAISED = re.compile(r"^(?:[A-Za-z_]\w*\.)+[A-Z]\w*(?::|$)|^[A-Z]\w*(?:Error|Exception)(?::|$)")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?")
 _BATCH = re.compile(r"(?i)batch[_ ]?size[\"']?\s*[=:]\s*(\d{1,9})")
 
@@ -41,7 +43,7 @@ class ContainerLog:
     container: str
     previous: bool  # of before the last restart
     lines: int
-    errors: int  # lines of level ERROR and above, and the beginnings of stack traces
+    errors: int  # lines of level ERROR and above, begin and end of stack traces
     last_at: datetime | None  # written in the last line that has a time; None where none has
     tail: tuple[str, ...]  # the last lines, at most MOST_KEPT; redacted
 
@@ -51,7 +53,7 @@ class Logs:
     """The last lines of the workload's worst pods, together and for each log."""
 
     lines: int
-    errors: int  # lines of level ERROR and above, and the beginnings of stack traces
+    errors: int  # lines of level ERROR and above, begin and end of stack traces
     levels: Mapping[str, int]  # level -> lines that say it
     patterns: Mapping[str, int]  # name of PATTERNS -> lines that match; 0 is written out
     validation_errors: int  # lines that say validation_error
@@ -160,7 +162,7 @@ def written_at(line: str) -> datetime | None:
 
 
 def _is_bad(line: str) -> bool:
-    return level_of(line) in _BAD or _TRACE.match(line) is not None
+    return level_of(line) in _BAD or any(pattern.match(line) for pattern in (_TRACE, _RAISED))
 
 
 def _is_json(line: str) -> bool:

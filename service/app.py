@@ -20,6 +20,7 @@ from service.act import KINDS
 from service.act.executor import Executor
 from service.act.kind import Writers
 from service.clients.clickhouse import ClickHouseClient
+from service.clients.clickhouse_write import ClickHouseWriter
 from service.clients.kafka import KafkaClient
 from service.clients.kubernetes import KubernetesReader
 from service.clients.kubernetes_write import KubernetesWriter
@@ -219,9 +220,7 @@ async def _backends(
         kafka = await stack.enter_async_context(KafkaClient(settings.kafka))
     if settings.clickhouse.host:
         clickhouse = await stack.enter_async_context(ClickHouseClient(settings.clickhouse))
-        acting = await stack.enter_async_context(
-            ClickHouseClient(settings.clickhouse, for_acting=True)
-        )
+        acting = await stack.enter_async_context(ClickHouseWriter(settings.clickhouse))
     if settings.prometheus.url:
         prometheus = await stack.enter_async_context(PrometheusClient(settings.prometheus))
     sources = Sources(kubernetes, kafka, clickhouse, prometheus)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from service.kit.clock import VirtualClock
+from service.record import log
 from service.store.database import Database
 from tests.servers import absent
 
@@ -19,6 +20,7 @@ settings.register_profile(
     database=None,
 )
 settings.load_profile("steady")
+log.configure("json", "debug")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

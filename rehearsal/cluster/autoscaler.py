@@ -1,6 +1,6 @@
 """HorizontalPodAutoscaler without metrics: it keeps its target within its bounds, and is off while the target is 0.
 
-Called by `controllers` at the next tick after the autoscaler or its target changed. Never here: metrics. A target
+Never here: metrics. A target
 inside the bounds is left alone, as the real one leaves it when it cannot read any.
 """
 

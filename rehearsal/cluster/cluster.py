@@ -1,6 +1,6 @@
 """The emulator as an embedder holds it: seed, start, look, disturb, wait, stop.
 
-Called by the demo world and by tests. Never here: the API (server) and the behaviour of kinds (controllers, kubelet).
+Never here: the API (server) and the behaviour of kinds (controllers, kubelet).
 """
 
 import asyncio

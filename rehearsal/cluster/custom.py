@@ -1,4 +1,4 @@
-"""Custom resources: which are installed, by a CustomResourceDefinition or by the embedder, and the definition's own form.
+"""Custom resources: which are installed, by a definition or by the embedder.
 
 Every schema is open: spec and status take any field. Never here: what an operator does with its objects.
 """

@@ -1,6 +1,5 @@
 """What the server fills in: nested defaults of the kinds that can be written here.
 
-Called by `writes` on every create, patch and replace (a null in a patch brings the default back) and by seeding.
 Never here: refusals.
 """
 

@@ -1,6 +1,6 @@
 """Deployment -> ReplicaSet -> Pods: the rollout, step by step, as kube-controller-manager takes it.
 
-Called by `controllers` whenever a Deployment or one of its ReplicaSets changed. Each call takes one step and writes
+Each call takes one step and writes
 the status; the write brings the next call. Never here: pods (see `replicasets`), minReadySeconds (taken as 0).
 """
 

@@ -1,6 +1,6 @@
 """Pods: put on a node, started, ready, crashed, backed off, stopped. The embedder does the pod's work.
 
-Called by `controllers` on every change of a pod, and by `Cluster` for injected trouble. Never here: why a pod exists.
+Never here: why a pod exists.
 """
 
 import asyncio

@@ -63,6 +63,7 @@ _EMPTY: dict[str, Object] = {
     "PersistentVolumeClaim": {"spec": {"resources": {}}, "status": {}},
     "PersistentVolume": {"spec": {}, "status": {}},
     "SelfSubjectAccessReview": {"spec": {}},
+    "SubjectAccessReview": {"spec": {}},
     "Event": {"involvedObject": {}, "source": {}, "firstTimestamp": None, "lastTimestamp": None},
 }  # fmt: skip
 

@@ -23,8 +23,9 @@ def apply(obj: Object, content_type: str, body: Any, kind: Type) -> Object:
     if content_type == JSON:
         return _json_patch(obj, body)
     if not isinstance(body, dict):
+        said = "" if content_type == STRATEGIC else "error decoding patch: "
         raise refusal.bad_request(
-            f"json: cannot unmarshal {_json_kind(body)} into Go value of type map[string]interface {{}}"
+            f"{said}json: cannot unmarshal {_json_kind(body)} into Go value of type map[string]interface {{}}"
         )
     if content_type == MERGE:
         return dict(_merged(obj, body))

@@ -1,6 +1,6 @@
 """The status of a pod, in the form and wording of the recorded server, for each step of a pod's life.
 
-Called by `kubelet`; each function changes the pod it is handed. Never here: when a step happens.
+Never here: when a step happens.
 """
 
 from rehearsal.cluster.objects import Object, name_of, namespace_of, short_hash, uid_of

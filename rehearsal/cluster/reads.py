@@ -1,6 +1,6 @@
 """Get and list: selectors, pages, resourceVersion, metadata only.
 
-Called by `server`. Never here: rights, logs, watches.
+Never here: rights, logs, watches.
 """
 
 import base64

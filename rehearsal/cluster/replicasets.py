@@ -1,6 +1,6 @@
 """ReplicaSet -> Pods: makes and deletes them until their number is right, and counts them into the status.
 
-Called by `controllers` whenever a ReplicaSet or one of its pods changed. Never here: which ReplicaSet gets how many.
+Never here: which ReplicaSet gets how many.
 """
 
 from rehearsal.cluster.objects import (

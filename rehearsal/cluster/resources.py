@@ -1,6 +1,6 @@
 """Which kinds exist, under which path, and what may be done to them here.
 
-Called by routing, the store and the controllers. Never here: objects, or how a verb works.
+Never here: objects, or how a verb works.
 """
 
 from dataclasses import dataclass
@@ -190,6 +190,14 @@ ACCESS_REVIEWS = Resource(
     namespaced=False,
     verbs=frozenset({"create"}),
 )
+SUBJECT_REVIEWS = Resource(
+    "authorization.k8s.io",
+    "v1",
+    "subjectaccessreviews",
+    "SubjectAccessReview",
+    namespaced=False,
+    verbs=frozenset({"create"}),
+)
 POD_METRICS = Resource("metrics.k8s.io", "v1beta1", "pods", "PodMetrics")
 NODE_METRICS = Resource("metrics.k8s.io", "v1beta1", "nodes", "NodeMetrics", namespaced=False)
 
@@ -231,6 +239,7 @@ EMULATED = (
     AUTOSCALERS,
     SLICES,
     ACCESS_REVIEWS,
+    SUBJECT_REVIEWS,
     *_AS_WRITTEN,
 )
 
@@ -262,7 +271,6 @@ REAL_BUT_NOT_HERE = {
     ("rbac.authorization.k8s.io", "v1"): {"clusterroles", "clusterrolebindings"},
     ("authorization.k8s.io", "v1"): {
         "selfsubjectrulesreviews",
-        "subjectaccessreviews",
         "localsubjectaccessreviews",
     },
     ("authentication.k8s.io", "v1"): {"selfsubjectreviews", "tokenreviews"},
@@ -279,7 +287,6 @@ CLUSTER_SCOPED_BUT_NOT_HERE = frozenset(
         "clusterroles",
         "clusterrolebindings",
         "selfsubjectrulesreviews",
-        "subjectaccessreviews",
         "selfsubjectreviews",
         "tokenreviews",
         "storageclasses",

@@ -1,6 +1,6 @@
 """A request line into what it is about: resource, namespace, name, subresource, verb, and the options of a write.
 
-Called by `server`. Never here: rights, objects.
+Never here: rights, objects.
 """
 
 from collections.abc import Mapping

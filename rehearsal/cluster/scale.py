@@ -11,7 +11,7 @@ from rehearsal.cluster.objects import Object, clone, uid_of
 from rehearsal.cluster.routing import Options, Target
 from rehearsal.cluster.schema import type_named
 from rehearsal.cluster.store import Store
-from rehearsal.cluster.writes import Answer, check_version, existing, parse, strictness
+from rehearsal.cluster.writes import Answer, check_version, existing, parse, parse_patch, strictness
 
 _KIND = type_named("Scale")
 
@@ -43,7 +43,7 @@ def read(store: Store, target: Target) -> Answer:
 
 def patch(store: Store, target: Target, content_type: str, raw: bytes, options: Options) -> Answer:
     workload = existing(store, target)
-    body = parse(raw)
+    body = parse_patch(raw, content_type)
     patched = patches.apply(scale_of(workload), content_type, body, _KIND)
     try:
         decoded = decode(patched, _KIND)

@@ -1,7 +1,7 @@
 """The fields of the kinds that can be written here: their types, and the keys by which list items are found.
 
-One line a type. `[T]` is a list that is replaced whole, `[T|key]` one merged by that key (`[T|a+b]`: strategic merge
-patches go by a, ownership by both), `{T}` a map, `*` anything of a known kind, `open` anything of an unknown one.
+One line a type. `[T]` is a list that is replaced whole, `[T|key]` one merged by that key (`[T|a+b]`: strategic
+merge patches go by a, ownership by both), `{T}` a map, `*` anything of a known kind, `open` of an unknown one.
 Decoding, patches and the ownership of fields all read it. A test holds the names against the client library's own
 models. Never here: rules about values.
 """
@@ -13,7 +13,8 @@ from functools import cache
 _TYPES = {
     "ObjectMeta": """name:string generateName:string namespace:string uid:string resourceVersion:string
         generation:int64 creationTimestamp:time deletionTimestamp:time deletionGracePeriodSeconds:int64
-        labels:{string} annotations:{string} finalizers:[string|=] ownerReferences:[OwnerReference|uid] managedFields:[*]
+        labels:{string} annotations:{string} finalizers:[string|=] ownerReferences:[OwnerReference|uid]
+        managedFields:[*]
         selfLink:string""",
     "LabelSelector": "matchLabels:{string} matchExpressions:[*]",
     "OwnerReference": """apiVersion:string kind:string name:string uid:string controller:bool
@@ -70,7 +71,8 @@ _TYPES = {
         unhealthyPodEvictionPolicy:string""",
     "PodDisruptionBudgetStatus": """observedGeneration:int64 disruptedPods:* disruptionsAllowed:int32
         currentHealthy:int32 desiredHealthy:int32 expectedPods:int32 conditions:[*|type]""",
-    "PersistentVolumeClaim": "kind:string apiVersion:string metadata:ObjectMeta spec:PersistentVolumeClaimSpec status:*",
+    "PersistentVolumeClaim": """kind:string apiVersion:string metadata:ObjectMeta
+        spec:PersistentVolumeClaimSpec status:*""",
     "PersistentVolumeClaimSpec": """accessModes:[string] selector:LabelSelector resources:VolumeResourceRequirements
         volumeName:string storageClassName:string volumeMode:string dataSource:Reference dataSourceRef:*
         volumeAttributesClassName:string""",
@@ -96,7 +98,8 @@ _TYPES = {
         subdomain:string affinity:* schedulerName:string tolerations:[*] hostAliases:[*|ip]
         priorityClassName:string priority:int32 dnsConfig:* readinessGates:[*] runtimeClassName:string
         enableServiceLinks:bool preemptionPolicy:string overhead:{quantity}
-        topologySpreadConstraints:[*|topologyKey+whenUnsatisfiable] setHostnameAsFQDN:bool os:* hostUsers:bool schedulingGates:[*|name]
+        topologySpreadConstraints:[*|topologyKey+whenUnsatisfiable] setHostnameAsFQDN:bool os:* hostUsers:bool
+        schedulingGates:[*|name]
         resourceClaims:[*|name] resources:ResourceRequirements hostnameOverride:string schedulingGroup:*""",
     "Container": """name:string image:string command:[string] args:[string] workingDir:string
         ports:[ContainerPort|containerPort+protocol] envFrom:[*] env:[EnvVar|name] resources:ResourceRequirements
@@ -106,7 +109,8 @@ _TYPES = {
         stdin:bool stdinOnce:bool tty:bool""",
     "ContainerPort": "name:string hostPort:int32 containerPort:int32 protocol:string hostIP:string",
     "EnvVar": "name:string value:string valueFrom:EnvVarSource",
-    "EnvVarSource": "fieldRef:Reference resourceFieldRef:Reference configMapKeyRef:Reference secretKeyRef:Reference fileKeyRef:Reference",
+    "EnvVarSource": """fieldRef:Reference resourceFieldRef:Reference configMapKeyRef:Reference
+        secretKeyRef:Reference fileKeyRef:Reference""",
     "ResourceRequirements": "limits:{quantity} requests:{quantity} claims:[*|name]",
     "VolumeMount": """name:string readOnly:bool recursiveReadOnly:string mountPath:string subPath:string
         mountPropagation:string subPathExpr:string""",

@@ -1,6 +1,6 @@
 """The HTTP side: one handler for every path, faults, rights, the right function, an answer in the server's form.
 
-Called by `Cluster`. Never here: what a verb does to an object.
+Never here: what a verb does to an object.
 """
 
 import asyncio
@@ -35,6 +35,7 @@ from rehearsal.cluster.resources import (
     POD_METRICS,
     PODS,
     REAL_BUT_NOT_HERE,
+    SUBJECT_REVIEWS,
 )
 from rehearsal.cluster.routing import Options, Target, options_of, target_of
 from rehearsal.cluster.schema import OPEN
@@ -201,15 +202,20 @@ class Server:
         )
         access.authorize(identity, target)
         _check_emulated(target)
-        if target.resource is ACCESS_REVIEWS:
-            return _Reply(201, self._review(request, identity, raw))
+        if target.resource in {ACCESS_REVIEWS, SUBJECT_REVIEWS}:
+            return _Reply(201, self._review(request, identity, target, raw))
         if target.verb in {"get", "list"}:
             return self._read(request, target)
         return self._write(request, target, raw)
 
-    def _review(self, request: web.Request, identity: access.Identity, raw: bytes) -> Object:
+    def _review(
+        self, request: web.Request, identity: access.Identity, target: Target, raw: bytes
+    ) -> Object:
         """Stored nowhere, and tracked like anything that is created."""
-        verdict = access.review(identity, writes.parse(raw))
+        body = writes.parse(raw)
+        if target.resource is SUBJECT_REVIEWS:
+            identity = access.of_user(body["spec"].get("user", ""), self._identities)
+        verdict = access.review(identity, body, target.resource.kind)
         agent = request.headers.get("User-Agent", "")
         who = Manager(options_of("create", request.query, agent, applies=False).manager)
         managed.updated(None, verdict, OPEN, who, self._world.now())

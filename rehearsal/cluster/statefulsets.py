@@ -1,6 +1,6 @@
 """StatefulSet -> Pods: ordinals in order, replaced from the highest down, one at a time.
 
-Called by `controllers` whenever a StatefulSet or one of its pods changed. Never here: claims (they are seeded; a
+Never here: claims (they are seeded; a
 StatefulSet made here gets none), minReadySeconds, maxUnavailable above 1.
 """
 

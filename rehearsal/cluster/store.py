@@ -1,6 +1,6 @@
 """The objects, and the one counter that all kinds share.
 
-Called by everything. Stored objects are never changed in place: whoever writes hands in a new one, so a list taken
+Stored objects are never changed in place: whoever writes hands in a new one, so a list taken
 earlier stays what it was (that is what makes pages consistent). Never here: rules, HTTP, time-outs.
 """
 

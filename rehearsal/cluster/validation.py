@@ -1,6 +1,6 @@
 """The rules about values: every broken one is a cause, with its path. All causes are reported at once.
 
-Called by `writes` and `scale` after defaulting. Never here: types and unknown fields (decoding has seen to them).
+Never here: types and unknown fields (decoding has seen to them).
 The rules are those that the recordings show and those an operator's patch is likely to meet; the server has more.
 """
 

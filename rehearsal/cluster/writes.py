@@ -1,4 +1,4 @@
-"""Create, patch, replace, delete: decoding, defaults, rules, generation, ownership, and nothing stored unless all held.
+"""Create, patch, replace, delete: decoding, defaults, rules, generation, ownership; all of it or nothing is stored.
 
 Each function is one step without a wait, so no two requests can interleave. Never here: rights, faults, the scale
 subresource, the merging of a server-side apply.
@@ -13,6 +13,7 @@ from uuid import uuid4
 
 from rehearsal.cluster import defaults, managed, patches, refusal, validation
 from rehearsal.cluster.decoding import WrongTypeError, decode
+from rehearsal.cluster.managed import Manager, Owners
 from rehearsal.cluster.objects import (
     Object,
     clone,
@@ -25,7 +26,6 @@ from rehearsal.cluster.objects import (
 from rehearsal.cluster.refusal import Cause, Refusal
 from rehearsal.cluster.resources import NAMESPACES, PODS, Generation, Resource
 from rehearsal.cluster.routing import Options, Target
-from rehearsal.cluster.managed import Manager, Owners
 from rehearsal.cluster.schema import Type, type_of_custom_resource, type_of_kind
 from rehearsal.cluster.store import Store
 
@@ -59,6 +59,16 @@ def parse(raw: bytes) -> Any:
             else "unexpected end of JSON input"
         )
         raise refusal.bad_request(problem) from None
+
+
+def parse_patch(raw: bytes, content_type: str) -> Any:
+    """As `parse`; the server says more where it decodes the patch itself than where it decodes into a type."""
+    try:
+        return parse(raw)
+    except Refusal as no:
+        if content_type == patches.STRATEGIC or not isinstance(no.body, dict):
+            raise
+        raise refusal.bad_request(f"error decoding patch: {no.body['message']}") from None
 
 
 def strictness(unknown: list[str], options: Options) -> list[str]:
@@ -167,7 +177,7 @@ def existing(store: Store, target: Target) -> Object:
 
 def patch(store: Store, target: Target, content_type: str, raw: bytes, options: Options) -> Answer:
     old = existing(store, target)
-    body = parse(raw)
+    body = parse_patch(raw, content_type)
     kind = type_of(target.resource)
     patched = patches.apply(old, content_type, body, kind)
     if target.resource is PODS and patched.get("spec") != old.get("spec"):

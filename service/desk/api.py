@@ -91,8 +91,9 @@ class Api:
         return _json([summary(row) for row in await self.incidents.listing(_limit(request))])
 
     async def get_incident(self, request: web.Request) -> web.Response:
-        """The decision record."""
-        record = await decision_record(self.incidents, self.ledger, request.match_info["id"])
+        """The decision record; `?after=` is its `more_after`, for the steps that did not fit."""
+        incident, after = request.match_info["id"], _number(request, "after", 0, 2**53)
+        record = await decision_record(self.incidents, self.ledger, incident, after)
         if record is None:
             return _error(
                 404, "not_found", "no incident of this id; GET /api/v1/incidents lists them"
@@ -114,8 +115,12 @@ class Api:
 
 
 def _limit(request: web.Request) -> int:
-    text = request.query.get("limit", "100")
-    return max(1, min(int(text), _MOST)) if text.isdecimal() and len(text) < 10 else 100
+    return max(1, _number(request, "limit", 100, _MOST))
+
+
+def _number(request: web.Request, name: str, default: int, most: int) -> int:
+    text = request.query.get(name, "")
+    return min(int(text), most) if text.isdecimal() and len(text) < 20 else default
 
 
 def _json(value: object) -> web.Response:

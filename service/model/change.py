@@ -19,10 +19,10 @@ class ActionChange:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The end of one step. `quiet`: it is the last look over again, and is folded into that one's record."""
+    """The end of one step. `quiet` counts looks that found what the last one found; they share one record."""
 
     move: Move
     steps: tuple[Step, ...]
     action: ActionChange | None = None
     outcome: OutcomeKind | None = None
-    quiet: bool = False
+    quiet: int = 0

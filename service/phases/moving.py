@@ -24,7 +24,8 @@ async def move(
     to = advance(incident, event, rooms.patience, now)
     # A look that found the same as the last one is folded into its record: an alert may fire for weeks.
     same = (incident.state, incident.reason) == (to.state, to.reason)
-    quiet = same and action is None and to.state in (IncidentState.OPEN, IncidentState.HEALED)
+    resting = to.state in (IncidentState.OPEN, IncidentState.HEALED)
+    quiet = incident.quiet + 1 if same and action is None and resting else 0
     silent = event.kind in (EventKind.READ, EventKind.WAITING)  # their own step says it all
     told = (*steps,) if silent else (*steps, moved(incident, to, now, outcome))
     change = Change(to, told, action, outcome, quiet)

@@ -86,6 +86,8 @@ incidents = sa.Table(
     sa.Column("claimed_until", Instant),
     sa.Column("claim", sa.BigInteger, nullable=False, server_default="0"),  # counts the claims
     sa.Index("incidents_due", "rank", "due_at"),
+    sa.Index("incidents_next_due", "due_at"),
+    sa.Index("incidents_claimed", "claimed_until"),
     sa.Index("incidents_opened_at", "opened_at"),
     sa.Index("incidents_closed_at", "closed_at"),
     sa.Index(

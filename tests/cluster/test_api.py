@@ -118,8 +118,8 @@ GAPS = [
     ("GET", f"/apis/coordination.k8s.io/v1/namespaces/{NS}/leases/x"),
     ("POST", f"/apis/coordination.k8s.io/v1/namespaces/{NS}/leases"),
     ("POST", f"{PODS}/kafka-0/eviction"), ("GET", f"{PODS}/kafka-0/exec"), ("POST", f"{PODS}/kafka-0/exec"),
-    ("PATCH", f"{PODS}/kafka-0"), ("DELETE", PODS), ("PUT", "/api/v1/nodes/carbon-node-1"),
-    ("POST", f"/api/v1/namespaces/{NS}/secrets"), ("DELETE", f"/apis/apps/v1/namespaces/{NS}/replicasets/x"),
+    ("PUT", f"{PODS}/kafka-0"), ("DELETE", PODS), ("PUT", "/api/v1/nodes/carbon-node-1"),
+    ("DELETE", f"/apis/apps/v1/namespaces/{NS}/replicasets/x"),
     ("GET", f"/api/v1/namespaces/{NS}/resourcequotas"),
     ("GET", f"/api/v1/namespaces/{NS}/services/kafka-headless/proxy/x"),
 ]  # fmt: skip

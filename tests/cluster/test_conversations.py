@@ -7,13 +7,12 @@ kube-controller-manager owns of it (test_rollouts has those), instants, hashes.
 
 import copy
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from rehearsal.cluster import Cluster, Delays, Object
 from tests.cluster.conversation import Conversation, admins
-from tests.cluster.recorded import exchange, scenario
+from tests.cluster.recorded import REVISION, exchange, scenario
 from tests.cluster.stepped_clock import SteppedClock
 
 AT_ONCE = Delays(0.0, 0.0, 0.0, 0.0)
@@ -53,7 +52,7 @@ INSTALLED = {
     "13f": ("kafka.strimzi.io", "v1beta2", "kafkas", "Kafka"),
     "13g": ("keda.sh", "v1alpha1", "scaledobjects", "ScaledObject"),
 }
-WITH_CONTROLLERS = ("13a", "13a2", "13b", "13c", "13d", "13e", "13f", "13g")
+WITH_CONTROLLERS = ("13a", "13a2", "13b", "13c", "13d", "13e", "13f", "13g", "13i1")
 STILL = ("06a", "06b", "06c", "13h", "13i4")
 SCENARIOS = (*STILL, *WITH_CONTROLLERS)
 
@@ -111,6 +110,28 @@ def _new_kafka_0() -> list[Object]:
     return _namesake("Pod", "v1", "kafka-0", uid, {"containers": []})
 
 
+def _before_the_bad_image() -> list[Object]:
+    """Two revisions, the second of them running."""
+    deployment = answer_of("13i1", "patch-bad-image")
+    sets = {
+        entry["metadata"]["annotations"][REVISION]: {"kind": "ReplicaSet", "apiVersion": "apps/v1"}
+        | entry
+        for entry in answer_of("13i1", "kubectl-rollout-undo-3")["items"]
+    }
+    first, second = sets["1"], sets["2"]
+    template = copy.deepcopy(second["spec"]["template"])
+    del template["metadata"]["labels"]["pod-template-hash"]
+    deployment["spec"]["template"] = template
+    deployment["metadata"]["generation"] -= 1
+    deployment["metadata"]["managedFields"] = [
+        entry
+        for entry in deployment["metadata"]["managedFields"]
+        if entry["manager"] != "kubectl-set"
+    ]
+    second["spec"]["replicas"], first["spec"]["replicas"] = deployment["spec"]["replicas"], 0
+    return [deployment, first, second]
+
+
 # What others did between two recorded exchanges.
 MEANWHILE: dict[tuple[str, str], Callable[[], list[Object]]] = {
     ("13f", "list-kafka-pods"): lambda: _pods("13f", "list-kafka-pods"),
@@ -118,6 +139,7 @@ MEANWHILE: dict[tuple[str, str], Callable[[], list[Object]]] = {
     ("13h", "delete-statefulset-pod"): lambda: _guarded_pod("delete-statefulset-pod"),
     ("13h", "delete-namesake-with-old-uid"): _new_kafka_0,
     ("13h", "patch-recreated-with-old-uid"): _made_again,
+    ("13i1", "patch-bad-image"): _before_the_bad_image,
     ("13c", "paramedic-restart"): lambda: _applied("13c", "paramedic-plain-apply"),
     ("13c", "rollout-restart"): lambda: _applied("13c", "rollout-plain-apply"),
     ("13c", "flux-csa-restart"): lambda: _applied("13c", "flux-csa-plain-apply"),
@@ -144,6 +166,7 @@ async def replay(name: str) -> dict[str, list[str]]:
     async with Cluster(
         seeds, clock=clock, delays=AT_ONCE, controllers=not still, identities=admins()
     ) as cluster:
+        cluster.missing_images.add("registry.example.com/carbon/normalization-service:1.4.4-bad")
         if name in INSTALLED:
             cluster.install(*INSTALLED[name])
         talk = Conversation(cluster, clock, versions_hold=still)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 import pytest
+from service.verify.healing import HealthReading, prove
 
 from service.diagnose.chapters.high_latency import HighLatencyEvidence
 from service.kit.clock import VirtualClock
@@ -12,7 +13,6 @@ from service.model.evidence import Evidence, facts
 from service.model.incident import Outcome, OutcomeKind
 from service.model.playbook import VerifyPlan
 from service.model.reasons import Reason
-from service.verify.healing import HealthReading, prove
 from tests.unit.made import T0, after, evidence, healthy, shipped
 
 PLAN = VerifyPlan(settle_s=30.0, within_s=120.0, readings=3, every_s=15.0)

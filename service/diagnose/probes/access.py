@@ -56,7 +56,7 @@ class Right:
 
 
 def right(text: str) -> Right:
-    """`get pods:log`, `list pods`, `patch apps/deployments`, `patch apps/deployments/NAME`, `get core/configmaps/NAME`."""
+    """Of `get pods:log`, `list pods`, `patch apps/deployments/NAME` or `get core/configmaps/NAME` the parts."""
     verb, _, what = text.strip().partition(" ")
     parts = what.strip().split("/")
     if not verb or not parts[0] or len(parts) > 3:

@@ -20,6 +20,7 @@ class Annotations:
         str, str
     ]  # prometheus.io/... -> value, as they are; values of at most 100 characters
     wanted: Mapping[str, str]  # those that a playbook declares for this workload
+    seen: Mapping[str, str]  # the values that are there of those that are wanted
     missing: tuple[str, ...]  # names that are wanted and not there
     wrong: tuple[str, ...]  # names that are there with another value
     complete: bool  # nothing is missing or wrong
@@ -40,4 +41,5 @@ def compared(workload: Object, wanted: Mapping[str, str]) -> Annotations:
     }
     missing = tuple(sorted(key for key in wanted if key not in found))
     wrong = tuple(sorted(key for key in wanted if key in found and found[key] != wanted[key]))
-    return Annotations(found, dict(wanted), missing, wrong, not missing and not wrong)
+    seen = {key: found[key] for key in wanted if key in found}
+    return Annotations(found, dict(wanted), seen, missing, wrong, not missing and not wrong)

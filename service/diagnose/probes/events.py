@@ -53,7 +53,7 @@ async def events(snapshot: Snapshot) -> Events:
 
 def summary(found: Sequence[Object]) -> Events:
     """The same from the objects, without waiting."""
-    seen = sorted((_event(e) for e in found), key=lambda e: e.last_at or _LONG_AGO, reverse=True)
+    seen = sorted((as_event(e) for e in found), key=lambda e: e.last_at or _LONG_AGO, reverse=True)
     reasons: Counter[str] = Counter()
     for event in seen:
         reasons[event.reason] += event.count
@@ -71,7 +71,8 @@ def summary(found: Sequence[Object]) -> Events:
     )
 
 
-def _event(event: Object) -> ClusterEvent:
+def as_event(event: Object) -> ClusterEvent:
+    """One event of core/v1."""
     involved, series = event.get("involvedObject") or {}, event.get("series") or {}
     times = (
         series.get("lastObservedTime"),

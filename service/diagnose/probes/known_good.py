@@ -79,7 +79,7 @@ async def known_good(
     *,
     deadline: Deadline,
 ) -> Drift:
-    """The drift now, all kinds at once. Raises what the reader raises; Unavailable(not_configured) without manifests."""
+    """The drift now, all kinds at once. Raises what the reader raises; without manifests not_configured."""
     manifests = [m for m in await asyncio.to_thread(manifests_in, folder) if m.kind in kinds]
     if not manifests:
         raise Unavailable(Reason.NOT_CONFIGURED, f"{folder.name} has no manifest of these kinds")
@@ -89,15 +89,15 @@ async def known_good(
 
 
 def manifests_in(folder: Path) -> Sequence[Manifest]:
-    """Every known-good object of a folder's YAML files. Raises Unavailable(not_configured) for what cannot be read."""
-    found = []
+    """Every known-good object of a folder. Raises Unavailable(not_configured) where a file is unreadable."""
+    found: list[Manifest] = []
     try:
         for file in sorted(folder.glob("*.yaml")):
             if file.stat().st_size > MOST_BYTES:
                 raise BadConfig(f"{file}: larger than {MOST_BYTES} bytes")
-            for content in yaml.safe_load_all(file.read_text()):
-                if isinstance(content, Mapping) and content.get("kind") in _APIS:
-                    found.append(Manifest(file.name, content["kind"], name(content), content))
+            contents = yaml.safe_load_all(file.read_text())
+            known = [c for c in contents if isinstance(c, Mapping) and c.get("kind") in _APIS]
+            found += [Manifest(file.name, c["kind"], name(c), c) for c in known]
     except (OSError, ValueError, yaml.YAMLError, BadConfig) as error:
         detail = f"the known-good manifests cannot be read: {safe(str(error))}"
         raise Unavailable(Reason.NOT_CONFIGURED, detail) from error

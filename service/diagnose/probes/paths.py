@@ -1,4 +1,4 @@
-"""Whether declared network paths connect from here: the name is looked up, then a TCP connection is opened and closed.
+"""Whether declared network paths connect from here: the name is looked up, a TCP connection opened and closed.
 
 From here means from this process: a policy that tells pods apart may let us through and others not, or the reverse.
 Never here: sending a byte.
@@ -87,7 +87,7 @@ async def _try(
     address = addresses[0][4]
     try:
         async with asyncio.timeout(patience_s):
-            _, writer = await asyncio.open_connection(address[0], port)
+            _, writer = await asyncio.open_connection(str(address[0]), port)
     except OSError as error:
         said = str(error) or "no answer in time: packets are dropped on the way"
         return ended(resolves=True, problem=said)

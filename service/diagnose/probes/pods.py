@@ -125,7 +125,7 @@ async def pods(snapshot: Snapshot) -> PodDetails:
 
 def details(kind: TargetKind, workload: Object, found: Sequence[Object]) -> PodDetails:
     """The same from the objects, without waiting."""
-    states = sorted((_pod(pod) for pod in found), key=_worst_first)
+    states = sorted((as_pod(pod) for pod in found), key=_worst_first)
     spec = (((workload.get("spec") or {}).get("template") or {}).get("spec")) or {}
     unplaced = next((pod for pod in states if pod.unschedulable), None)
     groups = tuple(_groups(spec, states))
@@ -169,7 +169,8 @@ def _distinct(reasons: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted({reason for reason in reasons if reason}))
 
 
-def _pod(pod: Object) -> PodState:
+def as_pod(pod: Object) -> PodState:
+    """One pod from its object."""
     status, labels = pod.get("status") or {}, metadata(pod).get("labels") or {}
     conditions = status.get("conditions") or ()
     untrue = [c for c in conditions if c.get("status") != "True"]

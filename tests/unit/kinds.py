@@ -38,6 +38,7 @@ class StandIn:
 @dataclass(frozen=True)
 class ApplyKnownGood:
     manifest: str
+    objects: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ async def _serve(settings: "Settings") -> str | None:
     async with serving(settings) as service:
         service.failed.add_done_callback(lambda _: stop.set())
         await stop.wait()
-        service.door.closing = True  # readiness says no while the endpoints are taken away
+        service.intake.close()  # readiness says no while the endpoints are taken away
         return service.failed.result() if service.failed.done() else None
 
 

@@ -38,10 +38,11 @@ _REFS: Mapping[str, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class OperatorRestartArguments:
-    """The object that carries the wish: a StrimziPodSet, a Pod of one, or a ClickHouseInstallation."""
+    """The object that carries the wish: a StrimziPodSet, a Pod of one with its uid, or a ClickHouseInstallation."""
 
     kind: Owner
     name: str
+    uid: str = ""  # of the pod that was seen: Strimzi makes another one under its name
     within_s: Annotated[float, Field(ge=60, le=86_400, allow_inf_nan=False)] = 3_600.0
 
 
@@ -53,6 +54,7 @@ class OperatorRestart:
     target: Target
     kind: Owner
     name: str
+    uid: str
     within_s: float
 
     def __str__(self) -> str:
@@ -72,10 +74,15 @@ def plan(target: Target, arguments: OperatorRestartArguments) -> OperatorRestart
     """The object, in the target's namespace."""
     if not is_name(arguments.name):
         return NotPossible(Reason.BAD_NAME, f"{arguments.name[:80]!r} is no name of an object")
-    return OperatorRestart(target, arguments.kind, arguments.name, arguments.within_s)
+    if arguments.kind == "Pod" and not arguments.uid:
+        return NotPossible(Reason.NO_DATA, f"the uid of pod {arguments.name} is not known")
+    uid = arguments.uid if arguments.kind == "Pod" else ""
+    return OperatorRestart(target, arguments.kind, arguments.name, uid, arguments.within_s)
 
 
 def _writes(request: OperatorRestart, action_id: str) -> tuple[Write, ...]:
+    if request.uid:  # the pod goes, and with it what was written
+        return ()
     # As it stands when the operator is through.
     wish = ("metadata", "annotations", ROLLING) if request.strimzi else ("spec", "restart")
     return (
@@ -108,7 +115,9 @@ class OperatorRestartHand:
     async def apply(self, permit: Permit[OperatorRestart]) -> Deed:
         intent, request = permit.intent, permit.intent.request
         try:
-            found = await self.client.get(request.ref.path, deadline=permit.deadline)
+            found = await self._found(request, permit.deadline)
+            if found is None:
+                return Deed(Applied.DONE, Reason.DONE, "the pod of that uid was replaced")
             if other := replaced(intent, request.ref, found):
                 return other
             if annotations_of(found).get(ACTION) != intent.action_id:
@@ -118,6 +127,18 @@ class OperatorRestartHand:
             if error.reason is not Reason.CONFLICT:
                 raise
             raise Unavailable(Reason.CONFLICT, error.detail) from error  # nothing was done
+
+    async def _found(self, request: OperatorRestart, deadline: Deadline) -> Object | None:
+        """The object; None for a pod that has been replaced, or is about to be."""
+        try:
+            found = await self.client.get(request.ref.path, deadline=deadline)
+        except Refused as error:
+            if request.uid and error.reason is Reason.NOT_FOUND:
+                return None
+            raise
+        if request.uid and found["metadata"].get("uid") != request.uid:
+            return None
+        return found
 
     async def _begin(self, permit: Permit[OperatorRestart], found: Object) -> Deed:
         intent, request = permit.intent, permit.intent.request
@@ -170,7 +191,9 @@ class OperatorRestartHand:
 
     async def read_back(self, intent: Intent[OperatorRestart], deadline: Deadline) -> TargetState:
         request = intent.request
-        found = await self.client.get(request.ref.path, deadline=deadline)
+        found = await self._found(request, deadline)
+        if found is None:
+            return TargetState.APPLIED
         if replaced(intent, request.ref, found):
             return TargetState.REPLACED
         if annotations_of(found).get(ACTION) != intent.action_id:

@@ -1,4 +1,4 @@
-"""Rolling a Deployment back to an earlier revision, as `kubectl rollout undo` does: its ReplicaSet's template again."""
+"""Rolling a Deployment back to an earlier revision, as kubectl does: its ReplicaSet's template again."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -16,6 +16,7 @@ from service.store.episodes import Episodes
 from service.store.inbox import Inbox
 from service.store.incidents import Incidents
 from service.store.ledger import Ledger
+from service.web.credentials import Credentials, Role
 
 _MOST = 1_000  # rows of one answer
 
@@ -24,7 +25,7 @@ _MOST = 1_000  # rows of one answer
 class Api:
     """Answers questions. Everything under /api/ wants the same credentials as webhooks."""
 
-    admitted: Callable[[str | None], bool]  # is this `Authorization` header good
+    credentials: Credentials
     inbox: Inbox
     episodes: Episodes
     incidents: Incidents
@@ -54,7 +55,7 @@ class Api:
     def _guarded(self, handler: Handler) -> Handler:
         async def guarded(request: web.Request) -> web.StreamResponse:
             try:
-                if not self.admitted(request.headers.get("Authorization")):
+                if not self.credentials.admits(request.headers.get("Authorization"), Role.READ):
                     return _error(
                         401, "bad_credentials", "send the configured Bearer or Basic credentials"
                     )

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from service.model.action import ActionResult, Applied, Intent, Kinds, Mode
 from service.model.alert import AlertStatus
 from service.model.change import Change
-from service.model.evidence import Facts
+from service.model.evidence import Facts, from_json, to_json
 from service.model.incident import Claim, Incident, Progress, UnderWay
 from service.model.playbook import Budget
 from service.model.reasons import Reason
@@ -184,7 +184,7 @@ def _row(incident: Incident, intent: Intent[Any], before: Facts) -> dict[str, ob
         "uids": dict(intent.uids),
         "mode": intent.mode,
         "intended_at": intent.intended_at,
-        "before": plain(before),
+        "before": to_json(before),
         "progress": plain(Progress()),
     }
 
@@ -206,7 +206,7 @@ def under_way(kinds: Kinds, row: Row) -> UnderWay:
             row["applied_at"],
         )
     progress = _PROGRESS.validate_python(row["progress"] or {})
-    return UnderWay(_intent(kinds, row), result, row["before"] or {}, progress)
+    return UnderWay(_intent(kinds, row), result, from_json(row["before"] or {}), progress)
 
 
 def _intent(kinds: Kinds, row: Row) -> Intent[Any]:

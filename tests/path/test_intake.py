@@ -26,6 +26,8 @@ from tests.unit.made import BODIES, LABELS, PLAYBOOKS, body, item
 
 ENDED = "2026-01-01T00:05:00Z"
 
+pytestmark = pytest.mark.only_on("sqlite")  # it looks into the file itself
+
 
 @asynccontextmanager
 async def opened(

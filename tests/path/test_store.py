@@ -21,6 +21,8 @@ from service.store.schema import metadata
 from service.worker import Worker
 from tests.path.world import world
 
+pytestmark = pytest.mark.only_on("sqlite")  # it looks into the file itself
+
 
 @pytest.fixture
 async def inbox(database: Database, clock: VirtualClock) -> AsyncIterator[Inbox]:

@@ -13,6 +13,7 @@ from service.act.scale import Scale
 from service.decide.ladder import propose
 from service.decide.plan import NotPossible, plan
 from service.diagnose.chapters.high_latency import HighLatencyEvidence
+from service.model.action import Request
 from service.model.evidence import facts
 from service.model.playbook import Do
 from service.model.reasons import Reason
@@ -105,7 +106,7 @@ KILL_RUNG, SCALE_RUNG = "kill-runaway-query", "scale-out"
     ],
 )  # fmt: skip
 def test_the_ladder_takes_the_first_rung_that_the_evidence_supports(
-    seen: HighLatencyEvidence, tried: Mapping[str, int], action: Action | None, why: Reason | None,
+    seen: HighLatencyEvidence, tried: Mapping[str, int], action: Request | None, why: Reason | None,
     reasons: list[Reason | None],
 ) -> None:  # fmt: skip
     proposal = propose(PLAYBOOK, TARGET, seen, tried, T0)

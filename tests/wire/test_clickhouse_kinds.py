@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from rehearsal.servers.clickhouse import ClickHouseServer
-from service.act import KINDS
+from service.act import KINDS, rights
 from service.act.executor import Executor
 from service.act.kind import Deed, Writers
 from service.clients.clickhouse_write import ClickHouseWriter
@@ -284,3 +284,34 @@ async def test_partitions_without_a_date_stay(database: Database, key: str) -> N
 
 async def test_a_table_without_partitions_has_nothing_to_drop(database: Database) -> None:
     assert await database.said(drop("d5", table="carbon.events")) == ALREADY
+
+
+# --- rights
+
+
+async def test_the_rendered_grants_are_enough_and_no_more(tmp_path: Path) -> None:
+    kinds = rights.of(KINDS, ["backup_database", "restore_database", "drop_partitions"])
+    queries = "".join(
+        f"<query>{grant.partition(' TO ')[0]}</query>"
+        for grant in rights.grants(kinds, "acts", ["carbon", "restored"])
+    )
+    (tmp_path / "backups").mkdir()
+    users = {"acts": f"<password/><grants>{queries}</grants>"}
+    async with servers.modern(
+        tmp_path, disks={"backups": tmp_path / "backups"}, users=users
+    ) as server:
+        settings = ClickHouseSettings(host="127.0.0.1", port=server.port)
+        acting = settings.model_copy(update={"act_user": "acts"})
+        async with ClickHouseWriter(settings) as writer, ClickHouseWriter(acting) as actor:
+            executor = Executor.of(KINDS, Writers(SystemClock(), clickhouse=actor))
+            admin = Database(server, writer, executor)
+            await admin.sql("CREATE DATABASE carbon ENGINE = Atomic")
+            await table(admin, "trades", "toYYYYMM(day)", "Date")
+            as_actor = Database(server, actor, executor)
+            assert await as_actor.ended(backup("g1")) == DONE
+            name = f"carbon-{NOW:%Y%m%dT%H%M%SZ}-act-g1"
+            assert await as_actor.ended(restore("g2", name, as_="restored")) == DONE
+            assert await as_actor.said(drop("g3")) == DONE
+            for more in ("DROP TABLE carbon.trades", "SELECT n FROM carbon.trades"):
+                with pytest.raises(Refused):
+                    await as_actor.sql(more)

@@ -131,7 +131,7 @@ def old(cluster: Recorded) -> None:
 @pytest.mark.parametrize(
     ("change", "rung", "says"),
     [
-        pytest.param(silent, "log-more-for-a-while", "LOG_LEVEL in ConfigMap carbon-ingestion-config to DEBUG for 1800 s",
+        pytest.param(silent, "log-more-for-a-while", "set LOG_LEVEL in ConfigMap carbon-ingestion-config to DEBUG",
                      id="a level that is too quiet: DEBUG for half an hour"),
         pytest.param(silent_at_debug, "silent-all-the-same", "its level is not why", id="silent at DEBUG: a person"),
         pytest.param(old, "silent-all-the-same", "its level is not why", id="an old last line: a person"),

@@ -174,18 +174,18 @@ class _Builder:
         above: Place = ("remedies", place)
         ((name, given),) = rung.do.items()
         kind = self.kinds.get(name)
-        if kind is None:
-            near = suggest(name, list(self.kinds))
-            self.mistakes.add((*above, "do", name), f"unknown action; {near}")
-            return None
         # The last rung may call a person whatever was seen; any other would hide those below, or act on nothing.
-        last_resort = kind.for_people and place == len(parsed.remedies) - 1
+        last_resort = place == len(parsed.remedies) - 1 and (kind is None or kind.for_people)
         when = self.condition(
             rung.when,
             (*above, "when"),
             may_name=("evidence", "now"),
             may_be_constant=last_resort and rung.when.strip() == "true",
         )
+        if kind is None:
+            near = suggest(name, list(self.kinds))
+            self.mistakes.add((*above, "do", name), f"unknown action; {near}")
+            return None
         arguments = Values(
             name,
             "argument",

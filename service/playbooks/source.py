@@ -167,7 +167,7 @@ class _Reader:
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             self._end(event, "anchors and aliases (& and *) are not read; write it out", place)
         if tag := getattr(event, "tag", None):
-            self._end(event, f"tags ({tag}) are not read; write a plain value", place)
+            self._end(event, f"tags ({tag}) are not read; quote a text that begins with !", place)
         if len(place) > DEEPEST:
             self._end(event, f"more than {DEEPEST} levels")
         if len(self._lines) > MOST:

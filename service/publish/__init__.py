@@ -11,4 +11,6 @@ from service.publish.sink import SinkKind
 
 Sinks: TypeAlias = Mapping[str, SinkKind]
 
-SINKS: Sinks = {kind.name: kind for kind in ()}
+_KINDS: tuple[SinkKind, ...] = ()
+
+SINKS: Sinks = {kind.name: kind for kind in _KINDS}

@@ -38,7 +38,7 @@ from service.publish.follower import Follower, follow_all, followers
 from service.publish.sink import Outlets, Sink, SinkKind
 from service.store.database import Database
 from service.store.outbox import Outbox
-from service.store.schema import incidents, sinks, steps
+from service.store.schema import incidents, steps
 from tests.path.world import World
 from tests.unit.made import T0
 

@@ -104,6 +104,7 @@ def test_exported_labels_win_over_those_of_the_scrape() -> None:
 def test_a_recorded_crash_loop_leads_to_the_pod_and_not_to_its_exporter(
     tmp_path: Path, name: str
 ) -> None:
-    (told,) = decode((BODIES / name).read_bytes())
+    (part,) = decode((BODIES / name).read_bytes())
+    (told,) = part.alerts
     place = destination(told, playbooks_in(tmp_path, CRASHLOOP), ["payments", "monitoring"])
     assert place == Destination("crash-loop", Target(TargetKind.DEPLOYMENT, "payments", "api"))

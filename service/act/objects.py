@@ -24,6 +24,20 @@ def replaced(intent: Intent[Any], ref: ObjectRef, found: Mapping[str, Any]) -> D
     return Deed(Applied.FAILED, Reason.TARGET_REPLACED, detail)
 
 
+def held(found: Mapping[str, Any]) -> dict[str, str]:
+    """uid and version of what was just read, for the body's metadata: a change by somebody else in between wins."""
+    metadata = found.get("metadata") or {}
+    return {key: str(metadata[key]) for key in ("uid", "resourceVersion") if metadata.get(key)}
+
+
+def annotations_of(found: Mapping[str, Any], *path: str) -> dict[str, str]:
+    """The annotations of the metadata under `path`; none where there are none."""
+    value: object = found
+    for key in (*path, "metadata", "annotations"):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return dict(value) if isinstance(value, Mapping) else {}
+
+
 def taken(intent: Intent[Any], detail: str) -> Deed:
     """The end of an action whose write the server took: done, or only checked."""
     if intent.mode is Mode.DRY_RUN:

@@ -37,11 +37,15 @@ class ObjectRef:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One field that a request sets, and to what; a value of None takes the field away."""
+    """One field that a request sets, and to what; a value of None takes the field away.
+
+    Not `known`: what the value will be is not to be said beforehand, only who holds the field is asked for.
+    """
 
     ref: ObjectRef
     path: FieldPath
     value: Any  # Any: a JSON value
+    known: bool = True
 
     @property
     def key(self) -> str:

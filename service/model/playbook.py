@@ -138,17 +138,16 @@ class Playbook:
 
     def params_for(self, target: Target) -> Mapping[str, object]:
         """`with` for one target. Raises BadInput(target_unresolved) when a template has no value for it."""
-        view = {
-            "target": {
-                "kind": target.kind.value,
-                "namespace": target.namespace,
-                "name": target.name,
-            }
-        }
+        view = {"target": target_facts(target)}
         return {
             name: _filled(value, view, f"{self.name}: with.{name}")
             for name, value in self.params.items()
         }
+
+
+def target_facts(target: Target) -> Facts:
+    """The target as templates name it: `target.kind`, `target.namespace`, `target.name`."""
+    return {"kind": target.kind.value, "namespace": target.namespace, "name": target.name}
 
 
 def _filled(value: object, view: Mapping[str, Facts], place: str) -> object:

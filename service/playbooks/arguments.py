@@ -99,8 +99,9 @@ class Values:
             self.mistakes.add(place, str(error))
             return text
         wanted = _wanted(hint)
-        if not fits(made.kind, wanted):
-            self.mistakes.add(place, f"{text!r} gives {made.kind}, and this takes {wanted}")
+        if wanted and not any(fits(made.kind, one) for one in wanted):
+            takes = " or ".join(str(one) for one in wanted)
+            self.mistakes.add(place, f"{text!r} gives {made.kind}, and this takes {takes}")
         return made
 
     def _plain(self, hint: Any, value: object, place: Place) -> None:
@@ -132,11 +133,16 @@ def fits(given: Type, wanted: Type) -> bool:
             return False
 
 
-def _wanted(hint: Any) -> Type:  # Any: a type hint
+def _wanted(hint: Any) -> list[Type]:  # Any: a type hint
+    """The types that the argument takes; none where only the kind itself can tell."""
+    while get_origin(hint) is Annotated:
+        hint = get_args(hint)[0]
+    union = get_origin(hint) in (Union, UnionType)
+    some = [a for a in get_args(hint) if a is not NoneType] if union else [hint]
     try:
-        return of_hint(hint, "")
+        return [of_hint(one, "") for one in some]
     except NoForm:
-        return DYN  # a value of any shape: the kind itself looks at it
+        return []
 
 
 def _inner(hint: Any, step: str | int) -> Any:  # Any: type hints

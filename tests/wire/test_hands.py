@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from service.act.queries import KillHand
+from service.act.workloads import ACTION, RestartHand, ScaleHand
 
 from rehearsal.cluster import (
     Cluster,
@@ -29,8 +31,6 @@ from rehearsal.cluster.faults import Injected
 from rehearsal.servers import free_port
 from rehearsal.servers.clickhouse import ClickHouseServer
 from service.act.executor import Executor, Hand
-from service.act.queries import KillHand
-from service.act.workloads import ACTION, RestartHand, ScaleHand
 from service.clients.clickhouse import ClickHouseClient
 from service.clients.kubernetes import Object, workload_path
 from service.clients.kubernetes_write import KubernetesWriter

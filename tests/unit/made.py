@@ -13,7 +13,7 @@ from service.act.scale import Scale
 from service.diagnose import CHAPTERS
 from service.diagnose.chapters.high_latency import HighLatencyEvidence
 from service.diagnose.probes.clickhouse_load import ClickHouseLoad
-from service.diagnose.probes.kafka_lag import KafkaLag
+from service.diagnose.probes.kafka_lag import KafkaLag, PartitionLag
 from service.diagnose.probes.usage import Usage
 from service.diagnose.probes.workload import Pods
 from service.model.alert import Alert, AlertStatus
@@ -92,14 +92,17 @@ KAFKA = KafkaLag(
     rebalancing=False,
     rebalancing_throughout=False,
     partition_count=6,
-    partitions=(),
+    partitions=tuple(
+        PartitionLag("t", n, lag, 100_000, 100_000 - lag, 150.0, 50.0)
+        for n, lag in enumerate([10_000, 8_000, 8_000, 8_000, 8_000, 8_000])
+    ),
     lag_total=50_000,
     lag_known=50_000,
-    lag_max=20_000,
+    lag_max=10_000,
     lag_growing=True,
     grows_evenly=True,
     hot_partition="",
-    hot_share=0.4,
+    hot_share=0.2,
     stuck_partitions=(),
     uncommitted_partitions=0,
     unknown_partitions=(),

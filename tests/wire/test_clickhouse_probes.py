@@ -178,11 +178,10 @@ async def test_work_tells_merges_and_mutations_that_fail(modern: int) -> None:
     with contextlib.suppress(Unavailable):  # some versions wait for the mutation, and fail with it
         await filled(modern, f"ALTER TABLE {TRADES} UPDATE price = throwIf(id = 'a', 'no') WHERE 1")
     async with client(modern) as asked:
-        for _ in range(50):
-            seen = await clickhouse_work(asked, deadline=soon())
-            if seen.failing_mutation:
-                break
+        seen = await clickhouse_work(asked, deadline=soon())
+        while not seen.failing_mutation:
             await asyncio.sleep(0.1)
+            seen = await clickhouse_work(asked, deadline=soon())
     assert (seen.mutations, seen.failing_table) == (1, TRADES)
     assert seen.failure
     assert "'no'" not in seen.waiting[0].command
@@ -203,11 +202,10 @@ SLEEPER = "SELECT sleepEachRow(1) FROM system.numbers LIMIT 20 SETTINGS max_bloc
 async def test_the_memory_hog_is_a_plain_select_of_no_system_user(server: str) -> None:
     name, port = server.split(":")
     async with client(port) as asked, clickhouse.long_query(int(port), query_id="hog", sql=SLEEPER):
-        for _ in range(50):
-            seen = await clickhouse_memory(asked, (), deadline=soon())
-            if seen.hog_query_id == "hog":
-                break
+        seen = await clickhouse_memory(asked, (), deadline=soon())
+        while seen.hog_query_id != "hog":
             await asyncio.sleep(0.05)
+            seen = await clickhouse_memory(asked, (), deadline=soon())
         spared = await clickhouse_memory(asked, ("default",), deadline=soon())
         await filled(int(port), "KILL QUERY WHERE query_id = 'hog' ASYNC")
     assert (seen.hog_query_id, seen.hog_user) == ("hog", "default")

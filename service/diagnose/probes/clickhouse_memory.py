@@ -51,12 +51,9 @@ async def clickhouse_memory(
         tracked = tasks.create_task(clickhouse.query(_TRACKED, deadline=deadline))
         limit = tasks.create_task(rows_of(clickhouse, _LIMIT, deadline=deadline))
         running = tasks.create_task(_running(clickhouse, deadline))
-    return summary(
-        int(tracked.result()[0]["value"]) if tracked.result() else 0,
-        int((limit.result() or [{"value": 0}])[0]["value"]),
-        running.result(),
-        system_users,
-    )
+    used: Any = tracked.result()[0]["value"] if tracked.result() else 0  # Any: a number or its text
+    most: Any = (limit.result() or [{"value": 0}])[0]["value"]
+    return summary(int(used), int(most), running.result(), system_users)
 
 
 async def _running(clickhouse: ClickHouseClient, deadline: Deadline) -> list[dict[str, Any]]:

@@ -23,6 +23,10 @@ _NEWEST_PARTS = """
 SELECT name, rows FROM system.parts WHERE active AND database = %(database)s AND table = %(table)s
 ORDER BY modification_time DESC, max_block_number DESC LIMIT 50
 """
+_SAMPLE = """
+SELECT count() AS total, {distinct} AS distinct_keys{nulls} FROM
+(SELECT {wanted} FROM {of} WHERE _part IN %(parts)s LIMIT %(most)s)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +107,8 @@ def _statement(
     distinct = f"uniqExact(tuple({', '.join(map(_quoted, key))}))" if key else "0"
     wanted = ", ".join(_quoted(c) for c in dict.fromkeys([*columns, *key])) or "1"
     # Each name is one that the server itself has, and quoted; values are bound.
-    return (
-        f"SELECT count() AS total, {distinct} AS distinct_keys{nulls} FROM "
-        f"(SELECT {wanted} FROM {_quoted(database)}.{_quoted(table)} "
-        "WHERE _part IN %(parts)s LIMIT %(most)s)"
-    )
+    of = f"{_quoted(database)}.{_quoted(table)}"
+    return _SAMPLE.format(distinct=distinct, nulls=nulls, wanted=wanted, of=of)
 
 
 def _missing(quoted: str, kind: str) -> str:

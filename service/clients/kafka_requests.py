@@ -91,7 +91,7 @@ class NewestRequest(Request[_NewestRequest]):
     def build(
         self, request_struct_class: type[_NewestRequest]
     ) -> Any:  # Any: aiokafka has no types
-        wanted = [
+        wanted: list[Any] = [
             (topic, [(p, -1, NEWEST, {}) for p in partitions], {})
             for topic, partitions in self._topics.items()
         ]

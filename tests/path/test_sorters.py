@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -15,8 +15,21 @@ from service.model.playbook import Playbook
 from service.settings import GuardSettings, Settings, StoreSettings
 from service.store.database import Database
 from tests.path.rooms import Rooms, built
-from tests.path.test_replicas import postgresql, shared  # noqa: F401 - fixtures
+from tests.servers import postgresql as pg
 from tests.unit.made import LABELS, body, item, shipped
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[str]:
+    """The URL of a server of our own."""
+    with pg.server() as url:
+        yield url
+
+
+@pytest.fixture
+async def shared(postgresql: str, request: pytest.FixtureRequest) -> str:
+    """A database of its own for one test."""
+    return await pg.database(postgresql, f"t{abs(hash(request.node.name)):x}")
 
 
 async def replica(url: str, clock: Any, playbooks: Sequence[Playbook]) -> Rooms:
@@ -34,7 +47,7 @@ async def told(rooms: Rooms, *items: dict[str, Any]) -> None:
     await rooms.inbox.accept(json.dumps(body(items)).encode())
 
 
-async def test_two_sorters_under_load_sort_each_webhook_once(shared: str) -> None:  # noqa: F811
+async def test_two_sorters_under_load_sort_each_webhook_once(shared: str) -> None:
     replicas = [await replica(shared, SystemClock(), (shipped(),)) for _ in range(2)]
     ended: list[object] = []
     try:
@@ -74,7 +87,7 @@ async def test_two_sorters_under_load_sort_each_webhook_once(shared: str) -> Non
 
 
 async def test_what_another_replica_sorts_is_left_alone_until_it_is_gone(
-    shared: str,  # noqa: F811
+    shared: str,
     clock: VirtualClock,
 ) -> None:
     one, other = [await replica(shared, clock, (shipped(),)) for _ in range(2)]
@@ -92,7 +105,7 @@ async def test_what_another_replica_sorts_is_left_alone_until_it_is_gone(
 
 @pytest.mark.parametrize("text", ["\x00"])
 async def test_nul_characters_do_not_stop_the_sorting(
-    shared: str,  # noqa: F811
+    shared: str,
     clock: VirtualClock,
     text: str,
 ) -> None:

@@ -4,9 +4,11 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from service.kit.clock import VirtualClock
+from service.record import log
 from service.store.database import Database
 from tests.servers import absent
 
@@ -19,6 +21,17 @@ settings.register_profile(
     database=None,
 )
 settings.load_profile("steady")
+log.configure("json", "debug")
+
+# A traceback with the values of all locals, which is structlog's default on a terminal, takes seconds.
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(
+            colors=False, exception_formatter=structlog.dev.plain_traceback
+        ),
+    ]
+)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from service.act.kind import Deed, Permit, TargetState
-from service.act.objects import annotations_of, held, replaced, taken
+from service.act.objects import annotations_of, held, refused_as_replaced, replaced, taken
 from service.clients.kubernetes_write import STRATEGIC, KubernetesWriter
 from service.kit.deadline import Deadline
 from service.model.action import Applied, Intent, Mode, NotPossible, Permission, Request
@@ -116,6 +116,8 @@ class TemplateHand(Generic[R]):
                     deadline=permit.deadline,
                 )
             except Refused as error:
+                if other := refused_as_replaced(intent, ref, error):
+                    return other
                 if error.reason is not Reason.CONFLICT:
                     raise
             else:
@@ -180,6 +182,8 @@ async def restart(
             deadline=permit.deadline,
         )
     except Refused as error:
+        if other := refused_as_replaced(permit.intent, ref, error):
+            return other
         if error.reason is not Reason.CONFLICT:
             raise
         raise Unavailable(Reason.CONFLICT, error.detail) from error  # nothing was done: try again

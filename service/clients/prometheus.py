@@ -4,6 +4,7 @@ Never here: which series matter.
 """
 
 import math
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -41,7 +42,8 @@ class PrometheusClient:
         if base.user is not None:
             if settings.bearer_file is not None:
                 raise BadConfig("prometheus: credentials in `url` or a `bearer_file`, not both")
-            self._basic = aiohttp.BasicAuth(base.user, base.password or "", "utf-8").encode()
+            login = f"{base.user}:{base.password or ''}".encode()
+            self._basic = f"Basic {b64encode(login).decode()}"
         # From here on nobody sees the credentials: not the requests, whose errors quote their URL, nor the readings.
         bare = base.with_user(None)
         self._url = URL(str(bare).rstrip("/") + "/api/v1/query")

@@ -81,6 +81,7 @@ def holder_of(found: Object, path: FieldPath, own_manager: str) -> Holder | None
     source = delivered_by(found)
     known = entries(found)
     holding = [entry for entry in known if holds(entry.fields, path)]
+    holding = holding or [entry for entry in known if holds_around(entry.fields, path)]
     applied = _last_applied(found)
     if source and source.restores and not holding:
         # Not one entry at all: they were cleared, and whose the field is cannot be known.
@@ -124,18 +125,31 @@ def _is_helm(entry: Entry) -> bool:
 
 
 def holds(fields: Object, path: FieldPath) -> bool:
-    """Whether a tree of managedFields has the field, something inside it, or the whole that it is a part of."""
-    wanted = [_normal(step if step[:2] in ("k:", "v:") else f"f:{step}") for step in path]
+    """Whether a tree of managedFields has the field itself, or something inside it."""
+    return _reached(fields, path) == len(path)
+
+
+def holds_around(fields: Object, path: FieldPath) -> bool:
+    """Whether it has, as a leaf, something that the field is a part of: perhaps held as one piece."""
+    reached = _reached(fields, path)
     tree: Object = fields
-    for place, step in enumerate(wanted):
-        below = next((value for key, value in tree.items() if _normal(key) == step), None)
+    for step in path[:reached]:
+        tree = _below(tree, step) or {}
+    return 0 < reached < len(path) and not tree and path[reached - 1] not in _GRANULAR
+
+
+def _reached(tree: Object, path: FieldPath) -> int:
+    for place, step in enumerate(path):
+        below = _below(tree, step)
         if below is None:
-            return False
+            return place
         tree = below
-        whole = not tree and place < len(wanted) - 1
-        if whole:  # a leaf above the field: held as one piece
-            return path[place] not in _GRANULAR
-    return True
+    return len(path)
+
+
+def _below(tree: Object, step: str) -> Object | None:
+    wanted = _normal(step if step[:2] in ("k:", "v:") else f"f:{step}")
+    return next((value for key, value in tree.items() if _normal(key) == wanted), None)
 
 
 def _normal(step: str) -> str:

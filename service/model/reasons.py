@@ -63,6 +63,7 @@ class Reason(StrEnum):
     BUDGET_OVERALL = "budget_overall"  # the budget of all actions together is spent
     OWNED_ELSEWHERE = "owned_elsewhere"  # GitOps, an operator or an autoscaler would put the field back
     OWNER_UNKNOWN = "owner_unknown"  # who holds the field could not be read
+    EXPLAINED_BY = "explained_by"  # a playbook that explains this one has an open incident in the namespace
     UNHEARD = "unheard"  # Alertmanager has not told of the alert for too long
     CLOCK_STEPPED = "clock_stepped"  # the wall clock jumped: no window of time can be trusted yet
     GUARD_FAILED = "guard_failed"  # a guard raised: that denies
@@ -113,9 +114,13 @@ class Reason(StrEnum):
     NOT_JSON = "not_json"  # the body is no JSON
     WRONG_VERSION = "wrong_version"  # the body is of another payload version than 4
     WRONG_SHAPE = "wrong_shape"  # JSON, but not an Alertmanager webhook
+    BAD_ENCODING = "bad_encoding"  # its Content-Encoding is unknown, or the body is not what it says
     TOO_LARGE = "too_large"  # the body is over the limit
     BAD_CREDENTIALS = "bad_credentials"  # none or wrong credentials
+    NOT_JSON_TYPE = "not_json_type"  # no credentials are configured, and its Content-Type is not application/json
     SORTING_FAILED = "sorting_failed"  # a bug of ours: accepted, could not be sorted, set aside for a person
     STORE_FULL = "store_full"  # too many webhooks wait: asked to come again
+    INTAKE_FULL = "intake_full"  # too many bytes of webhooks are under way: asked to come again
+    STORE_REPLACED = "store_replaced"  # the store's file was deleted or replaced while it was open: the service stops
     STORE_DOWN = "store_down"  # the store did not commit: asked to come again
     SHUTTING_DOWN = "shutting_down"  # the service is about to stop: asked to come again

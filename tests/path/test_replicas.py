@@ -1,138 +1,211 @@
 """Two replicas on one PostgreSQL: what SQLite's single writer gives for nothing has to hold there too."""
 
 import asyncio
-import os
-import shutil
-import subprocess
-import tempfile
-from collections.abc import Iterator
+import json
+import random
+from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import timedelta
-from pathlib import Path
+from typing import Any
 
 import pytest
 
-from rehearsal.servers import free_port
+from service.act import KINDS
+from service.act.executor import Executor
 from service.kit.clock import VirtualClock
+from service.model.action import Intent
 from service.model.incident import IncidentState
 from service.model.playbook import Budget, Limits
 from service.model.reasons import Reason
 from service.settings import GuardSettings
-from tests.path.world import world
-from tests.servers import SERVERS, require
-from tests.unit.made import item, shipped
+from service.worker import LEASE_S
+from tests.path.world import LEASE, Crash, Platform, World, world
+from tests.unit.made import body, item, shipped
 
-LEASE = timedelta(seconds=60)
+pytestmark = pytest.mark.only_on("postgresql")
 
-
-def _programs() -> Path | None:
-    """The folder of initdb and pg_ctl: on the PATH, or where Debian keeps them."""
-    found = shutil.which("initdb")
-    roots = (Path("/usr/lib/postgresql"), SERVERS / "debian/usr/lib/postgresql")
-    packaged = sorted(path for root in roots for path in root.glob("*/bin/initdb"))
-    return Path(found).resolve().parent if found else packaged[-1].parent if packaged else None
-
-
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[str]:
-    """The URL of a server of our own."""
-    programs = require(
-        "postgresql", _programs(), "run tests/servers/install.sh debian (package postgresql)"
-    )
-    user = "nobody" if os.getuid() == 0 else None  # the server refuses to run as root
-    folder = Path(tempfile.mkdtemp(prefix="paramedic-pg-"))
-    if user:
-        shutil.chown(folder, user)
-    port = free_port()
-
-    def run(*argv: str) -> None:
-        command = [str(programs / argv[0]), "-D", str(folder / "data"), *argv[1:]]
-        subprocess.run(
-            command,
-            user=user,
-            cwd=folder,
-            check=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.STDOUT,
-            timeout=60,
-        )
-
-    try:
-        run("initdb", "-A", "trust", "-U", "paramedic", "--no-sync", "-E", "UTF8")
-        options = f"-p {port} -c listen_addresses=127.0.0.1 -c fsync=off -k {folder}"
-        run("pg_ctl", "-w", "-o", options, "-l", str(folder / "log"), "start")
-        try:
-            yield f"postgresql://paramedic@127.0.0.1:{port}/"
-        finally:
-            run("pg_ctl", "-m", "immediate", "stop")
-    finally:
-        shutil.rmtree(folder)
+GENEROUS = replace(shipped(), limits=Limits(Budget(9, 3600.0), Budget(99, 3600.0), 0.0))
 
 
 @pytest.fixture
-async def shared(postgresql: str, request: pytest.FixtureRequest) -> str:
-    """A database of its own for one test."""
-    import asyncpg
+async def pair(store_url: str, clock: VirtualClock) -> AsyncIterator[tuple[World, World]]:
+    """Two processes on one store, one clock and one platform; three actions an hour in all."""
+    more: dict[str, Any] = {
+        "playbooks": (GENEROUS,), "limits": GuardSettings(overall_count=3), "replicas_needed": 99
+    }  # fmt: skip
+    async with world(store_url, clock, **more) as one, world(store_url, clock, **more) as other:
+        other.platform = one.platform
+        await other.restart()
+        yield one, other
 
-    name = f"t{abs(hash(request.node.name)):x}"
-    connection = await asyncpg.connect(postgresql + "postgres")
-    await connection.execute(f"CREATE DATABASE {name}")
-    await connection.close()
-    return postgresql + name
+
+async def storm(made: World, count: int) -> None:
+    """Alerts about so many workloads."""
+    for n in range(count):
+        await made.fires(f"f{n}", workload=f"service-{n}")
 
 
-async def test_an_incident_goes_its_whole_way_on_postgresql(
-    shared: str, clock: VirtualClock
+async def test_two_replicas_never_work_on_one_incident(pair: tuple[World, World]) -> None:
+    await storm(pair[0], 5)
+    claims = await asyncio.gather(*(w.claim(f"w{n}", 2) for n, w in enumerate([*pair] * 4)))
+    ids = [held.incident.id for claimed in claims for held in claimed]
+    assert len(ids) == len(set(ids)) == 5
+
+
+async def test_two_replicas_never_overspend_a_budget(pair: tuple[World, World]) -> None:
+    one, other = pair
+    await storm(one, 12)
+    shares = [(w, await w.claim(name, 6)) for w, name in ((one, "w1"), (other, "w2"))]
+    assert [len(claimed) for _, claimed in shares] == [6, 6]
+    steps = [w.worker.take_step(held) for w, claimed in shares for held in claimed]
+    await asyncio.gather(*steps)
+    assert len(one.platform.effects) == len(await one.ledger.entries(None, 99)) == 3
+    reasons = [row["reason"] for row in await one.incidents.listing(99)]
+    assert reasons.count(Reason.BUDGET_OVERALL) == 9
+
+
+async def test_two_replicas_never_act_on_one_target_at_once(
+    store_url: str, clock: VirtualClock
 ) -> None:
-    async with world(shared, clock) as made:
-        await made.fires()
-        await made.settle()
-        await made.resolves()
-        assert await made.round()
-        assert (await made.only()).state is IncidentState.CLOSED
-        assert await made.actions() == [("scale-out", "done", "healed")]
-
-
-async def test_two_replicas_never_overspend_a_budget(shared: str, clock: VirtualClock) -> None:
-    playbook = replace(shipped(), limits=Limits(Budget(9, 3600.0), Budget(99, 3600.0), 0.0))
-    more = {"playbooks": (playbook,), "limits": GuardSettings(overall_count=3)}
-    async with world(shared, clock, **more) as one, world(shared, clock, **more) as other:
-        for n in range(12):
-            await one.fires(f"f{n}", workload=f"service-{n}")
-        claimed = [await one.incidents.claim(f"w{n}", clock.now(), LEASE) for n in range(12)]
-        seen = one.as_it_is()
-        proposals = [(i, await one.stages.decide(i, seen)) for i in claimed if i is not None]
-        assert len(proposals) == 12
-        rulings = await asyncio.gather(
-            *(
-                (one if n % 2 else other).stages.admit(i, p, seen)
-                for n, (i, p) in enumerate(proposals)
-            )
-        )
-        assert sum(r.allowed for r in rulings) == 3
-        assert {r.reason for r in rulings if not r.allowed} == {Reason.BUDGET_OVERALL}
-
-
-async def test_two_replicas_never_work_on_one_target(shared: str, clock: VirtualClock) -> None:
-    async with world(shared, clock) as one, world(shared, clock) as other:
+    other_one = replace(GENEROUS, name="other")
+    playbooks = (GENEROUS, other_one)
+    async with (
+        world(store_url, clock, playbooks=playbooks) as one,
+        world(store_url, clock, playbooks=playbooks) as two,
+    ):
         await one.fires()
-        claims = await asyncio.gather(
-            *(
-                w.incidents.claim(f"w{n}", clock.now(), LEASE)
-                for n, w in enumerate([one, other] * 3)
+        one.playbooks = two.playbooks = (other_one, GENEROUS)
+        await one.restart()
+        await one.fires("f2", alertname="IngestionLatencyHigh")
+        held = [*await one.claim("w1"), *await two.claim("w2")]
+        assert len({h.incident.id for h in held}) == 2
+        assert len({h.incident.target for h in held}) == 1
+        await asyncio.gather(
+            *(w.worker.take_step(h) for w, h in zip((one, two), held, strict=True))
+        )
+        assert len(one.platform.effects) + len(two.platform.effects) == 1
+        reasons = {row["reason"] for row in await one.incidents.listing(9)}
+        assert reasons == {Reason.TARGET_BUSY, Reason.DONE}
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_many_incidents_go_their_whole_way_step_by_step_on_either_replica(
+    store_url: str, clock: VirtualClock, seed: int
+) -> None:
+    chance = random.Random(seed)
+    more: dict[str, Any] = {"playbooks": (GENEROUS,), "limits": GuardSettings(overall_count=50)}
+    async with world(store_url, clock, **more) as one, world(store_url, clock, **more) as other:
+        await storm(one, 6)
+        for _ in range(200):
+            done = await asyncio.gather(
+                *(
+                    w.round(name)
+                    for w, name in ((one, "w1"), (other, "w2"))
+                    if chance.random() < 0.8
+                )
             )
-        )
-        assert sum(c is not None for c in claims) == 1
+            counts = await one.incidents.counts()
+            if counts == {"healed": 6}:
+                break
+            if not any(done):
+                clock.advance(chance.choice([1.0, 5.0, 15.0]))
+        assert await one.incidents.counts() == {"healed": 6}
+        lines = await one.ledger.entries(None, 99)
+        effects = one.platform.effects + other.platform.effects
+        assert len(effects) == len(set(effects))
+        assert {line["outcome"] for line in lines} == {"healed"}
+        for n in range(6):
+            await other.resolves(f"f{n}", workload=f"service-{n}")
+        while await one.round() or await other.round("w2"):
+            pass
+        assert await one.incidents.counts() == {}
+        for world_ in (one, other):
+            assert world_.count("paramedic_faults_total", where="claim_lost") == 0.0
 
 
-async def test_nul_characters_do_not_stop_the_sorting(shared: str, clock: VirtualClock) -> None:
-    async with world(shared, clock) as made:
+@pytest.mark.parametrize("place", ["before", "after"])
+async def test_the_incident_of_a_replica_that_was_killed_goes_on_within_seconds(
+    pair: tuple[World, World], place: str
+) -> None:
+    one, other = pair
+
+    def die(intent: Intent[Any]) -> None:
+        one.platform.on_apply = one.platform.after_apply = lambda intent: None
+        raise Crash
+
+    await one.fires()
+    killed_at = one.clock.monotonic()
+    if place == "before":
+        one.platform.on_apply = die
+    else:
+        one.platform.after_apply = die
+    with pytest.raises(Crash):
+        await one.round("w1")
+    assert not await other.round("w2")  # nobody knows yet that it is gone
+    while (await other.only()).state is not IncidentState.VERIFYING:
+        await other.step_when_due()
+    assert other.clock.monotonic() - killed_at <= LEASE_S + 5
+    assert len(one.platform.effects) == 1
+
+
+async def test_a_replica_that_was_paused_finds_its_claim_lost_and_sends_nothing(
+    pair: tuple[World, World],
+) -> None:
+    one, other = pair
+    await one.fires()
+    (held,) = await one.claim("w1")
+
+    class Paused(Platform):
+        async def apply(self, permit: Any) -> Any:
+            one.clock.advance(60)  # SIGSTOP, right here
+            assert await other.round("w2")
+            await permit.confirm()
+            raise AssertionError("it was sent late")
+
+    rooms = replace(one.rooms, executor=Executor(dict.fromkeys(KINDS, Paused())))
+    await one.worker_of(rooms).take_step(held)
+    assert one.count("paramedic_faults_total", where="claim_lost") == 1.0
+    assert len(one.platform.effects) == 1
+    rows = await other.ledger.entries(None, 9)
+    assert [row["applied"] for row in rows] == ["done"]
+
+
+async def test_one_webhook_at_both_replicas_at_once_is_one_incident(
+    pair: tuple[World, World],
+) -> None:
+    one, _other = pair
+    for _ in range(5):
+        await asyncio.gather(*(w.inbox.accept(_body()) for w in pair))
+    await asyncio.gather(*(_sorted(w) for w in pair))
+    assert len(await one.incidents.listing(9)) == 1
+    incident = await one.only()
+    assert len(incident.alerts) == 1
+
+
+def _body() -> bytes:
+    return json.dumps(body([item()])).encode()
+
+
+async def _sorted(made: World) -> None:
+    while await made.sorter.sort_batch():
+        pass
+
+
+async def test_a_claim_lasts_as_long_as_it_says(pair: tuple[World, World]) -> None:
+    one, other = pair
+    await one.fires()
+    now = one.clock.now()
+    assert len(await one.claim("w1")) == 1
+    assert await other.claim("w2") == []
+    assert await other.incidents.next_due(now, LEASE) == now + LEASE
+    one.clock.advance(LEASE_S)
+    assert len(await other.claim("w2")) == 1
+
+
+async def test_nul_characters_do_not_stop_the_sorting(store_url: str, clock: VirtualClock) -> None:
+    async with world(store_url, clock) as made:
         nasty = item(
-            "f\x00",
-            labels={"alertname\x00": "\x00"},
-            annotations={"a": "\x00"},
-            generatorURL="\x00",
-        )
+            "f\x00", labels={"alertname\x00": "\x00"}, annotations={"a": "\x00"}, generatorURL="\x00"
+        )  # fmt: skip
         await made.deliver(nasty)
         assert made.inbox.waiting == 0
         assert len(await made.episodes.unrouted(9)) == 1

@@ -3,27 +3,29 @@
 The clock is virtual, so hours pass in no time.
 """
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal, TypeVar
+
+import sqlalchemy as sa
 
 from service.act import KINDS
 from service.act.executor import Executor
 from service.act.kill_query import KillQuery
 from service.act.kind import AnyKind, Deed, Permit, TargetState
-from service.act.rollout_restart import RolloutRestart
 from service.act.scale import Scale
 from service.guard.chain import CHAIN
 from service.guard.question import Guard, Policy
 from service.incident.lifecycle import Patience
-from service.intake.sorter import Sorter
+from service.intake.budget import ByteBudget
 from service.kit.clock import VirtualClock
 from service.kit.deadline import Deadline
 from service.model.action import Applied, Intent, Mode
+from service.model.causes import Causes
+from service.model.errors import Unavailable
 from service.model.evidence import Evidence, Known, Reading
 from service.model.incident import Held, Incident
 from service.model.objects import Survey, Write
@@ -32,7 +34,9 @@ from service.model.reasons import Reason
 from service.phases.rooms import Attempts, Rooms
 from service.record.journal import Journal
 from service.record.metrics import Metrics
+from service.route.sorting import Rules
 from service.settings import GuardSettings
+from service.sorter import Sorter
 from service.store.database import Database
 from service.store.episodes import Episodes
 from service.store.inbox import Inbox
@@ -41,11 +45,45 @@ from service.store.ledger import Ledger
 from service.worker import LEASE_S, Worker
 from tests.unit.made import body, evidence, item, shipped
 
+T = TypeVar("T")
+
 LEASE = timedelta(seconds=LEASE_S)
 
 
 class Crash(BaseException):
     """The process dies here: nothing may catch it."""
+
+
+class SteppedClock(VirtualClock):
+    """A virtual clock whose wall time may be set, as NTP or a person does it."""
+
+    def step(self, seconds: float) -> None:
+        """Sets the wall clock forward, or back; no time passes."""
+        self._now += timedelta(seconds=seconds)
+
+
+class MortalDatabase(Database):
+    """A store under a process that may die, or lose the store, around one of its next writes.
+
+    `fate`: "die" raises Crash, "away" raises Unavailable(store_down). `after`: the write is committed before that.
+    """
+
+    writes_left: int | None = None  # until the fatal one; None: none is
+    fate: Literal["die", "away"] = "die"
+    after: bool = False
+
+    async def write(self, transaction: Callable[[sa.Connection], T]) -> T:
+        if self.writes_left is None:
+            return await super().write(transaction)
+        self.writes_left -= 1
+        if self.writes_left >= 0:
+            return await super().write(transaction)
+        self.writes_left = None
+        if self.after:
+            await super().write(transaction)
+        if self.fate == "die":
+            raise Crash
+        raise Unavailable(Reason.STORE_DOWN, "the connection broke")
 
 
 @dataclass
@@ -74,7 +112,7 @@ class Platform:
                     self.replicas = scale.to_replicas
                 case KillQuery() as kill:
                     self.queries.discard(kill.query_id)
-                case RolloutRestart():
+                case _:  # a restart changes nothing that is looked at here
                     pass
             self.effects.append(intent.action_id)
         self.after_apply(intent)
@@ -103,15 +141,18 @@ class World:
 
     url: str
     clock: VirtualClock
-    platform: Platform
+    platform: Any  # Platform, or another one that a test brings
+    opener: type[Database] = Database
     mode: Mode = Mode.AUTO
     limits: GuardSettings = field(default_factory=GuardSettings)
     patience: Patience = field(default_factory=lambda: Patience(60.0, 7_200.0))
     attempts: Attempts = field(default_factory=Attempts)
     playbooks: tuple[Playbook, ...] = field(default_factory=lambda: (shipped(),))
+    causes: Causes = field(default_factory=Causes)
     kinds: Mapping[str, AnyKind] = field(default_factory=lambda: KINDS)
     chain: Mapping[str, Guard] = field(default_factory=lambda: CHAIN)
     hands: Mapping[str, Any] | None = None  # by kind; without them the platform is the hand of all
+    executor: Executor | None = None  # instead of one that holds the hands
     see: Callable[["World", Playbook], Evidence] = lambda world, playbook: world.as_it_is()
     heard_within_s: float = 18_000.0
     clock_sound_at: datetime | None = None
@@ -125,12 +166,11 @@ class World:
     rooms: Rooms = field(init=False)
     worker: Worker = field(init=False)
     sorter: Sorter = field(init=False)
-    committing: "asyncio.Task[None]" = field(init=False)
     woken: int = 0
 
     async def start(self) -> None:
         """Opens the store and builds the rooms on it."""
-        self.database = await Database.open(self.url)
+        self.database = await self.opener.open(self.url)
         self.inbox = Inbox(self.database, self.clock, max_waiting=1_000, max_dead_letters=10)
         await self.inbox.open()
         self.episodes, self.ledger = Episodes(self.database), Ledger(self.database)
@@ -139,10 +179,12 @@ class World:
             await self.incidents.release_all()
         self.rooms = Rooms(
             playbooks={p.name: p for p in self.playbooks},
+            causes=self.causes,
             kinds=self.kinds,
             diagnose=self.diagnose,
-            survey=self._survey,
-            executor=Executor(self.hands or dict.fromkeys(self.kinds, self.platform)),
+            survey=self.survey,
+            executor=self.executor
+            or Executor(self.hands or dict.fromkeys(self.kinds, self.platform)),
             incidents=self.incidents,
             ledger=self.ledger,
             journal=Journal(self.metrics),
@@ -154,17 +196,19 @@ class World:
         )
         self.worker = self.worker_of(self.rooms)
         self.sorter = Sorter(
+            self.database,
             self.inbox,
-            self.episodes,
-            self.playbooks,
-            self.limits.namespaces,
+            Rules(self.playbooks, self.limits.namespaces, timedelta(seconds=self.heard_within_s)),
             self.metrics,
             self.clock,
             self._wake,
+            budget=ByteBudget(64 * 2**20),
+            unheard_after=timedelta(days=1),
         )
-        self.committing = asyncio.create_task(self.inbox.run())
 
-    def worker_of(self, rooms: Rooms, *, slots: int = 1, step_within_s: float = 60.0) -> Worker:
+    def worker_of(
+        self, rooms: Rooms, *, slots: int = 1, step_within_s: float = 60.0, lease_s: float = LEASE_S
+    ) -> Worker:
         """A worker on this store."""
         return Worker(
             self.incidents,
@@ -173,6 +217,7 @@ class World:
             self.clock,
             slots=slots,
             step_within_s=step_within_s,
+            lease_s=lease_s,
         )
 
     def policy(self) -> Policy:
@@ -187,8 +232,6 @@ class World:
 
     async def stop(self) -> None:
         """The process is gone."""
-        self.committing.cancel()
-        await asyncio.wait([self.committing])
         await self.database.close()
 
     async def restart(self) -> None:
@@ -205,9 +248,10 @@ class World:
         self.looks += 1
         return self.see(self, playbook)
 
-    async def _survey(self, writes: Sequence[Write]) -> Reading[tuple[Survey, ...]]:
+    async def survey(self, writes: Sequence[Write]) -> Reading[tuple[Survey, ...]]:
         if self.platform.surveys is not None:
-            return self.platform.surveys(writes)
+            surveyed: Reading[tuple[Survey, ...]] = self.platform.surveys(writes)
+            return surveyed
         found = tuple(
             Survey(ref, "uid-1", values={".".join(w.path): w.value for w in writes if w.ref == ref})
             for ref in dict.fromkeys(write.ref for write in writes)
@@ -239,7 +283,7 @@ class World:
 
     @property
     def replicas_suffice(self) -> bool:
-        return self.platform.replicas >= self.replicas_needed
+        return bool(self.platform.replicas >= self.replicas_needed)
 
     # ------------------------------------------------------------------ what happens
 

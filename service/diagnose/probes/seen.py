@@ -3,16 +3,17 @@
 from service.clients.kubernetes import KubernetesReader
 from service.diagnose.probes.ownership import owners_of
 from service.kit.deadline import Deadline
-from service.model.errors import Refused
 from service.model.objects import Seen
-from service.model.reasons import Reason
 from service.model.target import Target
 
 
 async def seen(kubernetes: KubernetesReader, target: Target, *, deadline: Deadline) -> Seen:
-    """The target's identity now. Raises Refused(not_found) for one that does not exist."""
+    """The target's identity now; an empty one for what is no object of the cluster.
+
+    Raises Refused(not_found) for one that does not exist.
+    """
     if target.ref is None:
-        raise Refused(Reason.NOT_FOUND, f"{target} is no object of the cluster", 404)
+        return Seen(uid="", generation=0)
     found = await kubernetes.get(target.ref.path, deadline=deadline)
     metadata = found.get("metadata") or {}
     return Seen(

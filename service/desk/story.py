@@ -116,6 +116,11 @@ def _called(step: Json) -> list[str]:
     return [f"a person is called: {step['say']}", *(f"$ {command}" for command in step["commands"])]
 
 
+def _retargeted(step: Json) -> list[str]:
+    joined = f"; {step['joined']} is about it already" if step["joined"] else ""
+    return [f"about {step['target']} now: {' <- '.join(step['chain'])}{joined}"]
+
+
 def _again(step: Json) -> list[str]:
     """Looks that changed nothing are one step: how many, and since when."""
     last = step["last"].get("moved", {})
@@ -137,6 +142,7 @@ _TELL: Mapping[str, Callable[[Json], list[str]]] = {
     "moved": _moved,
     "tried": _tried,
     "called": _called,
+    "retargeted": _retargeted,
     "again": _again,
 }
 

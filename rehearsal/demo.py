@@ -209,7 +209,7 @@ class Narrator:
             if incidents:
                 record: dict[str, Any] = await self._get(f"/api/v1/incidents/{incidents[-1]['id']}")
                 await self._tell(record)
-                if record["state"] in ("closed", "handed_over"):
+                if record["state"] in ("closed", "escalated"):
                     return record
             await asyncio.sleep(0.3)
 
@@ -262,7 +262,9 @@ class Narrator:
                     self._print(self.looked)
                 self.quiet = again
                 return again
-            case "moved" if step["state"] == "open":
+            case "again":
+                return True
+            case "moved" if step["state"] in ("open", "verifying"):
                 return self.quiet
             case _:
                 return False

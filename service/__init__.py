@@ -1,4 +1,4 @@
-"""Paramedic: an alert comes in, is kept, diagnosed, remedied within limits, and proved healed or handed over.
+"""Paramedic: an alert comes in, is kept, diagnosed, remedied within limits, and proved healed or escalated.
 
 The data path is the listing of this folder: intake -> route -> diagnose -> decide -> guard -> act -> verify,
 with record beside it and store under it. `pipeline.py` tells it as a story.

@@ -98,7 +98,7 @@ async def _serve(settings: "Settings") -> str | None:
     async with serving(settings) as service:
         service.failed.add_done_callback(lambda _: stop.set())
         await stop.wait()
-        service.door.closing = True  # readiness says no while the endpoints are taken away
+        service.intake.close()  # readiness says no while the endpoints are taken away
         return service.failed.result() if service.failed.done() else None
 
 
@@ -110,10 +110,12 @@ def check(
     """Check playbooks: every field, matcher, condition, type and action. Exit code 2 when something is wrong."""
     from service.act import KINDS
     from service.diagnose import CHAPTERS
+    from service.playbooks import causes
     from service.playbooks.load import load
 
     try:
         playbooks = load(folder, CHAPTERS, KINDS)
+        causes.beside(folder, [p.name for p in playbooks])
     except BadConfig as error:
         if as_json:
             typer.echo(json.dumps({"ok": False, "mistakes": str(error).splitlines()}))

@@ -8,6 +8,7 @@ import structlog
 from hypothesis import HealthCheck, settings
 
 from service.kit.clock import VirtualClock
+from service.record import log
 from service.store.database import Database
 from tests.servers import absent
 
@@ -20,6 +21,7 @@ settings.register_profile(
     database=None,
 )
 settings.load_profile("steady")
+log.configure("json", "debug")
 
 # A traceback with the values of all locals, which is structlog's default on a terminal, takes seconds.
 structlog.configure(

@@ -9,34 +9,44 @@
 It exists because mocks of Kubernetes say yes too easily: they keep a dry run, merge lists wrongly, never answer 409,
 and show a new status in the answer to a patch. The product would be tested against its own wishes.
 
-**What it does.** Reads and lists with selectors, pages and versions; strategic merge, merge and JSON patches,
-replace, create, delete, dry run, fieldValidation, optimistic locks, defaults, generations, refusals with
-every cause; the scale subresource; pod logs; bearer tokens, 401, 403 and SelfSubjectAccessReview;
-Deployments, ReplicaSets, StatefulSets, EndpointSlices, HorizontalPodAutoscalers (bounds only), namespaces
-that end, crash loops, image pulls that fail, Events; metrics.k8s.io when the embedder supplies numbers;
-faults on demand. Pods do real work through the embedder's `Kubelet`.
+**What it does.** Reads and lists with selectors, pages, versions and metadata alone; strategic merge, merge and
+JSON patches, server-side apply, managedFields with every write, replace, create, delete, dry run,
+fieldValidation, optimistic locks, uid guards, defaults, generations, refusals with every cause; the scale
+subresource; pod logs; bearer tokens, 401, 403 and access reviews; Deployments, ReplicaSets, StatefulSets,
+EndpointSlices, HorizontalPodAutoscalers (bounds only), namespaces that end, Events; failing pods as a test
+scripts them (`failures`); custom resources with open schemas, by a CustomResourceDefinition or `install`;
+metrics.k8s.io when the embedder supplies numbers; faults on demand. Pods do real work through the embedder's
+`Kubelet`.
 
-**What it does not do, and answers with 501 NotImplemented**: watches, server-side apply, API discovery, exec,
-eviction, Leases, Endpoints, events.k8s.io, writes of Secrets, claims, Roles, Services and pods (but for
-create and delete), delete of collections, foreground deletion, Table output, DaemonSets, Jobs, quotas, custom
-resources.
+**What it does not do, and answers with 501 NotImplemented**: watches, API discovery (but for one group), exec,
+eviction, Leases, Endpoints, events.k8s.io, patches of claims, of ReplicaSets and of the spec of pods, apply of a
+subresource, delete of collections, foreground deletion, Table output, DaemonSets, Jobs, quotas.
 
-**What it does not do, silently, because no answer could say so**: managedFields; probes (`set_ready`,
-`crash`); volumes, references to ConfigMaps and Secrets; minReadySeconds; proportional scaling in the middle
-of a rollout; claims of new StatefulSets; the sum of requests on a node (a pod must only fit alone); metrics
-in autoscaling; combined events; admission plugins; most rules about values (an invalid object that no
-recording shows may be accepted).
+**What it does not do, silently, because no answer could say so**: Roles and RoleBindings as rights (identities have
+theirs), the check for escalation; probes, volumes, references to ConfigMaps and Secrets (but as scripted); binding of
+claims, disruption budgets; minReadySeconds; proportional scaling in the middle of a rollout; claims of new
+StatefulSets; the sum of requests on a node (a pod must only fit alone); metrics in autoscaling; combined events;
+admission plugins; ownership of what a scheduler writes, the limit of ten managers, kubectl's step from client-side to
+server-side apply; most rules about values (an invalid object that no recording shows may be accepted).
 
 **How it was held against a real server.** tests/cluster sends recorded exchanges of a v1.36.2 control plane
-again and compares status, Status.reason, message, details, causes, the whole object, and what changed in the
-store; rollouts must pass through the recorded statuses in their order. tests/cluster/test_traps.py lists 113
-facts and where each is held.
+again and compares status, Status.reason, message, details, causes, the whole object, its managedFields, and what
+changed in the store; rollouts must pass through the recorded statuses in their order. tests/cluster/test_traps.py
+lists 156 facts and where each is held.
 
-Called by: the demo and tests. Never here: what the product thinks of an answer; anything that reads its settings.
+Never here: what the product thinks of an answer; anything that reads its settings.
 """
 
 from rehearsal.cluster.access import Identity, Rule
 from rehearsal.cluster.cluster import Cluster
+from rehearsal.cluster.failures import (
+    Broken,
+    CrashLoop,
+    MissingReference,
+    OutOfMemory,
+    SlowStart,
+    Unready,
+)
 from rehearsal.cluster.faults import Cut, Fault, too_many_requests
 from rehearsal.cluster.kubelet import ContainerExitedError, Kubelet
 from rehearsal.cluster.metrics import UsageSource
@@ -45,15 +55,21 @@ from rehearsal.cluster.platform import carbon_ingestion
 from rehearsal.cluster.world import Delays
 
 __all__ = [
+    "Broken",
     "Cluster",
     "ContainerExitedError",
+    "CrashLoop",
     "Cut",
     "Delays",
     "Fault",
     "Identity",
     "Kubelet",
+    "MissingReference",
     "Object",
+    "OutOfMemory",
     "Rule",
+    "SlowStart",
+    "Unready",
     "UsageSource",
     "carbon_ingestion",
     "too_many_requests",

@@ -1,6 +1,6 @@
-"""Who asks, and what they may do: bearer tokens, rules in the shape of RBAC, SelfSubjectAccessReview.
+"""Who asks, and what they may do: bearer tokens, rules in the shape of RBAC, access reviews.
 
-Called by `server`. Without any identity everyone is the administrator. Never here: Roles and RoleBindings as objects.
+Without any identity everyone is the administrator. Never here: Roles and RoleBindings as objects.
 """
 
 from collections.abc import Iterable, Mapping
@@ -110,8 +110,13 @@ def authorize(identity: Identity, target: Target) -> None:
     )
 
 
-def review(identity: Identity, body: Any) -> Object:
-    """SelfSubjectAccessReview: whatever the verdict it is 201, and a no is `allowed: false` and nothing else."""
+def of_user(user: str, identities: Mapping[str, Identity]) -> Identity:
+    """Whom a review of somebody else asks about: a user that nobody knows has no rights."""
+    return next((known for known in identities.values() if known.user == user), Identity(user))
+
+
+def review(identity: Identity, body: Any, kind: str) -> Object:
+    """Of oneself or of another: whatever the verdict it is 201, and a no is `allowed: false` and nothing else."""
     spec = body.get("spec", {}) if isinstance(body, dict) else {}
     asked, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
     if (asked is None) == (path is None):
@@ -132,10 +137,12 @@ def review(identity: Identity, body: Any) -> Object:
         status = _verdict(identity, asked or {})
     echoed = {
         part: {key: value for key, value in attributes.items() if value}
+        if isinstance(attributes, dict)
+        else attributes
         for part, attributes in spec.items()
     }
     return {
-        "kind": "SelfSubjectAccessReview",
+        "kind": kind,
         "apiVersion": "authorization.k8s.io/v1",
         "metadata": {},
         "spec": echoed,

@@ -1,13 +1,14 @@
 """HorizontalPodAutoscaler without metrics: it keeps its target within its bounds, and is off while the target is 0.
 
-Called by `controllers` at the next tick after the autoscaler or its target changed. Never here: metrics. A target
+Never here: metrics. A target
 inside the bounds is left alone, as the real one leaves it when it cannot read any.
 """
 
+from rehearsal.cluster import managed
 from rehearsal.cluster.objects import Object, clone, name_of, namespace_of, stamp
 from rehearsal.cluster.resources import AUTOSCALERS, DEPLOYMENTS, STATEFUL_SETS
 from rehearsal.cluster.scale import with_replicas
-from rehearsal.cluster.world import World
+from rehearsal.cluster.world import CONTROLLER, World
 
 _COMPONENT = "horizontal-pod-autoscaler"
 _NO_METRICS = (
@@ -38,7 +39,7 @@ class Autoscalers:
                 "the HPA controller was unable to get the "
                 f'target\'s current scale: {reference["kind"]} "{reference["name"]}" not found',
             )
-            self._store.write(AUTOSCALERS, scaler)
+            self._world.write(AUTOSCALERS, scaler)
             return
         now = target["spec"]["replicas"]
         lowest, highest = scaler["spec"]["minReplicas"], scaler["spec"]["maxReplicas"]
@@ -53,8 +54,10 @@ class Autoscalers:
             self._watching(scaler)
         else:
             self._rescale(scaler, now, min(max(now, lowest), highest))
-            self._store.write(resource, with_replicas(target, min(max(now, lowest), highest)))
-        self._store.write(AUTOSCALERS, scaler)
+            changed = with_replicas(target, min(max(now, lowest), highest))
+            managed.scaled(target, changed, CONTROLLER)
+            self._store.write(resource, changed)
+        self._world.write(AUTOSCALERS, scaler)
 
     def _off(self, scaler: Object) -> None:
         scaler["status"] |= {"desiredReplicas": 0, "currentMetrics": None}

@@ -1,6 +1,6 @@
 """The emulator as an embedder holds it: seed, start, look, disturb, wait, stop.
 
-Called by the demo world and by tests. Never here: the API (server) and the behaviour of kinds (controllers, kubelet).
+Never here: the API (server) and the behaviour of kinds (controllers, kubelet).
 """
 
 import asyncio
@@ -11,21 +11,27 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from rehearsal.cluster import defaults
+from rehearsal.cluster import defaults, managed
 from rehearsal.cluster.access import Identity
 from rehearsal.cluster.controllers import Controllers
+from rehearsal.cluster.custom import CustomResources, custom
+from rehearsal.cluster.failures import Broken, Failure
 from rehearsal.cluster.faults import Fault, Faults, Injected
 from rehearsal.cluster.kubelet import ContainerExitedError, Kubelet, Node
 from rehearsal.cluster.logs import Logs, line
+from rehearsal.cluster.managed import Manager
 from rehearsal.cluster.metrics import UsageSource
 from rehearsal.cluster.objects import Object, clone
 from rehearsal.cluster.recorder import Recorder
-from rehearsal.cluster.resources import NAMESPACES, PODS, Generation, by_kind, by_plural
+from rehearsal.cluster.resources import NAMESPACES, PODS, Generation, Resource, by_kind, by_plural
 from rehearsal.cluster.server import Asked, Server
 from rehearsal.cluster.store import Store
 from rehearsal.cluster.timers import Timers
 from rehearsal.cluster.world import AT_ONCE, Delays, World
+from rehearsal.cluster.writes import type_of
 from service.kit.clock import Clock, SystemClock
+
+_SEEDED_BY = "kubectl-create"
 
 
 class Cluster:
@@ -63,7 +69,9 @@ class Cluster:
             AT_ONCE if warm else self._delays,
             Logs(),
             Recorder(self._store, self._clock),
+            CustomResources(),
         )
+        self._world.custom.follow(self._store)
         self._node = Node(self._world, kubelet)
         self._controllers = Controllers(self._world, self._node)
         self._controllers.running = controllers
@@ -139,10 +147,11 @@ class Cluster:
     def seed(self, objects: Iterable[Object]) -> None:
         """Puts objects in as an all-powerful writer: no rules, but defaults, and uid and versions where they lack.
 
-        Namespaces that objects name are made. An object of the same name is replaced.
+        Namespaces that objects name are made. An object of the same name is replaced. Without managedFields it is
+        owned as if by `kubectl create`; with an empty list it is not tracked until its first apply.
         """
         for obj in objects:
-            resource = by_kind(obj["apiVersion"], obj["kind"])
+            resource = self._kind(obj["apiVersion"], obj["kind"])
             if resource is None:
                 raise ValueError(f"not emulated: {obj['apiVersion']} {obj['kind']}")
             namespace = obj["metadata"].get("namespace", "default") if resource.namespaced else ""
@@ -156,11 +165,27 @@ class Cluster:
                 filled["metadata"].setdefault("namespace", namespace)
             if resource.generation is not Generation.NEVER:
                 filled["metadata"].setdefault("generation", 1)
+            if "managedFields" not in filled["metadata"]:
+                who = Manager(_SEEDED_BY)
+                managed.updated(None, filled, type_of(resource), who, self._world.now())
             self._store.adopt(resource, filled)
+
+    def install(
+        self, group: str, version: str, plural: str, kind: str, *, namespaced: bool = True
+    ) -> None:
+        """A custom resource with an open schema, as its definition would bring it: `kafkas` of Strimzi,
+        `applications` of Argo CD. What is not installed is 404. Before seeding objects of the kind."""
+        self._world.custom.install(custom(group, version, plural, kind, namespaced=namespaced))
+
+    def _kind(self, api_version: str, kind: str) -> Resource | None:
+        return by_kind(api_version, kind) or self._world.custom.by_kind(api_version, kind)
+
+    def _plural(self, plural: str) -> Resource:
+        return self._world.custom.by_plural(plural) or by_plural(plural)
 
     def find(self, plural: str, namespace: str, name: str) -> Object | None:
         """A copy of one object, or None. Cluster-scoped kinds have namespace ""."""
-        return clone(self._store.get(by_plural(plural), namespace, name))
+        return clone(self._store.get(self._plural(plural), namespace, name))
 
     def get(self, plural: str, namespace: str, name: str) -> Object:
         """A copy of one object that must be there."""
@@ -170,13 +195,20 @@ class Cluster:
         return found
 
     def objects(self, plural: str, namespace: str = "") -> list[Object]:
-        return clone(self._store.all(by_plural(plural), namespace))
+        return clone(self._store.all(self._plural(plural), namespace))
 
     def edit(
-        self, plural: str, namespace: str, name: str, change: Callable[[Object], None]
+        self,
+        plural: str,
+        namespace: str,
+        name: str,
+        change: Callable[[Object], None],
+        *,
+        manager: str = "kubectl-edit",
+        subresource: str = "",
     ) -> Object:
-        """Another writer changes an object behind everyone's back; generation follows when spec changed."""
-        resource = by_plural(plural)
+        """Another writer changes an object behind everyone's back: generation and managedFields follow."""
+        resource = self._plural(plural)
         old = self._store.get(resource, namespace, name)
         if old is None:
             raise KeyError(f"{plural} {namespace}/{name}")
@@ -184,13 +216,15 @@ class Cluster:
         change(new)
         if resource.generation is not Generation.NEVER and new.get("spec") != old.get("spec"):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+        who = Manager(manager, "Update", subresource)
+        managed.updated(old, new, type_of(resource), who, self._world.now())
         return clone(self._store.write(resource, new))
 
     def remove(self, plural: str, namespace: str, name: str) -> None:
         """Gone at once, without a graceful end."""
-        found = self._store.get(by_plural(plural), namespace, name)
+        found = self._store.get(self._plural(plural), namespace, name)
         if found is not None:
-            self._store.remove(by_plural(plural), found)
+            self._store.remove(self._plural(plural), found)
 
     def on_change(self, listener: Callable[[str, Object | None, Object | None], None]) -> None:
         """Called at each write: plural, object before, object after. They are the store's own: do not change them."""
@@ -217,6 +251,16 @@ class Cluster:
             container or found["spec"]["containers"][0]["name"],
             ContainerExitedError(exit_code, reason, lines),
         )
+
+    def break_pods(
+        self, namespace: str, workload: str, failure: Failure, *, pod: str = "", container: str = ""
+    ) -> Broken:
+        """The pods of a Deployment or StatefulSet fail as scripted (see `failures`), running and new ones, until
+        `heal()` or the remedy. `pod`: that one alone; `container`: not the first."""
+        broken = Broken(namespace, workload, failure, pod, container, self._node.heal)
+        self._node.broken.append(broken)
+        self._node.break_running(broken)
+        return broken
 
     def set_ready(self, namespace: str, pod: str, *, ready: bool) -> None:
         """The readiness probe fails or succeeds; nothing is restarted."""

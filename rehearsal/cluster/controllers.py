@@ -1,6 +1,5 @@
 """Who reacts to which change: hears every write of the store and calls the controllers, a moment later.
 
-Called by `Cluster`, which may switch it off (an API server whose controllers are down answers all the same).
 Never here: what a controller does, except the two small ones about deletion.
 """
 

@@ -1,7 +1,7 @@
 """JSON into a typed object, as the server does it before anything else: wrong types refused, unknown fields dropped
 and reported, nulls taken for absent, quantities rewritten canonically.
 
-Called by `writes` and `scale`. Never here: defaults, or rules about values.
+Never here: defaults, or rules about values.
 """
 
 import re
@@ -10,10 +10,11 @@ from typing import Any
 
 from rehearsal.cluster import quantity
 from rehearsal.cluster.objects import Object
-from rehearsal.cluster.schema import Leaf, ListOf, MapOf, Struct, Type
+from rehearsal.cluster.schema import ANY_KINDS, Leaf, ListOf, MapOf, Struct, Type
 
 _MICRO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)")
 _SECOND = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)")
+_RANGES = {"int32": 2**31, "int64": 2**63}
 _GO_TYPES = {"time": "string", "microtime": "string", "quantity": "string", "intorstring": "string"}
 
 
@@ -89,11 +90,15 @@ def _leaf(value: Any, kind: str, path: str, struct: str) -> Any:
         "quantity": (str, int, float),
         "intorstring": (int, str),
     }
-    if kind == "*":
+    if kind in ANY_KINDS:
         return value
     wrong_bool = isinstance(value, bool) and kind != "bool"
     if wrong_bool or not isinstance(value, accepted[kind]):
         raise _mismatch(value, path, struct, kind)
+    if kind in _RANGES and isinstance(value, int) and not -_RANGES[kind] <= value < _RANGES[kind]:
+        field_name = f"Go struct field {struct}.{path}"
+        problem = f"json: cannot unmarshal number {value} into {field_name} of type {kind}"
+        raise WrongTypeError(problem, problem)
     if kind == "quantity":
         spelling = quantity.canonical(str(value))
         if spelling is None:
@@ -156,7 +161,7 @@ def _go_name(kind: Type) -> str:
         case Struct():
             return f"v1.{kind.name}"
         case Leaf():
-            return "interface {}" if kind.kind == "*" else _GO_TYPES.get(kind.kind, kind.kind)
+            return "interface {}" if kind.kind in ANY_KINDS else _GO_TYPES.get(kind.kind, kind.kind)
         case ListOf() | MapOf():
             return "interface {}"
 

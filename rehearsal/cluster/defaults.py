@@ -1,12 +1,18 @@
 """What the server fills in: nested defaults of the kinds that can be written here.
 
-Called by `writes` on every create, patch and replace (a null in a patch brings the default back) and by seeding.
 Never here: refusals.
 """
 
+import base64
 from collections.abc import Callable
 
-from rehearsal.cluster.objects import Object
+from rehearsal.cluster.objects import Object, clone
+
+_RBAC = "rbac.authorization.k8s.io"
+_CPU_80: Object = {
+    "type": "Resource",
+    "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}},
+}
 
 
 def fill(kind: str, obj: Object) -> Object:
@@ -100,10 +106,6 @@ def _container(container: Object) -> None:
     )
     for port in container.get("ports", []):
         _defaults(port, protocol="TCP")
-    limits = container["resources"].get("limits", {})
-    if limits:
-        _defaults(container["resources"], requests={})
-        _defaults(container["resources"]["requests"], **limits)
     for name in ("livenessProbe", "readinessProbe", "startupProbe"):
         if name in container:
             _probe(container[name])
@@ -119,8 +121,18 @@ def _probe(probe: Object) -> None:
 def _pod(obj: Object) -> None:
     spec = obj.setdefault("spec", {})
     pod_spec(spec)
+    requests_from_limits(spec)
     _defaults(spec, priority=0, enableServiceLinks=True, preemptionPolicy="PreemptLowerPriority")
     _defaults(obj.setdefault("status", {}), phase="Pending", qosClass=_quality(spec))
+
+
+def requests_from_limits(spec: Object) -> None:
+    """In a pod, and not in the template that it comes from."""
+    for container in (*spec.get("initContainers", []), *spec.get("containers", [])):
+        limits = container.get("resources", {}).get("limits", {})
+        if limits:
+            _defaults(container["resources"], requests={})
+            _defaults(container["resources"]["requests"], **limits)
 
 
 def _quality(spec: Object) -> str:
@@ -136,8 +148,64 @@ def _quality(spec: Object) -> str:
 
 
 def _autoscaler(obj: Object) -> None:
-    _defaults(obj.setdefault("spec", {}), minReplicas=1)
+    _defaults(obj.setdefault("spec", {}), minReplicas=1, metrics=[clone(_CPU_80)])
     obj.setdefault("status", {"desiredReplicas": 0, "currentMetrics": None})
+
+
+def _network_policy(obj: Object) -> None:
+    spec = obj.setdefault("spec", {})
+    types = ["Ingress", "Egress"] if "egress" in spec else ["Ingress"]
+    _defaults(spec, podSelector={}, policyTypes=types)
+    for rule in (*spec.get("ingress", []), *spec.get("egress", [])):
+        for port in rule.get("ports", []):
+            _defaults(port, protocol="TCP")
+
+
+def _role(obj: Object) -> None:
+    obj.setdefault("rules", None)
+
+
+def _role_binding(obj: Object) -> None:
+    for subject in obj.get("subjects", []):
+        if subject.get("kind") in {"User", "Group"}:
+            _defaults(subject, apiGroup=_RBAC)
+    if "roleRef" in obj:
+        _defaults(obj["roleRef"], apiGroup=_RBAC)
+
+
+def _secret(obj: Object) -> None:
+    """stringData is write-only: it comes back as data."""
+    plain = obj.pop("stringData", None) or {}
+    if plain:
+        encoded = {key: base64.b64encode(text.encode()).decode() for key, text in plain.items()}
+        obj["data"] = obj.get("data", {}) | encoded
+    _defaults(obj, type="Opaque")
+
+
+def _claim(obj: Object) -> None:
+    _defaults(obj.setdefault("spec", {}), volumeMode="Filesystem")
+    _defaults(obj.setdefault("status", {}), phase="Pending")
+
+
+def _volume(obj: Object) -> None:
+    spec = obj.setdefault("spec", {})
+    _defaults(spec, persistentVolumeReclaimPolicy="Retain", volumeMode="Filesystem")
+    _defaults(obj.setdefault("status", {}), phase="Pending")
+
+
+def _budget(obj: Object) -> None:
+    obj.setdefault("spec", {})
+    nothing = ("currentHealthy", "desiredHealthy", "disruptionsAllowed", "expectedPods")
+    obj.setdefault("status", dict.fromkeys(nothing, 0))
+
+
+def _definition(obj: Object) -> None:
+    names = obj["spec"]["names"]
+    _defaults(names, singular=names["kind"].lower(), listKind=f"{names['kind']}List")
+    _defaults(obj["spec"], conversion={"strategy": "None"})
+    stored = [version["name"] for version in obj["spec"]["versions"] if version.get("storage")]
+    nothing: Object = {"conditions": None, "acceptedNames": {"plural": "", "kind": ""}}
+    obj.setdefault("status", nothing | {"storedVersions": stored})
 
 
 def _namespace(obj: Object) -> None:
@@ -195,4 +263,12 @@ _FILLERS: dict[str, Callable[[Object], None]] = {
     "HorizontalPodAutoscaler": _autoscaler,
     "Service": _service,
     "Event": _event,
+    "NetworkPolicy": _network_policy,
+    "Role": _role,
+    "RoleBinding": _role_binding,
+    "Secret": _secret,
+    "PersistentVolumeClaim": _claim,
+    "PersistentVolume": _volume,
+    "PodDisruptionBudget": _budget,
+    "CustomResourceDefinition": _definition,
 }

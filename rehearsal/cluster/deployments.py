@@ -1,6 +1,6 @@
 """Deployment -> ReplicaSet -> Pods: the rollout, step by step, as kube-controller-manager takes it.
 
-Called by `controllers` whenever a Deployment or one of its ReplicaSets changed. Each call takes one step and writes
+Each call takes one step and writes
 the status; the write brings the next call. Never here: pods (see `replicasets`), minReadySeconds (taken as 0).
 """
 
@@ -93,7 +93,7 @@ class Deployments:
             f"Deployment{word.capitalize()}",
             f"Deployment is {word}",
         )
-        self._store.write(DEPLOYMENTS, changed)
+        self._world.write(DEPLOYMENTS, changed)
         return True
 
     def _newest(self, deployment: Object, sets: list[Object]) -> Object:
@@ -120,7 +120,7 @@ class Deployments:
         notes = changed["metadata"]["annotations"]
         notes[HISTORY] = ",".join(filter(None, (notes.get(HISTORY), notes[REVISION])))
         notes[REVISION] = str(revision)
-        return self._store.write(REPLICA_SETS, changed)
+        return self._world.write(REPLICA_SETS, changed, subresource="")
 
     def _made(self, deployment: Object, sets: list[Object], revision: int) -> Object:
         template = clone(deployment["spec"]["template"])
@@ -142,7 +142,7 @@ class Deployments:
         }
         selector = clone(deployment["spec"]["selector"])
         selector.setdefault("matchLabels", {})["pod-template-hash"] = suffix
-        made = self._store.adopt(
+        made = self._world.make(
             REPLICA_SETS,
             {
                 "kind": "ReplicaSet",
@@ -238,7 +238,7 @@ class Deployments:
         if before != replicas:
             changed["spec"]["replicas"] = replicas
             changed["metadata"]["generation"] = changed["metadata"].get("generation", 0) + 1
-        self._store.write(REPLICA_SETS, changed)
+        self._world.write(REPLICA_SETS, changed, subresource="")
         if before != replicas:
             self._tell_scaled(deployment, replica_set, before, replicas)
 
@@ -286,7 +286,7 @@ class Deployments:
         if rolling and newest is not None:
             self._judge_progress(deployment, status, newest)
         deployment["status"] = status
-        self._store.write(DEPLOYMENTS, deployment)
+        self._world.write(DEPLOYMENTS, deployment)
         if rolling and complete(deployment, status):
             self._clean_up(deployment, sets, newest)
 

@@ -1,6 +1,6 @@
 """Service -> EndpointSlice: the addresses of the pods that a Service selects, and whether they are ready.
 
-Called by `controllers` whenever a Service or a pod changed. Never here: Endpoints (deprecated, not emulated), slices
+Never here: Endpoints (deprecated, not emulated), slices
 of more than one Service, dual stack.
 """
 

@@ -1,6 +1,6 @@
 """A server in trouble, on demand: rules that answer, delay, cut or garble single requests. The store knows nothing.
 
-Called by `server`; embedders make the rules. Never here: anything that changes an object.
+Never here: anything that changes an object.
 """
 
 import re

@@ -1,6 +1,6 @@
 """Pods: put on a node, started, ready, crashed, backed off, stopped. The embedder does the pod's work.
 
-Called by `controllers` on every change of a pod, and by `Cluster` for injected trouble. Never here: why a pod exists.
+Never here: why a pod exists.
 """
 
 import asyncio
@@ -10,6 +10,14 @@ from typing import Protocol
 
 from rehearsal.cluster import logs as log_lines
 from rehearsal.cluster import podstatus, quantity
+from rehearsal.cluster.failures import (
+    Broken,
+    MissingReference,
+    SlowStart,
+    Unready,
+    ends_after_s,
+    names,
+)
 from rehearsal.cluster.objects import (
     Object,
     clone,
@@ -19,7 +27,7 @@ from rehearsal.cluster.objects import (
     namespace_of,
     uid_of,
 )
-from rehearsal.cluster.resources import NODES, PODS
+from rehearsal.cluster.resources import CONFIG_MAPS, NODES, PODS, SECRETS
 from rehearsal.cluster.world import World
 
 
@@ -68,6 +76,7 @@ class Node:
         self._kubelet = kubelet
         self._lives: dict[str, _Life] = {}
         self.missing_images: set[str] = set()
+        self.broken: list[Broken] = []
 
     def changed(self, old: Object | None, new: Object | None) -> None:
         if new is None:
@@ -116,7 +125,7 @@ class Node:
         self._world.timers.after(delay_s, act, patient=patient)
 
     def _save(self, pod: Object) -> None:
-        self._world.store.write(PODS, pod)
+        self._world.write(PODS, pod, "kubelet")
 
     def _schedule(self, pod: Object, life: _Life) -> None:
         nodes = self._world.store.all(NODES)
@@ -167,6 +176,8 @@ class Node:
             self._save(pod)
             self._later(pod, life, self._world.delays.back_off_s, self._start, patient=True)
             return
+        if self._misses_a_reference(pod, life):
+            return
         for container in pod["spec"]["containers"]:
             self._tell(
                 pod, container, "Pulled", f'Successfully pulled image "{container["image"]}"'
@@ -175,6 +186,26 @@ class Node:
         podstatus.running(pod, self._world.now())
         self._save(pod)
         self._begin_work(pod, life, lambda: self._started(pod, life))
+
+    def _misses_a_reference(self, pod: Object, life: _Life) -> bool:
+        for entry in self.broken:
+            failure = entry.failure
+            if not isinstance(failure, MissingReference) or not entry.concerns(pod):
+                continue
+            if not names(pod, failure) or self._is_there(namespace_of(pod), failure):
+                continue
+            container, message = entry.container_of(pod), failure.message(namespace_of(pod))
+            podstatus.config_error(pod, container["name"], message, self._world.now())
+            self._save(pod)
+            self._tell(pod, container, "Failed", f"Error: {message}", "Warning")
+            self._later(pod, life, self._world.delays.back_off_s, self._start, patient=True)
+            return True
+        return False
+
+    def _is_there(self, namespace: str, failure: MissingReference) -> bool:
+        resource = CONFIG_MAPS if failure.kind == "configmap" else SECRETS
+        found = self._world.store.get(resource, namespace, failure.name)
+        return found is not None and (not failure.key or failure.key in found.get("data", {}))
 
     def _begin_container(self, pod: Object, container: Object) -> None:
         self._world.logs.began(pod, container["name"])
@@ -205,7 +236,68 @@ class Node:
             then()
 
     def _started(self, pod: Object, life: _Life) -> None:
+        for entry in self.broken:
+            if entry.concerns(pod) and self._strike(pod, life, entry):
+                return
         self._later(pod, life, self._world.delays.ready_s, self._ready)
+
+    def _strike(self, pod: Object, life: _Life, entry: Broken) -> bool:
+        """What is scripted for a container that has just started: an end later, or no readiness."""
+        container = entry.container_of(pod)
+        if isinstance(entry.failure, Unready):
+            self._tell_unready(pod, container)
+            return True
+        if isinstance(entry.failure, MissingReference):
+            return False
+        after_s = ends_after_s(entry.failure, container)
+        if after_s is None:
+            return False
+        self._later(
+            pod,
+            life,
+            after_s,
+            lambda now, _: self._end_scripted(now, entry, container),
+            patient=True,
+        )
+        return True
+
+    def _end_scripted(self, pod: Object, entry: Broken, container: Object) -> None:
+        failure = entry.failure
+        if entry not in self.broken or isinstance(failure, Unready | MissingReference):
+            self._ready(pod, self._lives[uid_of(pod)])  # healed while it ran
+            return
+        if isinstance(failure, SlowStart):
+            address = f"http://{pod['status'].get('podIP', '')}"
+            refused = f'Liveness probe failed: Get "{address}": connect: connection refused'
+            self._tell(pod, container, "Unhealthy", refused, "Warning")
+            killing = f"Container {container['name']} failed liveness probe, will be restarted"
+            self._tell(pod, container, "Killing", killing)
+        exited = ContainerExitedError(failure.exit_code, failure.reason, failure.lines)
+        self.crash(pod, container["name"], exited)
+
+    def break_running(self, entry: Broken) -> None:
+        """Pods that run already: they end or become unready now. A missing reference waits for a new pod."""
+        for pod in self._world.store.all(PODS, entry.namespace):
+            if not entry.concerns(pod) or not is_ready(pod):
+                continue
+            if isinstance(entry.failure, Unready):
+                self.set_ready(pod, ready=False)
+            elif not isinstance(entry.failure, MissingReference) and (
+                ends_after_s(entry.failure, entry.container_of(pod)) is not None
+            ):
+                self._end_scripted(clone(pod), entry, entry.container_of(pod))
+
+    def heal(self, entry: Broken) -> None:
+        if entry in self.broken:
+            self.broken.remove(entry)
+        if isinstance(entry.failure, Unready):
+            for pod in self._world.store.all(PODS, entry.namespace):
+                if (
+                    entry.concerns(pod)
+                    and not is_terminating(pod)
+                    and pod["status"]["phase"] == "Running"
+                ):
+                    self.set_ready(pod, ready=True)
 
     def _ready(self, pod: Object, life: _Life) -> None:
         podstatus.set_ready(pod, self._world.now(), ready=True)
@@ -216,14 +308,12 @@ class Node:
         changed = clone(pod)
         podstatus.set_ready(changed, self._world.now(), ready=ready)
         if not ready:
-            self._tell(
-                changed,
-                changed["spec"]["containers"][0],
-                "Unhealthy",
-                "Readiness probe failed: HTTP probe failed with statuscode: 503",
-                "Warning",
-            )
+            self._tell_unready(changed, changed["spec"]["containers"][0])
         self._save(changed)
+
+    def _tell_unready(self, pod: Object, container: Object) -> None:
+        failed = "Readiness probe failed: HTTP probe failed with statuscode: 503"
+        self._tell(pod, container, "Unhealthy", failed, "Warning")
 
     def crash(self, pod: Object, container: str, exited: ContainerExitedError) -> None:
         """The container ends now. First restart at once, then after 10 s, 20 s, 40 s ... up to 300 s."""
@@ -334,7 +424,7 @@ class Node:
 
 def _fits(pod: Object, node: Object) -> bool:
     """By the memory that this pod alone asks for: enough to have pods that fit nowhere."""
-    if node["spec"].get("unschedulable"):
+    if node.get("spec", {}).get("unschedulable"):
         return False
     asked = [
         container.get("resources", {}).get("requests", {}).get("memory", "0")

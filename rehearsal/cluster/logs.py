@@ -1,6 +1,5 @@
 """What containers wrote, and GET pods/NAME/log with its refusals.
 
-Called by `server`, and by the kubelet, which adds lines and turns `current` into `previous` at a restart.
 Never here: when a container starts or dies.
 """
 

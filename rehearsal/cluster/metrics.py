@@ -1,7 +1,6 @@
 """metrics.k8s.io: PodMetrics and NodeMetrics from what the embedder says is used.
 
-Called by `server` when there is a source; without one the group does not exist, as on a cluster without a metrics
-server. Never here: made-up numbers.
+Never here: made-up numbers.
 """
 
 from collections.abc import Mapping

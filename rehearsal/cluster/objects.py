@@ -1,6 +1,6 @@
 """What a Kubernetes object is in this room, and the few things everybody asks of one.
 
-Called by every module here. Never here: anything that changes an object or knows a kind.
+Never here: anything that changes an object or knows a kind.
 """
 
 import hashlib

@@ -1,6 +1,6 @@
 """The three kinds of patch, applied to JSON: strategic merge, merge (RFC 7386), JSON patch (RFC 6902).
 
-Called by `writes` and `scale`. Never here: what a patched object may contain. Server-side apply is not emulated.
+Never here: what a patched object may contain, server-side apply (`applying`).
 """
 
 import json
@@ -14,7 +14,8 @@ from rehearsal.cluster.schema import ANYTHING, Leaf, ListOf, MapOf, Struct, Type
 STRATEGIC = "application/strategic-merge-patch+json"
 MERGE = "application/merge-patch+json"
 JSON = "application/json-patch+json"
-APPLY = ("application/apply-patch+yaml", "application/apply-patch+cbor")
+APPLY = "application/apply-patch+yaml"
+APPLY_CBOR = "application/apply-patch+cbor"
 
 
 def apply(obj: Object, content_type: str, body: Any, kind: Type) -> Object:
@@ -22,8 +23,9 @@ def apply(obj: Object, content_type: str, body: Any, kind: Type) -> Object:
     if content_type == JSON:
         return _json_patch(obj, body)
     if not isinstance(body, dict):
+        said = "" if content_type == STRATEGIC else "error decoding patch: "
         raise refusal.bad_request(
-            f"json: cannot unmarshal {_json_kind(body)} into Go value of type map[string]interface {{}}"
+            f"{said}json: cannot unmarshal {_json_kind(body)} into Go value of type map[string]interface {{}}"
         )
     if content_type == MERGE:
         return dict(_merged(obj, body))
@@ -135,7 +137,8 @@ def _in_server_order(
 def _json_patch(obj: Object, operations: Any) -> Object:
     if not isinstance(operations, list):
         raise refusal.bad_request(
-            f"json: cannot unmarshal {_json_kind(operations)} into Go value of type jsonpatch.Patch"
+            f"error decoding patch: json: cannot unmarshal {_json_kind(operations)} into Go value of type "
+            "[]handlers.jsonPatchOp"
         )
     document: Any = clone(obj)
     try:

@@ -1,7 +1,7 @@
 """The platform of the recordings as objects to seed: namespace carbon-ingestion, healthy, with nothing left out that
 the product reads.
 
-Called by the demo and tests. Spec values are those of the recorded platform; pods come from the controllers.
+Spec values are those of the recorded platform; pods come from the controllers.
 """
 
 from rehearsal.cluster.objects import Object

@@ -1,6 +1,6 @@
 """The status of a pod, in the form and wording of the recorded server, for each step of a pod's life.
 
-Called by `kubelet`; each function changes the pod it is handed. Never here: when a step happens.
+Never here: when a step happens.
 """
 
 from rehearsal.cluster.objects import Object, name_of, namespace_of, short_hash, uid_of
@@ -159,6 +159,13 @@ def restarted(pod: Object, container: str, now: str) -> None:
         "started": True,
         "containerID": f"containerd://{short_hash([uid_of(pod), container, count], 32)}",
     }
+
+
+def config_error(pod: Object, container: str, message: str, now: str) -> None:
+    """The container cannot be made: what it takes its environment from is not there."""
+    waiting = {"reason": "CreateContainerConfigError", "message": message}
+    _one(pod, container)["state"] = {"waiting": waiting}
+    _set(pod, "PodReadyToStartContainers", now, true=True)
 
 
 def pull_failure(image: str) -> str:

@@ -1,7 +1,4 @@
-"""Kubernetes quantities (250m, 1Gi): their value, and the one spelling that the server stores.
-
-Called by decoding (which stores the canonical spelling, so 4096Mi over 4Gi is no change) and by validation.
-"""
+"""Kubernetes quantities (250m, 1Gi): their value, and the one spelling that the server stores."""
 
 import re
 from decimal import ROUND_CEILING, Decimal

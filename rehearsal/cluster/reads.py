@@ -1,6 +1,6 @@
 """Get and list: selectors, pages, resourceVersion, metadata only.
 
-Called by `server`. Never here: rights, logs, watches.
+Never here: rights, logs, watches.
 """
 
 import base64
@@ -36,6 +36,19 @@ def get(store: Store, target: Target) -> Object:
     found = store.get(target.resource, target.namespace, target.name)
     if found is None:
         raise refusal.not_found(target.resource, target.name)
+    return found
+
+
+def in_form(found: Object, accept: str) -> Object:
+    """The object, or its metadata alone where a client asks for no more: how a Secret is seen without its data."""
+    if "as=PartialObjectMetadata;" in f"{accept};":
+        return {
+            "kind": "PartialObjectMetadata",
+            "apiVersion": "meta.k8s.io/v1",
+            "metadata": found["metadata"],
+        }
+    if "as=" in accept:
+        raise refusal.not_emulated(f"the answer form {accept}")
     return found
 
 
@@ -81,6 +94,11 @@ def _as_list(resource: Resource, metadata: Object, chosen: list[Object], accept:
         {key: value for key, value in obj.items() if key not in {"kind", "apiVersion"}}
         for obj in chosen
     ]
+    if (
+        resource.custom
+    ):  # generated code leaves out what is empty, the custom resource handler does not
+        metadata = {"continue": ""} | metadata
+        items = chosen
     return {
         "kind": f"{resource.kind}List",
         "apiVersion": resource.api_version,

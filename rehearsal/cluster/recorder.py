@@ -1,6 +1,6 @@
 """The Events that controllers, scheduler and kubelet write, in the recorded form.
 
-Called by the controllers and the kubelet. Never here: events that clients write (those go through `writes`).
+Never here: events that clients write (those go through `writes`).
 """
 
 from collections import OrderedDict

@@ -94,6 +94,37 @@ def conflict(resource: Resource, name: str) -> Refusal:
     return _Status(409, "Conflict", message, about(resource, name)).refusal()
 
 
+def apply_conflict(what: str, causes: Sequence[Cause]) -> Refusal:
+    """409 of a server-side apply: it names fields and managers, and neither kind nor object."""
+    message = f"Apply failed with {what}"
+    return _Status(409, "Conflict", message, _with_causes({}, causes)).refusal()
+
+
+def no_such_uid(resource: Resource, name: str, uid: str) -> Refusal:
+    """409: an apply that names a uid does not make a missing object anew."""
+    message = (
+        f'Operation cannot be fulfilled on {resource.qualified} "{name}": uid mismatch: the provided object '
+        f"specified uid {uid}, and no existing object was found"
+    )
+    return _Status(409, "Conflict", message, about(resource, name)).refusal()
+
+
+def uid_precondition(
+    resource: Resource, name: str, wanted: str, found: str, *, subresource: str = "", key: str = ""
+) -> Refusal:
+    """409 from the storage: a /scale names the subresource, a replace the key in etcd."""
+    plural = f"{resource.plural}/{subresource}" if subresource else resource.plural
+    qualified = f"{plural}.{resource.group}" if resource.group else plural
+    why = f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}"
+    if key:
+        why = (
+            f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, "
+            f"AdditionalErrorMsg: {why}"
+        )
+    message = f'Operation cannot be fulfilled on {qualified} "{name}": {why}'
+    return _Status(409, "Conflict", message, about(resource, name) | {"kind": plural}).refusal()
+
+
 def precondition_failed(
     resource: Resource, name: str, what: str, wanted: str, found: str
 ) -> Refusal:
@@ -102,11 +133,13 @@ def precondition_failed(
         if what == "UID"
         else "The object might have been modified"
     )
+    subject = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
     message = (
-        f'Operation cannot be fulfilled on {resource.kind} "{name}": the {what} in the precondition ({wanted}) '
+        f'Operation cannot be fulfilled on {subject} "{name}": the {what} in the precondition ({wanted}) '
         f"does not match the {what} in record ({found}). {tail}"
     )
-    return _Status(409, "Conflict", message, {"name": name, "kind": resource.kind}).refusal()
+    details = about(resource, name) | {"kind": resource.kind}
+    return _Status(409, "Conflict", message, details).refusal()
 
 
 def bad_request(message: str) -> Refusal:
@@ -160,7 +193,13 @@ def patch_rejected() -> Refusal:
     ).refusal()
 
 
-def unsupported_media_type() -> Refusal:
+def unsupported_media_type(accepted: Sequence[str] = ()) -> Refusal:
+    if accepted:
+        message = (
+            "the body of the request was in an unknown format - accepted media types include: "
+            + ", ".join(accepted)
+        )
+        return _Status(415, "UnsupportedMediaType", message).refusal()
     return _Status(415, "UnsupportedMediaType", "415: Unsupported Media Type", {}).refusal()
 
 

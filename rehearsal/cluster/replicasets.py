@@ -1,6 +1,6 @@
 """ReplicaSet -> Pods: makes and deletes them until their number is right, and counts them into the status.
 
-Called by `controllers` whenever a ReplicaSet or one of its pods changed. Never here: which ReplicaSet gets how many.
+Never here: which ReplicaSet gets how many.
 """
 
 from rehearsal.cluster.objects import (
@@ -51,9 +51,7 @@ class ReplicaSets:
 
     def _make_pod(self, replica_set: Object) -> None:
         name = f"{name_of(replica_set)}-{random_suffix(self._world, name_of(replica_set))}"
-        self._store.adopt(
-            PODS, pod_from(replica_set, replica_set["spec"]["template"], name, {}, {})
-        )
+        self._world.make(PODS, pod_from(replica_set, replica_set["spec"]["template"], name, {}, {}))
         self._world.recorder.tell(
             replica_set, "SuccessfulCreate", f"Created pod: {name}", _COMPONENT
         )
@@ -73,7 +71,7 @@ class ReplicaSets:
             },
             keep=("replicas", "terminatingReplicas"),
         )
-        self._store.write(REPLICA_SETS, replica_set)
+        self._world.write(REPLICA_SETS, replica_set)
 
 
 def _least_worth(pod: Object) -> tuple[bool, bool, str]:

@@ -1,6 +1,6 @@
 """Which kinds exist, under which path, and what may be done to them here.
 
-Called by routing, the store and the controllers. Never here: objects, or how a verb works.
+Never here: objects, or how a verb works.
 """
 
 from dataclasses import dataclass
@@ -33,6 +33,7 @@ class Resource:
     generation: Generation = Generation.NEVER
     has_status: bool = False
     field_labels: frozenset[str] = frozenset()
+    custom: bool = False  # of a CustomResourceDefinition, with an open schema
 
     @property
     def api_version(self) -> str:
@@ -83,7 +84,7 @@ PODS = Resource(
     "v1",
     "pods",
     "Pod",
-    verbs=READ | {"create", "delete"},
+    verbs=WRITE - {"update"},
     subresources=frozenset({"log", "status"}),
     generation=Generation.SPEC,
     has_status=True,
@@ -110,8 +111,42 @@ NODES = Resource(
     has_status=True,
     field_labels=frozenset({"spec.unschedulable"}),
 )
-SERVICES = Resource("", "v1", "services", "Service", has_status=True)
-CLAIMS = Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", has_status=True)
+SERVICES = Resource("", "v1", "services", "Service", verbs=WRITE, has_status=True)
+CLAIMS = Resource(
+    "",
+    "v1",
+    "persistentvolumeclaims",
+    "PersistentVolumeClaim",
+    verbs=WRITE - {"patch", "update"},
+    has_status=True,
+)
+VOLUMES = Resource(
+    "",
+    "v1",
+    "persistentvolumes",
+    "PersistentVolume",
+    namespaced=False,
+    verbs=WRITE,
+    has_status=True,
+)
+SECRETS = Resource("", "v1", "secrets", "Secret", verbs=WRITE, field_labels=frozenset({"type"}))
+BUDGETS = Resource(
+    "policy",
+    "v1",
+    "poddisruptionbudgets",
+    "PodDisruptionBudget",
+    verbs=WRITE,
+    generation=Generation.SPEC,
+    has_status=True,
+)
+POLICIES = Resource(
+    "networking.k8s.io",
+    "v1",
+    "networkpolicies",
+    "NetworkPolicy",
+    verbs=WRITE,
+    generation=Generation.SPEC,
+)
 DEPLOYMENTS = Resource(
     "apps",
     "v1",
@@ -155,18 +190,35 @@ ACCESS_REVIEWS = Resource(
     namespaced=False,
     verbs=frozenset({"create"}),
 )
+SUBJECT_REVIEWS = Resource(
+    "authorization.k8s.io",
+    "v1",
+    "subjectaccessreviews",
+    "SubjectAccessReview",
+    namespaced=False,
+    verbs=frozenset({"create"}),
+)
 POD_METRICS = Resource("metrics.k8s.io", "v1beta1", "pods", "PodMetrics")
 NODE_METRICS = Resource("metrics.k8s.io", "v1beta1", "nodes", "NodeMetrics", namespaced=False)
 
-_AS_SEEDED = (
-    # No controller here keeps these: they are read back as they were put in.
-    Resource("", "v1", "secrets", "Secret"),
-    Resource("", "v1", "serviceaccounts", "ServiceAccount"),
-    Resource("", "v1", "persistentvolumes", "PersistentVolume", namespaced=False, has_status=True),
-    Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", has_status=True),
-    Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy"),
-    Resource("rbac.authorization.k8s.io", "v1", "roles", "Role"),
-    Resource("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding"),
+DEFINITIONS = Resource(
+    "apiextensions.k8s.io",
+    "v1",
+    "customresourcedefinitions",
+    "CustomResourceDefinition",
+    namespaced=False,
+    verbs=WRITE,
+    generation=Generation.SPEC,
+    has_status=True,
+)
+
+_AS_WRITTEN = (
+    # No controller here acts on these: they are read back as they were written.
+    SECRETS,
+    POLICIES,
+    Resource("", "v1", "serviceaccounts", "ServiceAccount", verbs=WRITE),
+    Resource("rbac.authorization.k8s.io", "v1", "roles", "Role", verbs=WRITE),
+    Resource("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding", verbs=WRITE),
 )
 
 EMULATED = (
@@ -177,6 +229,9 @@ EMULATED = (
     NODES,
     SERVICES,
     CLAIMS,
+    VOLUMES,
+    BUDGETS,
+    DEFINITIONS,
     DEPLOYMENTS,
     STATEFUL_SETS,
     REPLICA_SETS,
@@ -184,7 +239,8 @@ EMULATED = (
     AUTOSCALERS,
     SLICES,
     ACCESS_REVIEWS,
-    *_AS_SEEDED,
+    SUBJECT_REVIEWS,
+    *_AS_WRITTEN,
 )
 
 _BY_PATH = {(resource.group, resource.version, resource.plural): resource for resource in EMULATED}
@@ -203,6 +259,7 @@ REAL_BUT_NOT_HERE = {
         "resourcequotas",
     },
     ("apps", "v1"): {"daemonsets"},
+    ("apiextensions.k8s.io", "v1"): set[str](),
     ("autoscaling", "v2"): set[str](),
     ("autoscaling", "v1"): {"horizontalpodautoscalers"},
     ("batch", "v1"): {"jobs", "cronjobs"},
@@ -214,7 +271,6 @@ REAL_BUT_NOT_HERE = {
     ("rbac.authorization.k8s.io", "v1"): {"clusterroles", "clusterrolebindings"},
     ("authorization.k8s.io", "v1"): {
         "selfsubjectrulesreviews",
-        "subjectaccessreviews",
         "localsubjectaccessreviews",
     },
     ("authentication.k8s.io", "v1"): {"selfsubjectreviews", "tokenreviews"},
@@ -231,7 +287,6 @@ CLUSTER_SCOPED_BUT_NOT_HERE = frozenset(
         "clusterroles",
         "clusterrolebindings",
         "selfsubjectrulesreviews",
-        "subjectaccessreviews",
         "selfsubjectreviews",
         "tokenreviews",
         "storageclasses",

@@ -1,6 +1,6 @@
 """The arithmetic of a rollout: how many pods may be, which ReplicaSet is which, is it complete. Pure.
 
-Called by `deployments`. Never here: the store, the clock.
+Never here: the store, the clock.
 """
 
 import math
@@ -22,7 +22,7 @@ def recreates(deployment: Object) -> bool:
 
 
 def matching(deployment: Object, sets: list[Object]) -> Object | None:
-    wanted = deployment["spec"]["template"]
+    wanted = without_hash(deployment["spec"]["template"])  # a client may have left one in
     return next(
         (entry for entry in sets if without_hash(entry["spec"]["template"]) == wanted), None
     )

@@ -1,12 +1,13 @@
 """A request line into what it is about: resource, namespace, name, subresource, verb, and the options of a write.
 
-Called by `server`. Never here: rights, objects.
+Never here: rights, objects.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rehearsal.cluster import refusal
+from rehearsal.cluster.custom import CustomResources
 from rehearsal.cluster.refusal import Cause
 from rehearsal.cluster.resources import (
     CLUSTER_SCOPED_BUT_NOT_HERE,
@@ -17,6 +18,7 @@ from rehearsal.cluster.resources import (
     by_path,
 )
 
+_LONGEST_MANAGER = 128
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
@@ -32,10 +34,12 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Of a write. `field_validation` is Ignore, Warn or Strict."""
+    """Of a write. `field_validation` is Ignore, Warn or Strict; `manager` owns what the write sets."""
 
     dry_run: bool = False
     field_validation: str = "Warn"
+    manager: str = "unknown"
+    force: bool = False  # of an apply: takes fields that others hold
 
 
 def flag(text: str) -> bool:
@@ -53,10 +57,17 @@ def number(query: Mapping[str, str], name: str) -> int | None:
     return int(text)
 
 
-def target_of(method: str, path: str, query: Mapping[str, str], *, has_metrics: bool) -> Target:
+def target_of(
+    method: str,
+    path: str,
+    query: Mapping[str, str],
+    *,
+    has_metrics: bool,
+    custom: CustomResources,
+) -> Target:
     group, version, rest = _group(path.strip("/").split("/"))
     namespace, plural, name, subresource = _places(rest)
-    resource, emulated = _resource(group, version, plural, has_metrics=has_metrics)
+    resource, emulated = _resource(group, version, plural, custom, has_metrics=has_metrics)
     if resource.namespaced != bool(namespace) and (name or method == "POST"):
         raise refusal.unknown_resource()
     return Target(
@@ -90,14 +101,18 @@ def _places(rest: list[str]) -> tuple[str, str, str, str]:
     return namespace, plural, name, subresource
 
 
-def _resource(group: str, version: str, plural: str, *, has_metrics: bool) -> tuple[Resource, bool]:
+def _resource(
+    group: str, version: str, plural: str, custom: CustomResources, *, has_metrics: bool
+) -> tuple[Resource, bool]:
     if has_metrics and group == POD_METRICS.group:
         for metrics in (POD_METRICS, NODE_METRICS):
             if (metrics.version, metrics.plural) == (version, plural):
                 return metrics, True
-    known = by_path(group, version, plural)
+    known = by_path(group, version, plural) or custom.by_path(group, version, plural)
     if known is not None:
         return known, True
+    if custom.has_version(group, version):
+        raise refusal.unknown_resource()
     if (group, version) not in REAL_BUT_NOT_HERE:
         raise refusal.page_not_found()
     if plural not in REAL_BUT_NOT_HERE[group, version]:
@@ -117,7 +132,7 @@ def _verb(method: str, name: str, query: Mapping[str, str]) -> str:
     return _VERBS.get(method, method.lower())
 
 
-def options_of(verb: str, query: Mapping[str, str]) -> Options:
+def options_of(verb: str, query: Mapping[str, str], user_agent: str, *, applies: bool) -> Options:
     kind = {"create": "CreateOptions", "update": "UpdateOptions", "delete": "DeleteOptions"}.get(
         verb, "PatchOptions"
     )
@@ -129,7 +144,24 @@ def options_of(verb: str, query: Mapping[str, str]) -> Options:
     dry_run = query.get("dryRun")
     if dry_run not in {None, "All"}:
         raise _unsupported(kind, "dryRun", f'["{dry_run}"]', '"All"')
-    return Options(dry_run == "All", validation or "Warn")
+    manager = query.get("fieldManager", "")
+    if applies and not manager:
+        raise _bad_manager(
+            kind, "FieldValueRequired", "Required value: is required for apply patch"
+        )
+    if len(manager.encode()) > _LONGEST_MANAGER:
+        why = f"Too long: may not be more than {_LONGEST_MANAGER} bytes"
+        raise _bad_manager(kind, "FieldValueTooLong", why)
+    return Options(
+        dry_run == "All",
+        validation or "Warn",
+        manager or user_agent.partition("/")[0] or "unknown",
+        flag(query.get("force", "")),
+    )
+
+
+def _bad_manager(kind: str, reason: str, why: str) -> refusal.Refusal:
+    return refusal.invalid(kind, "meta.k8s.io", "", [Cause(reason, "fieldManager", why)])
 
 
 def _unsupported(kind: str, field: str, value: str, supported: str) -> refusal.Refusal:

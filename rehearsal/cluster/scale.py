@@ -1,17 +1,17 @@
 """The scale subresource of Deployments and StatefulSets: a Scale in, a Scale out, one number changed.
 
-Called by `server`. Never here: what the number then does (controllers).
+Never here: what the number then does (controllers).
 """
 
 from typing import Any
 
-from rehearsal.cluster import patches, refusal, validation
+from rehearsal.cluster import managed, patches, refusal, validation
 from rehearsal.cluster.decoding import Decoded, WrongTypeError, decode
-from rehearsal.cluster.objects import Object, clone
+from rehearsal.cluster.objects import Object, clone, uid_of
 from rehearsal.cluster.routing import Options, Target
 from rehearsal.cluster.schema import type_named
 from rehearsal.cluster.store import Store
-from rehearsal.cluster.writes import Answer, existing, parse, strictness
+from rehearsal.cluster.writes import Answer, check_version, existing, parse, parse_patch, strictness
 
 _KIND = type_named("Scale")
 
@@ -43,7 +43,7 @@ def read(store: Store, target: Target) -> Answer:
 
 def patch(store: Store, target: Target, content_type: str, raw: bytes, options: Options) -> Answer:
     workload = existing(store, target)
-    body = parse(raw)
+    body = parse_patch(raw, content_type)
     patched = patches.apply(scale_of(workload), content_type, body, _KIND)
     try:
         decoded = decode(patched, _KIND)
@@ -71,7 +71,7 @@ def replace(store: Store, target: Target, raw: bytes, options: Options) -> Answe
         raise refusal.bad_request(
             f'Scale in version "v1" cannot be handled as a Scale: {error}'
         ) from None
-    return _rescaled(store, target, workload, decoded, options, warnings)
+    return _rescaled(store, target, workload, decoded, options, warnings, replaces=True)
 
 
 def _rescaled(
@@ -81,14 +81,25 @@ def _rescaled(
     decoded: Decoded,
     options: Options,
     warnings: list[str],
+    *,
+    replaces: bool = False,
 ) -> Answer:
-    version = decoded.obj.get("metadata", {}).get("resourceVersion")
-    if version and version != workload["metadata"]["resourceVersion"]:
-        raise refusal.conflict(target.resource, target.name)
+    check_version(target, workload, decoded.obj)
+    wished = decoded.obj["metadata"].get("uid")
+    if wished and wished != uid_of(workload):
+        raise refusal.uid_precondition(
+            target.resource,
+            target.name,
+            wished,
+            uid_of(workload),
+            subresource="" if replaces else "scale",
+            key=f"/{target.resource.plural}/{target.namespace}/{target.name}" if replaces else "",
+        )
     causes = validation.of_scale(decoded.obj)
     if causes:
         raise refusal.invalid("Scale", "autoscaling", target.name, causes)
     changed = with_replicas(workload, decoded.obj.get("spec", {}).get("replicas", 0))
+    managed.scaled(workload, changed, options.manager)
     if changed == workload or options.dry_run:
         return Answer(200, scale_of(changed), warnings)
     return Answer(200, scale_of(store.write(target.resource, changed)), warnings)

@@ -1,6 +1,6 @@
 """labelSelector and fieldSelector of a list, parsed and refused as the server does.
 
-Called by `reads` and by the controllers (matchLabels). Never here: what to do with the objects found.
+Never here: what to do with the objects found.
 """
 
 import re
@@ -14,6 +14,17 @@ from rehearsal.cluster.resources import Resource
 
 Predicate = Callable[[Object], bool]
 
+_LABEL_NAME = re.compile(r"(?=.{1,63}$)([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
+_NAME_RULE = (
+    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
+    "alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
+    "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
+)
+_VALUE_RULE = (
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start "
+    "and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation "
+    "is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
+)
 _TOKENS = re.compile(r"\s*(==|!=|[=!,()<>]|[^=!,()<>\s]+)")
 
 
@@ -49,22 +60,23 @@ def by_labels(text: str) -> Predicate:
 
 
 def _parse_requirement(tokens: _Tokens) -> Callable[[dict[str, str]], bool]:
+    """A clause: what stands for a key or a value must be able to be one."""
     if tokens.peek() == "!":
         tokens.take()
-        return _requirement(tokens.take(), "doesnotexist", [])
+        return _checked(tokens.take(), "doesnotexist", [])
     key, operator = tokens.take(), tokens.peek()
     if key in {"=", "==", "!=", "(", ")", ",", "<", ">"}:
         raise _unparsable(key, "identifier, or !")
     if operator in {"", ","}:
-        return _requirement(key, "exists", [])
+        return _checked(key, "exists", [])
     tokens.take()
     if operator in {"=", "==", "!="}:
         value = "" if tokens.peek() in {"", ","} else tokens.take()
-        return _requirement(key, "notin" if operator == "!=" else "in", [value])
+        return _checked(key, "notin" if operator == "!=" else "in", [value])
     if operator in {"in", "notin"}:
-        return _requirement(key, operator, _parse_values(tokens))
+        return _checked(key, operator, _parse_values(tokens))
     if operator in {"<", ">"}:
-        return _requirement(key, operator, [tokens.take()])
+        return _checked(key, operator, [tokens.take()])
     raise _unparsable(operator, "in, notin, =, ==, !=, gt, lt")
 
 
@@ -89,6 +101,19 @@ def _unparsable(found: str, expected: str) -> refusal.Refusal:
     return refusal.bad_request(
         f"unable to parse requirement: found '{found}', expected: {expected}"
     )
+
+
+def _checked(key: str, operator: str, values: list[str]) -> Callable[[dict[str, str]], bool]:
+    if not _LABEL_NAME.fullmatch(key.rpartition("/")[2]):
+        raise refusal.bad_request(
+            f'unable to parse requirement: key: Invalid value: "{key}": {_NAME_RULE}'
+        )
+    for index, value in enumerate(values):
+        if value and not _LABEL_NAME.fullmatch(value):
+            raise refusal.bad_request(
+                f'unable to parse requirement: values[{index}][{key}]: Invalid value: "{value}": {_VALUE_RULE}'
+            )
+    return _requirement(key, operator, values)
 
 
 def _requirement(key: str, operator: str, values: list[str]) -> Callable[[dict[str, str]], bool]:

@@ -1,6 +1,6 @@
 """The HTTP side: one handler for every path, faults, rights, the right function, an answer in the server's form.
 
-Called by `Cluster`. Never here: what a verb does to an object.
+Never here: what a verb does to an object.
 """
 
 import asyncio
@@ -14,11 +14,31 @@ from typing import Any
 
 from aiohttp import web
 
-from rehearsal.cluster import access, metrics, patches, reads, refusal, scale, writes
+from rehearsal.cluster import (
+    access,
+    applying,
+    managed,
+    metrics,
+    patches,
+    reads,
+    refusal,
+    scale,
+    writes,
+)
+from rehearsal.cluster.custom import CustomResources
 from rehearsal.cluster.faults import Cut, Fault, Faults
+from rehearsal.cluster.managed import Manager
 from rehearsal.cluster.objects import Object
-from rehearsal.cluster.resources import ACCESS_REVIEWS, NODE_METRICS, POD_METRICS, PODS
+from rehearsal.cluster.resources import (
+    ACCESS_REVIEWS,
+    NODE_METRICS,
+    POD_METRICS,
+    PODS,
+    REAL_BUT_NOT_HERE,
+    SUBJECT_REVIEWS,
+)
 from rehearsal.cluster.routing import Options, Target, options_of, target_of
+from rehearsal.cluster.schema import OPEN
 from rehearsal.cluster.world import World
 
 _TEXT = "text/plain; charset=utf-8"
@@ -37,6 +57,10 @@ _VERSION = {
     "compiler": "gc",
     "platform": "linux/amd64",
 }
+_REAL_SUBRESOURCES = {
+    "attach", "binding", "ephemeralcontainers", "eviction", "exec", "finalize", "log", "portforward", "proxy",
+    "resize", "scale", "token", "approval",
+}  # fmt: skip
 _CHECKS = ("ping", "log", "informer-sync", "shutdown")
 
 
@@ -166,17 +190,36 @@ class Server:
         plain = self._plain(request)
         if plain is not None:
             return plain
+        if request.path.startswith("/apis/") and request.path.count("/") == 2:
+            return _Reply(200, _group(request.path.split("/")[2], self._world.custom))
         identity = access.identify(request.headers.get("Authorization"), self._identities)
         target = target_of(
-            request.method, request.path, request.query, has_metrics=self.usage is not None
+            request.method,
+            request.path,
+            request.query,
+            has_metrics=self.usage is not None,
+            custom=self._world.custom,
         )
         access.authorize(identity, target)
         _check_emulated(target)
-        if target.resource is ACCESS_REVIEWS:
-            return _Reply(201, access.review(identity, writes.parse(raw)))
+        if target.resource in {ACCESS_REVIEWS, SUBJECT_REVIEWS}:
+            return _Reply(201, self._review(request, identity, target, raw))
         if target.verb in {"get", "list"}:
             return self._read(request, target)
         return self._write(request, target, raw)
+
+    def _review(
+        self, request: web.Request, identity: access.Identity, target: Target, raw: bytes
+    ) -> Object:
+        """Stored nowhere, and tracked like anything that is created."""
+        body = writes.parse(raw)
+        if target.resource is SUBJECT_REVIEWS:
+            identity = access.of_user(body["spec"].get("user", ""), self._identities)
+        verdict = access.review(identity, body, target.resource.kind)
+        agent = request.headers.get("User-Agent", "")
+        who = Manager(options_of("create", request.query, agent, applies=False).manager)
+        managed.updated(None, verdict, OPEN, who, self._world.now())
+        return verdict
 
     def _plain(self, request: web.Request) -> _Reply | None:
         """What is there for everybody, and is no resource."""
@@ -205,16 +248,19 @@ class Server:
             return _Reply(204, "") if text is None else _Reply(200, text, content_type="text/plain")
         if target.subresource == "scale":
             return _Reply(200, scale.read(store, target).body)
-        return _Reply(200, reads.get(store, target))
+        accept = request.headers.get("Accept", "")
+        return _Reply(200, reads.in_form(reads.get(store, target), accept))
 
     def _write(self, request: web.Request, target: Target, raw: bytes) -> _Reply:
         content_type = request.content_type
         if target.verb == "patch":
-            if content_type in patches.APPLY:
-                raise refusal.not_emulated("server-side apply")
-            if content_type not in {patches.STRATEGIC, patches.MERGE, patches.JSON}:
-                raise refusal.unsupported_media_type()
-        options = options_of(target.verb, request.query)
+            _check_form(target, content_type)
+        options = options_of(
+            target.verb,
+            request.query,
+            request.headers.get("User-Agent", ""),
+            applies=content_type == patches.APPLY,
+        )
         answer = self._written(request, target, raw, options)
         warnings = [("Warning", f'299 - "{_escaped(text)}"') for text in answer.warnings]
         return _Reply(answer.code, answer.body, warnings)
@@ -228,6 +274,8 @@ class Server:
                 return scale.patch(store, target, content_type, raw, options)
             case "update", "scale":
                 return scale.replace(store, target, raw, options)
+            case "patch", _ if content_type == patches.APPLY:
+                return applying.apply(store, target, raw, options)
             case "patch", _:
                 return writes.patch(store, target, content_type, raw, options)
             case "update", _:
@@ -238,11 +286,39 @@ class Server:
                 return writes.delete(store, target, raw, request.query, options)
 
 
+def _group(name: str, custom: CustomResources) -> Object:
+    """Discovery of one group, enough to ask whether a custom resource is installed."""
+    versions = custom.versions(name)
+    if not versions and name in {group for group, _ in REAL_BUT_NOT_HERE}:
+        raise refusal.not_emulated("API discovery")
+    if not versions:
+        raise refusal.page_not_found()
+    listed = [{"groupVersion": f"{name}/{version}", "version": version} for version in versions]
+    about = {"kind": "APIGroup", "apiVersion": "v1", "name": name}
+    return about | {"versions": listed, "preferredVersion": listed[0]}
+
+
+def _check_form(target: Target, content_type: str) -> None:
+    forms = (patches.JSON, patches.MERGE, patches.STRATEGIC, patches.APPLY)
+    if target.resource.custom and content_type not in {patches.JSON, patches.MERGE, patches.APPLY}:
+        raise refusal.unsupported_media_type((patches.JSON, patches.MERGE, patches.APPLY))
+    if content_type == patches.APPLY_CBOR or (content_type == patches.APPLY and target.subresource):
+        raise refusal.not_emulated(
+            f"{content_type} of {target.resource.qualified}/{target.subresource}"
+        )
+    if content_type not in forms:
+        raise refusal.unsupported_media_type()
+
+
 def _check_emulated(target: Target) -> None:
     resource, what = target.resource, f"{target.verb} of {target.resource.qualified}"
     if not target.emulated or target.verb == "watch":
         raise refusal.not_emulated(what)
     if target.subresource and target.subresource not in resource.subresources | {"status"}:
+        if resource.custom:  # as if the object were missing
+            raise refusal.not_found(resource, target.name)
+        if target.subresource not in _REAL_SUBRESOURCES:
+            raise refusal.unknown_resource()
         raise refusal.not_emulated(f"{resource.qualified}/{target.subresource}")
     writes_status = target.verb in {"patch", "update"} and target.subresource == "status"
     if resource in {POD_METRICS, NODE_METRICS}:

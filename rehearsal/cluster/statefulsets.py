@@ -1,6 +1,6 @@
 """StatefulSet -> Pods: ordinals in order, replaced from the highest down, one at a time.
 
-Called by `controllers` whenever a StatefulSet or one of its pods changed. Never here: claims (they are seeded; a
+Never here: claims (they are seeded; a
 StatefulSet made here gets none), minReadySeconds, maxUnavailable above 1.
 """
 
@@ -56,7 +56,7 @@ class StatefulSets:
         labels = wanted["spec"]["template"]["metadata"].get("labels", {}) | {
             "controller.kubernetes.io/hash": suffix
         }
-        return self._store.adopt(
+        return self._world.make(
             REVISIONS,
             {
                 "kind": "ControllerRevision",
@@ -145,7 +145,7 @@ class StatefulSets:
             "subdomain": wanted["spec"].get("serviceName", ""),
             "volumes": [*template["spec"].get("volumes", []), *claims],
         }
-        self._store.adopt(PODS, pod_from(wanted, template, name, labels, extra))
+        self._world.make(PODS, pod_from(wanted, template, name, labels, extra))
         self._world.recorder.tell(
             wanted,
             "SuccessfulCreate",
@@ -190,5 +190,5 @@ class StatefulSets:
             },
             keep=_KEPT,
         )
-        stored = self._store.write(STATEFUL_SETS, wanted)
+        stored = self._world.write(STATEFUL_SETS, wanted)
         wanted["metadata"] = clone(stored["metadata"])

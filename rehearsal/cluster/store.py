@@ -1,6 +1,6 @@
 """The objects, and the one counter that all kinds share.
 
-Called by everything. Stored objects are never changed in place: whoever writes hands in a new one, so a list taken
+Stored objects are never changed in place: whoever writes hands in a new one, so a list taken
 earlier stays what it was (that is what makes pages consistent). Never here: rules, HTTP, time-outs.
 """
 
@@ -84,6 +84,11 @@ class Store:
         if old is not None:
             self.revision += 1
             self._tell(resource, old, None)
+
+    def forget(self, resource: Resource) -> None:
+        """A kind that is no more, with all its objects: nobody is told, as nobody can ask about them."""
+        self._objects.pop(resource, None)
+        self.revision += 1
 
     def _put(self, resource: Resource, new: Object) -> Object:
         kept = self._objects.setdefault(resource, {})

@@ -1,6 +1,6 @@
 """What happens later: actions due at an instant of the cluster's clock, and the embedder's work in the background.
 
-Called by the controllers and the kubelet. An action runs without a wait, so the store is never seen half written.
+An action runs without a wait, so the store is never seen half written.
 Never here: what an action does.
 """
 

@@ -1,6 +1,6 @@
 """The rules about values: every broken one is a cause, with its path. All causes are reported at once.
 
-Called by `writes` and `scale` after defaulting. Never here: types and unknown fields (decoding has seen to them).
+Never here: types and unknown fields (decoding has seen to them).
 The rules are those that the recordings show and those an operator's patch is likely to meet; the server has more.
 """
 
@@ -74,6 +74,8 @@ def _of_kind(kind: str, obj: Object) -> Iterator[Cause]:
             yield from _autoscaler(obj["spec"])
         case "Event":
             yield from _event(obj)
+        case "NetworkPolicy":
+            yield from _network_policy(obj.get("spec", {}))
         case _:
             pass
 
@@ -180,6 +182,16 @@ def _autoscaler(spec: Object) -> Iterator[Cause]:
             yield _required(f"spec.scaleTargetRef.{field}")
 
 
+def _network_policy(spec: Object) -> Iterator[Cause]:
+    for way in ("ingress", "egress"):
+        for index, rule in enumerate(spec.get(way, [])):
+            for place, entry in enumerate(rule.get("ports", [])):
+                port = entry.get("port", 1)
+                if isinstance(port, int) and not 1 <= port <= 65535:
+                    path = f"spec.{way}[{index}].ports[{place}].port"
+                    yield _bad(path, port, "must be between 1 and 65535, inclusive")
+
+
 def _event(obj: Object) -> Iterator[Cause]:
     about = obj.get("involvedObject", {}).get("namespace", "")
     own = obj["metadata"].get("namespace", "")
@@ -202,6 +214,14 @@ def _immutable(kind: str, old: Object, new: Object) -> Iterator[Cause]:
             "Forbidden: updates to statefulset spec for fields other than "
             f"{', '.join(most)} and {last} are forbidden",
         )
+    if kind == "RoleBinding" and old["roleRef"] != new.get("roleRef"):
+        reference = new.get("roleRef", {})
+        spelled = {
+            "APIGroup": reference.get("apiGroup", ""),
+            "Kind": reference.get("kind", ""),
+            "Name": reference.get("name", ""),
+        }
+        yield _bad("roleRef", spelled, "cannot change roleRef")
     if kind == "ConfigMap" and old.get("immutable") and old.get("data") != new.get("data"):
         yield Cause(
             "FieldValueForbidden", "data", "Forbidden: field is immutable when `immutable` is set"

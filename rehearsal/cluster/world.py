@@ -5,7 +5,10 @@ Never here: behaviour of one kind.
 
 from dataclasses import dataclass
 
+from rehearsal.cluster import defaults, managed
+from rehearsal.cluster.custom import CustomResources
 from rehearsal.cluster.logs import Logs
+from rehearsal.cluster.managed import Manager
 from rehearsal.cluster.objects import (
     Object,
     clone,
@@ -16,8 +19,10 @@ from rehearsal.cluster.objects import (
     uid_of,
 )
 from rehearsal.cluster.recorder import Recorder
+from rehearsal.cluster.resources import Resource
 from rehearsal.cluster.store import Store
 from rehearsal.cluster.timers import Timers
+from rehearsal.cluster.writes import type_of
 from service.kit.clock import Clock
 
 
@@ -33,6 +38,7 @@ class Delays:
     back_off_s: float = 10.0  # doubles with each crash, up to 300
 
 
+CONTROLLER = "kube-controller-manager"
 AT_ONCE = Delays(0.0, 0.0, 0.0, 0.0)
 
 
@@ -44,9 +50,32 @@ class World:
     delays: Delays
     logs: Logs
     recorder: Recorder
+    custom: CustomResources
 
     def now(self) -> str:
         return stamp(self.clock.now())
+
+    def write(
+        self,
+        resource: Resource,
+        obj: Object,
+        manager: str = CONTROLLER,
+        subresource: str = "status",
+    ) -> Object:
+        """A controller's own write of an object that is there: managedFields follow."""
+        old = self.store.get(resource, namespace_of(obj), name_of(obj))
+        if old is not None and old is not obj and old.get("metadata", {}).get("managedFields"):
+            managed.updated(
+                old, obj, type_of(resource), Manager(manager, "Update", subresource), self.now()
+            )
+            if managed.without_times(old) == managed.without_times(obj):
+                return old
+        return self.store.write(resource, obj)
+
+    def make(self, resource: Resource, obj: Object) -> Object:
+        """What a controller makes."""
+        managed.updated(None, obj, type_of(resource), Manager(CONTROLLER), self.now())
+        return self.store.adopt(resource, obj)
 
 
 def owner_reference(owner: Object) -> Object:
@@ -77,6 +106,7 @@ def pod_from(owner: Object, template: Object, name: str, labels: Object, extra: 
         | extra
         | {"priority": 0, "enableServiceLinks": True, "preemptionPolicy": "PreemptLowerPriority"}
     )
+    defaults.requests_from_limits(spec)
     return {
         "kind": "Pod",
         "apiVersion": "v1",

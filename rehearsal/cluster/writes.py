@@ -1,7 +1,7 @@
-"""Create, patch, replace, delete: decoding, defaults, rules, generation, and nothing stored unless all of it held.
+"""Create, patch, replace, delete: decoding, defaults, rules, generation, ownership; all of it or nothing is stored.
 
-Called by `server` (and `mark_deleted` by the controllers). Each function is one step without a wait, so no two
-requests can interleave. Never here: rights, faults, the scale subresource.
+Each function is one step without a wait, so no two requests can interleave. Never here: rights, faults, the scale
+subresource, the merging of a server-side apply.
 """
 
 import json
@@ -11,8 +11,9 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
-from rehearsal.cluster import defaults, patches, refusal, validation
+from rehearsal.cluster import defaults, managed, patches, refusal, validation
 from rehearsal.cluster.decoding import WrongTypeError, decode
+from rehearsal.cluster.managed import Manager, Owners
 from rehearsal.cluster.objects import (
     Object,
     clone,
@@ -25,7 +26,7 @@ from rehearsal.cluster.objects import (
 from rehearsal.cluster.refusal import Cause, Refusal
 from rehearsal.cluster.resources import NAMESPACES, PODS, Generation, Resource
 from rehearsal.cluster.routing import Options, Target
-from rehearsal.cluster.schema import type_of_kind
+from rehearsal.cluster.schema import Type, type_of_custom_resource, type_of_kind
 from rehearsal.cluster.store import Store
 
 _SERVERS_OWN = (
@@ -36,7 +37,6 @@ _SERVERS_OWN = (
     "deletionGracePeriodSeconds",
     "selfLink",
     "resourceVersion",
-    "managedFields",
 )
 
 
@@ -61,6 +61,16 @@ def parse(raw: bytes) -> Any:
         raise refusal.bad_request(problem) from None
 
 
+def parse_patch(raw: bytes, content_type: str) -> Any:
+    """As `parse`; the server says more where it decodes the patch itself than where it decodes into a type."""
+    try:
+        return parse(raw)
+    except Refusal as no:
+        if content_type == patches.STRATEGIC or not isinstance(no.body, dict):
+            raise
+        raise refusal.bad_request(f"error decoding patch: {no.body['message']}") from None
+
+
 def strictness(unknown: list[str], options: Options) -> list[str]:
     """Warnings for unknown fields, by fieldValidation; Strict raises ValueError with the server's sentence."""
     problems = [f'unknown field "{path}"' for path in unknown]
@@ -72,6 +82,14 @@ def strictness(unknown: list[str], options: Options) -> list[str]:
 def create(store: Store, target: Target, raw: bytes, options: Options) -> Answer:
     resource = target.resource
     new, warnings = _decoded_body(resource, raw, options)
+    return Answer(201, created(store, target, new, options), warnings)
+
+
+def created(
+    store: Store, target: Target, new: Object, options: Options, owners: Owners | None = None
+) -> Object:
+    """Rules, defaults, ownership (by an apply: as handed in), and into the store but in a dry run."""
+    resource = target.resource
     metadata = new.setdefault("metadata", {})
     if resource.namespaced:
         if metadata.setdefault("namespace", target.namespace) != target.namespace:
@@ -94,7 +112,19 @@ def create(store: Store, target: Target, raw: bytes, options: Options) -> Answer
     metadata |= {"uid": str(uuid4()), "creationTimestamp": stamp(store.clock.now())}
     if resource.generation is not Generation.NEVER:
         metadata["generation"] = 1
-    return Answer(201, new if options.dry_run else store.write(resource, new), warnings)
+    if owners is None:
+        managed.updated(None, new, type_of(resource), Manager(options.manager), _now(store))
+    else:
+        owners.put_on(new)
+    return new if options.dry_run else store.write(resource, new)
+
+
+def type_of(resource: Resource) -> Type:
+    return type_of_custom_resource() if resource.custom else type_of_kind(resource.kind)
+
+
+def _now(store: Store) -> str:
+    return stamp(store.clock.now())
 
 
 def _decoded_body(resource: Resource, raw: bytes, options: Options) -> tuple[Object, list[str]]:
@@ -113,7 +143,7 @@ def _decoded_body(resource: Resource, raw: bytes, options: Options) -> tuple[Obj
             f"{resource.kind})"
         )
     try:
-        decoded = decode(body, type_of_kind(resource.kind))
+        decoded = decode(body, type_of(resource))
         warnings = strictness(decoded.unknown, options)
     except (WrongTypeError, ValueError) as error:
         raise refusal.bad_request(
@@ -147,9 +177,11 @@ def existing(store: Store, target: Target) -> Object:
 
 def patch(store: Store, target: Target, content_type: str, raw: bytes, options: Options) -> Answer:
     old = existing(store, target)
-    body = parse(raw)
-    kind = type_of_kind(target.resource.kind)
+    body = parse_patch(raw, content_type)
+    kind = type_of(target.resource)
     patched = patches.apply(old, content_type, body, kind)
+    if target.resource is PODS and patched.get("spec") != old.get("spec"):
+        raise refusal.not_emulated("a change of a pod's spec")
     try:
         decoded = decode(patched, kind)
         warnings = strictness(decoded.unknown, options)
@@ -157,7 +189,7 @@ def patch(store: Store, target: Target, content_type: str, raw: bytes, options: 
         raise _unreadable(content_type, patched, body, error.in_json, error.in_patch) from None
     except ValueError as error:
         raise _unreadable(content_type, patched, body, str(error), str(error)) from None
-    return _updated(store, target, old, decoded.obj, options, warnings)
+    return updated(store, target, old, decoded.obj, options, warnings)
 
 
 def _unreadable(
@@ -173,17 +205,46 @@ def replace(store: Store, target: Target, raw: bytes, options: Options) -> Answe
     new, warnings = _decoded_body(target.resource, raw, options)
     if new.get("metadata", {}).get("name") != target.name:
         raise refusal.bad_request("the name of the object does not match the name on the URL")
-    return _updated(store, target, old, new, options, warnings)
+    check_version(target, old, new)
+    wished = new["metadata"].get("uid")
+    if wished and wished != uid_of(old):
+        key = f"/registry/{target.resource.plural}/{target.namespace}/{target.name}"
+        raise refusal.uid_precondition(target.resource, target.name, wished, uid_of(old), key=key)
+    return updated(store, target, old, new, options, warnings)
 
 
-def _updated(
-    store: Store, target: Target, old: Object, new: Object, options: Options, warnings: list[str]
-) -> Answer:
-    resource = target.resource
+def check_version(target: Target, old: Object, new: Object) -> None:
+    """The optimistic lock: a resourceVersion in what is written must be that of the object."""
     version = new.setdefault("metadata", {}).get("resourceVersion")
-    if version and version != old["metadata"]["resourceVersion"]:
-        raise refusal.conflict(resource, target.name)
-    wished_uid = new["metadata"].get("uid", uid_of(old))
+    if not version or version == old["metadata"]["resourceVersion"]:
+        return
+    if not version.isdigit():
+        raise refusal.server_error(f'strconv.ParseUint: parsing "{version}": invalid syntax')
+    raise refusal.conflict(target.resource, target.name)
+
+
+def check_name(target: Target, new: Object) -> None:
+    name = new["metadata"].get("name", target.name)
+    if name != target.name:
+        raise refusal.bad_request(
+            f"the name of the object ({name}) does not match the name on the URL ({target.name})"
+        )
+
+
+def updated(
+    store: Store,
+    target: Target,
+    old: Object,
+    new: Object,
+    options: Options,
+    warnings: list[str],
+    owners: Owners | None = None,
+) -> Answer:
+    """Rules, defaults, generation, ownership (by an apply: as handed in); stored if anything changed."""
+    resource = target.resource
+    check_version(target, old, new)
+    check_name(target, new)
+    wished_uid = new["metadata"].get("uid") or uid_of(old)
     new = _keep_servers_own(old, new, resource, target.subresource)
     defaults.fill(resource.kind, new)
     checked = new | {"metadata": new["metadata"] | {"uid": wished_uid}}
@@ -191,7 +252,14 @@ def _updated(
     if causes:
         raise refusal.invalid_object(resource, target.name, causes)
     _count_generation(resource, old, new)
-    if options.dry_run or new == old:
+    if owners is None:
+        who = Manager(options.manager, "Update", target.subresource)
+        managed.updated(old, new, type_of(resource), who, _now(store))
+    else:
+        owners.put_on(new)
+    if managed.without_times(new) == managed.without_times(old):
+        return Answer(200, old, warnings)
+    if options.dry_run:
         return Answer(200, new, warnings)
     if (
         is_terminating(new)
@@ -244,9 +312,9 @@ def delete(
     if policy != "Background":
         raise refusal.not_emulated(f"propagationPolicy {policy}")
     grace = wishes.get("gracePeriodSeconds", query.get("gracePeriodSeconds"))
-    if options.dry_run or wishes.get("dryRun"):
-        return Answer(200, old)
-    last = mark_deleted(store, target.resource, old, None if grace is None else int(grace))
+    grace_s = None if grace is None else int(grace)
+    dry_run = options.dry_run or bool(wishes.get("dryRun"))
+    last = mark_deleted(store, target.resource, old, grace_s, dry_run=dry_run)
     if target.resource in {PODS, NAMESPACES} or last["metadata"].get("finalizers"):
         return Answer(200, last)
     details = refusal.about(target.resource, target.name) | {"uid": uid_of(old)}
@@ -270,7 +338,12 @@ def _check_preconditions(resource: Resource, obj: Object, wanted: Object) -> Non
 
 
 def mark_deleted(
-    store: Store, resource: Resource, obj: Object, grace_s: int | None = None
+    store: Store,
+    resource: Resource,
+    obj: Object,
+    grace_s: int | None = None,
+    *,
+    dry_run: bool = False,
 ) -> Object:
     """The beginning of the end: a running pod, a namespace and whatever has finalizers stay a while, terminating."""
     if is_terminating(obj) and grace_s != 0:
@@ -281,7 +354,8 @@ def mark_deleted(
     if resource is PODS and grace_s and obj["spec"].get("nodeName"):
         lingers = True
     if not lingers:
-        store.remove(resource, obj)
+        if not dry_run:
+            store.remove(resource, obj)
         return obj
     new = clone(obj)
     new["metadata"]["deletionTimestamp"] = stamp(store.clock.now() + timedelta(seconds=grace_s))
@@ -291,4 +365,4 @@ def mark_deleted(
         new["metadata"]["deletionGracePeriodSeconds"] = grace_s
     if "generation" in new["metadata"]:
         new["metadata"]["generation"] += 1
-    return store.write(resource, new)
+    return new if dry_run else store.write(resource, new)

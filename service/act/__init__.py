@@ -6,14 +6,48 @@ RBAC and the reference follow from it.
 Never here: whether something may be done.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from service.act import human, kill_query, rollout_restart, scale
+from service.act import (
+    apply_known_good,
+    backup_database,
+    delete_pod,
+    drop_partitions,
+    human,
+    kill_query,
+    operator_restart,
+    patch_config,
+    patch_memory_limit,
+    patch_pod_annotations,
+    patch_probe_delay,
+    restore_database,
+    rollout_restart,
+    rollout_undo,
+    scale,
+    timed_config,
+)
 from service.act.kind import AnyKind
 
 Kinds: TypeAlias = Mapping[str, AnyKind]
 
-KINDS: Kinds = {
-    kind.name: kind for kind in (scale.KIND, rollout_restart.KIND, kill_query.KIND, human.KIND)
-}
+_ALL: Sequence[AnyKind] = (
+    scale.KIND,
+    rollout_restart.KIND,
+    rollout_undo.KIND,
+    patch_memory_limit.KIND,
+    patch_probe_delay.KIND,
+    patch_pod_annotations.KIND,
+    patch_config.KIND,
+    timed_config.KIND,
+    delete_pod.KIND,
+    operator_restart.KIND,
+    apply_known_good.KIND,
+    kill_query.KIND,
+    backup_database.KIND,
+    restore_database.KIND,
+    drop_partitions.KIND,
+    human.KIND,
+)
+
+KINDS: Kinds = {kind.name: kind for kind in _ALL}

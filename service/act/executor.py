@@ -98,6 +98,9 @@ class Executor:
             return Unsure(f"{lost}; {state.detail}")
         if state is TargetState.UNTOUCHED:
             return Unsure(f"{lost}; reading back shows nothing of it yet")
+        if state is TargetState.UNDER_WAY:
+            detail = "the reply was lost; reading back shows that it has begun"
+            return Deed(Applied.STARTED, Reason.IN_PROGRESS, detail, 1.0)
         return _told(state)
 
     async def _look_first(
@@ -106,6 +109,8 @@ class Executor:
         state = await self._read_back(hand, permit.intent)
         if isinstance(state, Unsure):
             return state
+        if state is TargetState.UNDER_WAY:  # what has begun is brought to its end
+            return await self._apply(hand, permit)
         if state is not TargetState.UNTOUCHED:
             return _told(state)
         if lapsed is not None:
@@ -135,6 +140,6 @@ def _told(state: TargetState) -> Deed:
         case TargetState.CHANGED:
             detail = "reading back shows another value"
             return Deed(Applied.FAILED, Reason.TARGET_CHANGED, detail)
-        case TargetState.REPLACED | TargetState.UNTOUCHED:
+        case TargetState.REPLACED | TargetState.UNTOUCHED | TargetState.UNDER_WAY:
             detail = "what was seen is not there any more"
             return Deed(Applied.FAILED, Reason.TARGET_REPLACED, detail)

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from service.act.kind import Deed, Hand, Kind, Permit, TargetState, Writers
-from service.clients.clickhouse import ClickHouseClient
+from service.clients.clickhouse_write import ClickHouseWriter
 from service.kit.clock import Clock
 from service.kit.deadline import Deadline
 from service.model.action import Applied, Grant, Intent, Mode, NotPossible
@@ -16,7 +16,10 @@ from service.model.target import Target
 
 # The user and the age are part of the condition: an id that was used again by another query is not hit. Nor is
 # anything but a plain SELECT: a BACKUP, a mutation or an INSERT ... SELECT is never a runaway.
-_WHERE = "query_id = %(query_id)s AND user = %(user)s AND elapsed >= %(min_elapsed_s)s"
+_WHERE = (
+    "query_id = %(query_id)s AND user = %(user)s AND elapsed >= %(min_elapsed_s)s"
+    " AND is_initial_query = 1 AND "
+)
 _POLL_S = 0.25
 
 
@@ -53,20 +56,20 @@ def plan(target: Target, arguments: KillArguments) -> KillQuery | NotPossible:
 class KillHand:
     """KILL QUERY, bounded to one query of one user that has run for long enough."""
 
-    client: ClickHouseClient
+    client: ClickHouseWriter
     clock: Clock
 
     async def apply(self, permit: Permit[KillQuery]) -> Deed:
         intent, request, deadline = permit.intent, permit.intent.request, permit.deadline
         if not await self._running(request, deadline):
             return Deed(Applied.DONE, Reason.ALREADY_DONE, "it had ended by itself")
+        where = await self._where(deadline)
         if intent.mode is Mode.DRY_RUN:
-            kill = f"KILL QUERY WHERE {_WHERE} TEST"
-            await self.client.query(kill, _args(request), deadline=deadline)
+            kill = f"KILL QUERY WHERE {where} TEST"
+            await self.client.check(kill, _args(request), deadline=deadline)
             return Deed(Applied.DRY, Reason.MODE_DRY_RUN, "the server would end it")
-        kill = f"KILL QUERY WHERE {_WHERE} ASYNC"
-        await permit.confirm()
-        await self.client.query(kill, _args(request), write=True, deadline=deadline)
+        kill = f"KILL QUERY WHERE {where} ASYNC"
+        await self.client.execute(kill, _args(request), confirm=permit.confirm, deadline=deadline)
         try:
             while await self._running(request, deadline):
                 if deadline.remaining_s() <= _POLL_S:
@@ -80,9 +83,13 @@ class KillHand:
         still = await self._running(intent.request, deadline)
         return TargetState.UNTOUCHED if still else TargetState.APPLIED
 
+    async def _where(self, deadline: Deadline) -> str:
+        return _WHERE + await self.client.plain_select(deadline=deadline)
+
     async def _running(self, request: KillQuery, deadline: Deadline) -> bool:
+        where = await self._where(deadline)
         rows = await self.client.query(
-            f"SELECT query_id FROM system.processes WHERE {_WHERE}",  # noqa: S608 - the values are bound
+            f"SELECT query_id FROM system.processes WHERE {where}",  # noqa: S608 - the values are bound
             _args(request),
             deadline=deadline,
         )

@@ -6,9 +6,10 @@ Never here: whether something may be done (guard), or when (pipeline).
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
-from service.clients.clickhouse import ClickHouseClient
+from service.clients.clickhouse_write import ClickHouseWriter
 from service.clients.kubernetes_write import KubernetesWriter
 from service.kit.clock import Clock
 from service.kit.deadline import Deadline
@@ -28,6 +29,9 @@ class TargetState(StrEnum):
     UNTOUCHED = "untouched"
     CHANGED = "changed"  # by somebody else: neither as before nor as wanted
     REPLACED = "replaced"  # another object stands under the same name
+    UNDER_WAY = (
+        "under_way"  # begun and not over: `apply` goes on with it, whatever has lapsed since
+    )
 
 
 class Deed(NamedTuple):
@@ -71,7 +75,8 @@ class Writers:
 
     clock: Clock
     kubernetes: KubernetesWriter | None = None
-    clickhouse: ClickHouseClient | None = None
+    clickhouse: ClickHouseWriter | None = None
+    known_good: Path | None = None  # the folder of manifests that may be applied
 
 
 def _nothing(request: object, action_id: str) -> Sequence[Write]:

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from service.act.kind import Deed, Hand, Kind, Permit, TargetState, Writers
 from service.act.objects import identity, replaced, taken
+from service.act.pod_template import workload_of
 from service.clients.kubernetes_write import MERGE, KubernetesWriter
 from service.kit.deadline import Deadline
 from service.model.action import Applied, Intent, Mode, NotPossible, Permission
@@ -21,11 +22,13 @@ REPLICAS = ("spec", "replicas")
 
 @dataclass(frozen=True, slots=True)
 class ScaleArguments:
-    """`from` is the count that was seen, `by` how many more, up to `max`."""
+    """`from` is the count that was seen, `by` how many more, up to `max`; another workload may be named."""
 
     from_: Annotated[int, Field(ge=0)]
     by: Annotated[int, Field(gt=0, le=1_000)]
     max: Annotated[int, Field(gt=0, le=10_000)]
+    workload_kind: str = ""  # Deployment or StatefulSet; without it the target's kind
+    workload: str = ""  # of the target's namespace; without it the target
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +45,14 @@ class Scale:
 
 def plan(target: Target, arguments: ScaleArguments) -> Scale | NotPossible:
     """The next count, never above the ceiling."""
-    if target.ref is None:
-        return NotPossible(Reason.TARGET_UNRESOLVED, f"{target} has no replicas")
+    meant = workload_of(target, arguments.workload_kind, arguments.workload)
+    if isinstance(meant, NotPossible):
+        return meant
     wanted = min(arguments.from_ + arguments.by, arguments.max)
     if wanted <= arguments.from_:
         detail = f"{arguments.from_} replicas, and the ceiling is {arguments.max}"
         return NotPossible(Reason.AT_CEILING, detail)
-    return Scale(target, arguments.from_, wanted)
+    return Scale(meant, arguments.from_, wanted)
 
 
 def _ref(request: Scale) -> ObjectRef:

@@ -1,6 +1,6 @@
 """What an error of ClickHouse or of asynch means in our words.
 
-Called by: clients/clickhouse.py only. Never here: connections.
+Never here: connections.
 """
 
 import struct

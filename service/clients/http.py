@@ -1,10 +1,10 @@
 """What an HTTP answer, or the lack of one, means in our errors: for Kubernetes and Prometheus alike.
 
-Called by: clients/kubernetes.py, clients/kubernetes_write.py, clients/prometheus.py.
 Never here: sending anything.
 """
 
 import json
+import re
 
 import aiohttp
 
@@ -13,6 +13,8 @@ from service.model.errors import ParamedicError, Refused, Unavailable
 from service.model.reasons import Reason
 
 MAX_DETAIL = 300  # a Status message can quote a whole object, of a Secret even its data
+# To the last @ before the path: a password may hold one, and an @ of a path is nobody's secret.
+_AUTHORITY = re.compile(r"://([^/?#\s'\"<>]*+)")
 
 _REFUSED = {
     400: Reason.INVALID_REQUEST,
@@ -31,9 +33,14 @@ def timeout(deadline: Deadline) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=left_s, sock_connect=min(5.0, left_s / 2))
 
 
+def without_userinfo(text: str) -> str:
+    """The text with user and password taken out of every URL in it."""
+    return _AUTHORITY.sub(lambda found: f"://{found[1].rpartition('@')[2]}", text)
+
+
 def bounded(text: str) -> str:
-    """One line of at most MAX_DETAIL characters."""
-    line = " ".join(text.split())
+    """One line of at most MAX_DETAIL characters, without the credentials of URLs."""
+    line = " ".join(without_userinfo(text).split())
     return line if len(line) <= MAX_DETAIL else line[: MAX_DETAIL - 1] + "…"
 
 
@@ -76,8 +83,8 @@ def parsed(body: bytes, what: str) -> dict[str, object]:
     """The JSON object of a body, or Unavailable(wrong_answer)."""
     try:
         value = json.loads(body)
-    except ValueError as error:
-        raise Unavailable(Reason.WRONG_ANSWER, f"{what}: the answer is no JSON") from error
+    except (ValueError, RecursionError) as error:
+        raise Unavailable(Reason.WRONG_ANSWER, f"{what}: the answer is not valid JSON") from error
     if not isinstance(value, dict):
-        raise Unavailable(Reason.WRONG_ANSWER, f"{what}: the answer is no JSON object")
+        raise Unavailable(Reason.WRONG_ANSWER, f"{what}: the answer is not a JSON object")
     return value

@@ -6,7 +6,7 @@ Built on aiokafka's connections and protocol, not on its admin client or consume
 - answer end offsets of all partitions or of none, and read a wrong error code for committed ones;
 - describe two groups at once wrongly, and let every call wait behind one lock for a frozen broker.
 Works with a stopped group; needs DESCRIBE on the group and its topics, nothing more.
-Called by: diagnose/probes/kafka_lag.py, verify. Never here: joining a group, committing, creating.
+Never here: joining a group, committing, creating.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ from service.settings import KafkaSettings
 
 T = TypeVar("T")
 PAUSES_S = (0.2, 0.4)
-_LATEST = -1
+_LATEST, _EARLIEST = -1, -2
 DEAD = "Dead"
 _GONE = (Reason.UNREACHABLE, Reason.CONNECTION_LOST, Reason.LATE)
 _MOVED = (
@@ -71,10 +71,14 @@ class GroupState:
 
 @dataclass(frozen=True, slots=True)
 class PartitionOffsets:
-    """`committed` is the next offset the group will read, None when it has never said; `end` the next written."""
+    """`committed` is the next offset the group will read, None when it has never said; `end` the next written.
+
+    `beginning` is the oldest offset that can still be read; it is asked for where nothing was committed.
+    """
 
     committed: int | None
     end: int
+    beginning: int | None = None
 
 
 class KafkaClient:
@@ -163,8 +167,14 @@ class KafkaClient:
         else:
             leaders = await self._cluster.leaders(topics)
             committed = await self._committed(node, group, list(leaders))
-        ends = await self._ends(leaders)
-        return {key: PartitionOffsets(committed.get(key), ends[key]) for key in sorted(leaders)}
+        uncommitted = {key: node for key, node in leaders.items() if key not in committed}
+        # The beginnings first: a partition that is written to meanwhile may not look longer than it is.
+        beginnings = await self._listed(uncommitted, _EARLIEST)
+        ends = await self._listed(leaders, _LATEST)
+        return {
+            key: PartitionOffsets(committed.get(key), ends[key], beginnings.get(key))
+            for key in sorted(leaders)
+        }
 
     async def _committed(
         self, node: int, group: str, partitions: list[tuple[str, int]] | None
@@ -180,26 +190,32 @@ class KafkaClient:
                     found[topic, partition] = offset
         return found
 
-    async def _ends(self, leaders: Mapping[tuple[str, int], int]) -> dict[tuple[str, int], int]:
+    async def _listed(
+        self, leaders: Mapping[tuple[str, int], int], which: int
+    ) -> dict[tuple[str, int], int]:
+        """The first or the next offset of each partition, from its leader."""
         led: defaultdict[int, list[tuple[str, int]]] = defaultdict(list)
         for key, node in leaders.items():
             led[node].append(key)
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._ends_of(node, keys)) for node, keys in led.items()]
-        return {key: end for task in tasks for key, end in task.result().items()}
+            tasks = [
+                group.create_task(self._listed_by(node, keys, which)) for node, keys in led.items()
+            ]
+        return {key: offset for task in tasks for key, offset in task.result().items()}
 
-    async def _ends_of(self, node: int, keys: list[tuple[str, int]]) -> dict[tuple[str, int], int]:
-        wanted = [(t, [(p, _LATEST) for p in ps]) for t, ps in _by_topic(keys).items()]
+    async def _listed_by(
+        self, node: int, keys: list[tuple[str, int]], which: int
+    ) -> dict[tuple[str, int], int]:
+        wanted = [(t, [(p, which) for p in ps]) for t, ps in _by_topic(keys).items()]
         answer = await self._cluster.ask(node, OffsetRequest(-1, 0, wanted))
         found = {}
         for topic, rows in answer.topics:
             for partition, error_code, _, offset, *_ in rows:
-                raise_for(error_code, f"end of {topic}/{partition}")
+                raise_for(error_code, f"offset of {topic}/{partition}")
                 found[topic, partition] = offset
         if missing := set(keys) - set(found):
-            raise Unavailable(
-                Reason.WRONG_ANSWER, f"kafka: node {node} left out {len(missing)} partitions"
-            )
+            detail = f"kafka: node {node} left out {len(missing)} partitions"
+            raise Unavailable(Reason.WRONG_ANSWER, detail)
         return found
 
 

@@ -1,6 +1,6 @@
 """Connections to the brokers of one Kafka cluster, and what an error of aiokafka means in our words.
 
-Called by: clients/kafka.py only. Never here: what is asked.
+Never here: what is asked.
 """
 
 import asyncio

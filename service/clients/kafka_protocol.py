@@ -2,7 +2,7 @@
 
 Groups of the newer consumer protocol (`group.protocol=consumer`, from Kafka 4.0) look Dead and without members
 to the older DescribeGroups, however alive they are; only this request sees them.
-Called by: clients/kafka.py only. Never here: sending it.
+Never here: sending it.
 """
 
 from typing import Any, ClassVar

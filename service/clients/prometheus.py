@@ -1,15 +1,17 @@
 """The wire to Prometheus: instant queries.
 
-Called by: diagnose/probes/series.py. Never here: which series matter.
+Never here: which series matter.
 """
 
 import math
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
+from yarl import URL
 
 from service.clients import http
 from service.kit.deadline import Deadline
@@ -34,10 +36,19 @@ class PrometheusClient:
     def __init__(self, settings: PrometheusSettings) -> None:
         if settings.url is None:
             raise BadConfig("prometheus.url is not set")
-        self._url = settings.url.rstrip("/") + "/api/v1/query"
+        base = _parsed(settings.url)
         self._bearer_file = settings.bearer_file
+        self._basic: str | None = None
+        if base.user is not None:
+            if settings.bearer_file is not None:
+                raise BadConfig("prometheus: credentials in `url` or a `bearer_file`, not both")
+            login = f"{base.user}:{base.password or ''}".encode()
+            self._basic = f"Basic {b64encode(login).decode()}"
+        # From here on nobody sees the credentials: not the requests, whose errors quote their URL, nor the readings.
+        bare = base.with_user(None)
+        self._url = URL(str(bare).rstrip("/") + "/api/v1/query")
         self._session: aiohttp.ClientSession | None = None
-        self.source = f"prometheus at {settings.url}"
+        self.source = f"prometheus at {bare}".rstrip("/")
 
     async def __aenter__(self) -> Self:
         return self
@@ -82,8 +93,21 @@ class PrometheusClient:
         return _samples(http.parsed(body, what), what)
 
     def _headers(self) -> dict[str, str]:
+        if self._basic:
+            return {"Authorization": self._basic}
         token = secret(self._bearer_file)
         return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def _parsed(url: str) -> URL:
+    try:
+        parsed = URL(url)
+        if parsed.scheme not in ("http", "https") or not parsed.host or parsed.query_string:
+            raise ValueError
+    except ValueError:
+        # Its value may hold a password, so it is not repeated; nor is the error that quotes it.
+        raise BadConfig("prometheus.url is not a URL like http://host:9090/prefix") from None
+    return parsed
 
 
 def _refusal(status: int, body: bytes, retry_after: str | None) -> ParamedicError:

@@ -16,6 +16,7 @@ from service.store.episodes import Episodes
 from service.store.inbox import Inbox
 from service.store.incidents import Incidents
 from service.store.ledger import Ledger
+from service.web.credentials import Credentials, Role
 
 _MOST = 1_000  # rows of one answer
 
@@ -24,7 +25,7 @@ _MOST = 1_000  # rows of one answer
 class Api:
     """Answers questions. Everything under /api/ wants the same credentials as webhooks."""
 
-    admitted: Callable[[str | None], bool]  # is this `Authorization` header good
+    credentials: Credentials
     inbox: Inbox
     episodes: Episodes
     incidents: Incidents
@@ -54,7 +55,7 @@ class Api:
     def _guarded(self, handler: Handler) -> Handler:
         async def guarded(request: web.Request) -> web.StreamResponse:
             try:
-                if not self.admitted(request.headers.get("Authorization")):
+                if not self.credentials.admits(request.headers.get("Authorization"), Role.READ):
                     return _error(
                         401, "bad_credentials", "send the configured Bearer or Basic credentials"
                     )
@@ -91,8 +92,9 @@ class Api:
         return _json([summary(row) for row in await self.incidents.listing(_limit(request))])
 
     async def get_incident(self, request: web.Request) -> web.Response:
-        """The decision record."""
-        record = await decision_record(self.incidents, self.ledger, request.match_info["id"])
+        """The decision record; `?after=` is its `more_after`, for the steps that did not fit."""
+        incident, after = request.match_info["id"], _number(request, "after", 0, 2**53)
+        record = await decision_record(self.incidents, self.ledger, incident, after)
         if record is None:
             return _error(
                 404, "not_found", "no incident of this id; GET /api/v1/incidents lists them"
@@ -114,8 +116,12 @@ class Api:
 
 
 def _limit(request: web.Request) -> int:
-    text = request.query.get("limit", "100")
-    return max(1, min(int(text), _MOST)) if text.isdecimal() and len(text) < 10 else 100
+    return max(1, _number(request, "limit", 100, _MOST))
+
+
+def _number(request: web.Request, name: str, default: int, most: int) -> int:
+    text = request.query.get(name, "")
+    return min(int(text), most) if text.isdecimal() and len(text) < 20 else default
 
 
 def _json(value: object) -> web.Response:

@@ -10,9 +10,18 @@ from service.store.ledger import Ledger
 Json: TypeAlias = dict[str, Any]  # Any: JSON as it goes out
 
 
-async def decision_record(incidents: Incidents, ledger: Ledger, incident_id: str) -> Json | None:
-    """The record as JSON, or None for an unknown incident. Its steps are in the order of time."""
-    found = await incidents.record(incident_id)
+STEPS = 500  # of one answer; the next ones are asked for by the last one's number
+
+
+async def decision_record(
+    incidents: Incidents, ledger: Ledger, incident_id: str, after: int = 0
+) -> Json | None:
+    """The record as JSON, or None for an unknown incident.
+
+    Its steps are in the order of time, at most `STEPS` of those after the step `after`; `more_after` is the number to
+    ask on with, or None when these are the last.
+    """
+    found = await incidents.record(incident_id, after, STEPS)
     if found is None:
         return None
     row, episodes, steps = found
@@ -25,6 +34,7 @@ async def decision_record(incidents: Incidents, ledger: Ledger, incident_id: str
             for action in actions
         ],
         "steps": [{"at": s["at"], "step": s["kind"], **s["data"]} for s in steps],
+        "more_after": steps[-1]["id"] if len(steps) == STEPS else None,
     }
     plain: Json = to_jsonable_python(record)
     return plain

@@ -62,10 +62,7 @@ def _diagnosed(step: Json) -> list[str]:
     lines = [f"diagnosed {step['diagnosis']} in {step['took_s']:.2f} s"]
     for name, reading in step["evidence"].items():
         if "value" in reading:
-            value = {
-                **reading["value"],
-                **reading["value"].get("values", {}),
-            }  # series stand one level down
+            value = reading["value"]
             shown = ", ".join(f"{k}={_short(v)}" for k, v in value.items() if _tells(v))
             lines.append(f"{name}: {shown}  ({reading['source']}, {reading['took_s']:.2f} s)")
         else:

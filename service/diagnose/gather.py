@@ -1,6 +1,6 @@
 """All probes of a diagnosis at once, under one deadline; each becomes a reading, none outlives the call.
 
-Called by: the diagnoses in this package, and verify through them. Never here: what a probe asks.
+Never here: what a probe asks.
 """
 
 import asyncio

@@ -63,6 +63,7 @@ class Progress:
         None  # a reply was lost then, and reading back has not told since
     )
     in_a_row: int = 0  # good readings
+    due_at: datetime | None = None  # when the next reading is wanted
     read_at: datetime | None = None  # the last reading, also one that told nothing
     ends_at: datetime | None = None  # the time for healing is over then; blind time has moved it
     lengthened_s: float = 0.0  # by how much in all

@@ -37,14 +37,23 @@ class ObjectRef:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One field that a request sets, and to what; a value of None takes the field away."""
+    """One field that a request sets, and to what; a value of None takes the field away.
+
+    Not `known`: what the value will be is not to be said beforehand, only who holds the field is asked for.
+    """
 
     ref: ObjectRef
     path: FieldPath
     value: Any  # Any: a JSON value
+    known: bool = True
+
+    @property
+    def key(self) -> str:
+        """The field as `Survey` and records name it."""
+        return ".".join(self.path)
 
     def __str__(self) -> str:
-        return f"{self.ref} {'.'.join(self.path)}"
+        return f"{self.ref} {self.key}"
 
 
 class System(StrEnum):
@@ -72,6 +81,8 @@ class Holder:
 @dataclass(frozen=True, slots=True)
 class Survey:
     """One object as it stands: which one it is, who holds the fields that were asked for, and their values.
+
+    An object that does not exist has an empty uid, and nobody holds anything of it.
 
     `holders` and `values` are keyed by the field path with dots; a field that nobody holds, or that is not there,
     is not in the map.

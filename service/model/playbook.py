@@ -138,13 +138,7 @@ class Playbook:
 
     def params_for(self, target: Target) -> Mapping[str, object]:
         """`with` for one target. Raises BadInput(target_unresolved) when a template has no value for it."""
-        view = {
-            "target": {
-                "kind": target.kind.value,
-                "namespace": target.namespace,
-                "name": target.name,
-            }
-        }
+        view = {"target": target.view}
         return {
             name: _filled(value, view, f"{self.name}: with.{name}")
             for name, value in self.params.items()

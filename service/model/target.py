@@ -1,5 +1,6 @@
 """What a remedy is aimed at: one thing with a name in one namespace."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -35,6 +36,11 @@ class Target:
         if plural is None:
             return None
         return ObjectRef("apps/v1", plural, self.kind.value, self.namespace, self.name)
+
+    @property
+    def view(self) -> Mapping[str, str]:
+        """As conditions and templates name it: `target.kind`, `target.namespace`, `target.name`."""
+        return {"kind": self.kind.value, "namespace": self.namespace, "name": self.name}
 
     def __str__(self) -> str:
         return self.key

@@ -24,14 +24,22 @@ async def verify(held: Held, under_way: UnderWay, rooms: Rooms) -> None:
     incident, intent = held.incident, under_way.intent
     playbook = rooms.playbooks[incident.playbook]
     plan = plan_of(incident, intent, rooms)
+    began_at = rooms.clock.now()
     evidence = await rooms.diagnose(playbook, incident)
     gone = await changed_back(intent, rooms)
     now = rooms.clock.now()
     seen = facts(evidence)
-    view = {"evidence": seen, "before": under_way.before, "now": now}
+    view = {
+        "evidence": seen,
+        "before": under_way.before,
+        "target": incident.target.view,
+        "now": now,
+    }
     healed = playbook.healed.judge(view)
     worse = playbook.worse.judge(view) if playbook.worse is not None else Truth.FAILS
-    verdict = judge(Reading(healed, worse, gone), under_way.progress, plan, playbook, now)
+    verdict = judge(
+        Reading(healed, worse, gone), under_way.progress, plan, playbook, began_at=began_at, now=now
+    )
     in_a_row = under_way.progress.in_a_row + 1 if healed is Truth.HOLDS else 0
     read = Read(now, healed, in_a_row, seen)
     if isinstance(verdict, Again):

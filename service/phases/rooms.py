@@ -9,6 +9,7 @@ from service.act.kind import AnyKind
 from service.guard.question import Guard, Policy
 from service.incident.lifecycle import Patience
 from service.kit.clock import Clock
+from service.model.causes import Causes
 from service.model.evidence import Evidence, Reading
 from service.model.incident import Incident
 from service.model.objects import Survey, Write
@@ -36,6 +37,7 @@ class Rooms:
     """`policy` is asked anew at each step: a ceiling may be lowered while an action is under way."""
 
     playbooks: Mapping[str, Playbook]
+    causes: Causes
     kinds: Mapping[str, AnyKind]
     diagnose: Diagnose
     survey: SurveyWrites

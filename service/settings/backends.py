@@ -2,7 +2,7 @@
 
 import os
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from service.settings.fields import File, Group
 
@@ -21,6 +21,22 @@ class KubernetesSettings(Group):
         None,
         description="A kubeconfig of the account that may write; without it the reading one is used.",
     )
+    field_manager: str = Field(
+        "paramedic",
+        min_length=1,
+        description="Who wrote a field, as managedFields of the API server name it; at most 128 bytes.",
+    )
+
+    @field_validator("field_manager")
+    @classmethod
+    def _fits(cls, name: str) -> str:
+        if len(name.encode()) > 128 or not name.isprintable():
+            raise ValueError("at most 128 bytes, and printable: the API server refuses all else")
+        if name.startswith(("kubectl", "before-first-apply")):
+            raise ValueError(
+                "Flux takes fields of kubectl's managers over, and undoes what they wrote"
+            )
+        return name
 
     @property
     def configured(self) -> bool:

@@ -15,7 +15,7 @@ class Group(BaseModel):
 
 def _readable(path: Path) -> Path:
     if not path.is_file():
-        raise ValueError(f"no file {path}")
+        raise ValueError("no such file")  # not the value: a secret may stand in its place
     return path
 
 

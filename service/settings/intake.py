@@ -38,7 +38,25 @@ class IntakeSettings(Group):
         description="CA of client certificates (PEM). With it a certificate is demanded: mTLS.",
     )
     max_body_bytes: int = Field(32 * 2**20, gt=0, description="Largest webhook body.")
+    bytes_in_flight: int = Field(
+        64 * 2**20,
+        gt=0,
+        description="Bytes of webhooks that are read, committed or sorted at one time; beyond it 503.",
+    )
     read_timeout_s: float = Field(10.0, gt=0, description="Longest time a body may take to arrive.")
+    header_timeout_s: float = Field(
+        10.0,
+        gt=0,
+        description="Longest time a connection may take to send its first request's head.",
+    )
+    keepalive_s: float = Field(
+        75.0, gt=0, description="Longest time a connection may be idle between two requests."
+    )
+    max_connections: int = Field(
+        1_000,
+        gt=0,
+        description="Open connections; beyond it the one that has been idle longest is closed.",
+    )
     max_waiting: int = Field(
         10_000,
         gt=0,
@@ -49,17 +67,20 @@ class IntakeSettings(Group):
     )
 
     repeat_interval_s: float = Field(
-        14_400.0,
+        4 * 3600.0,
         gt=0,
-        description="Alertmanager's longest `repeat_interval`; an alert is told again within it.",
+        description="Alertmanager's longest `repeat_interval`: how often a firing alert is told again.",
     )
     slack_s: float = Field(
-        3_600.0, ge=0, description="An alert not told of for this much longer is acted on no more."
+        3600.0, ge=0, description="Time on top of it for groups, retries and queues."
+    )
+    unheard_after_s: float = Field(
+        86_400.0, gt=0, description="An alert that was not told of for this long has ended."
     )
 
     @property
     def heard_within_s(self) -> float:
-        """An alert that was not told of for longer is stale: nothing is done on it."""
+        """An alert whose last word is older than this opens no incident."""
         return self.repeat_interval_s + self.slack_s
 
     @model_validator(mode="after")
@@ -70,4 +91,8 @@ class IntakeSettings(Group):
             raise ValueError("tls_client_ca needs tls_cert and tls_key: mTLS is TLS")
         if (self.basic_user is None) != (self.basic_password_file is None):
             raise ValueError("basic_user and basic_password_file go together: set both or none")
+        if self.bytes_in_flight < self.max_body_bytes:
+            raise ValueError("bytes_in_flight has to be at least max_body_bytes")
+        if self.unheard_after_s < self.heard_within_s:
+            raise ValueError("unheard_after_s has to be at least repeat_interval_s + slack_s")
         return self

@@ -1,6 +1,7 @@
 """Reads all settings: from `PARAMEDIC_*`, then from the YAML file that `PARAMEDIC_CONFIG` names."""
 
 import difflib
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -116,8 +117,13 @@ def _refuse_unknown(environment: Mapping[str, str]) -> None:
 def _read_yaml(path: Path) -> dict[str, object]:
     try:
         content = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BadConfig(f"PARAMEDIC_CONFIG={path}: {error}") from error
+    except OSError as error:
+        raise BadConfig(f"PARAMEDIC_CONFIG={path}: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise BadConfig(f"PARAMEDIC_CONFIG={path}: is not UTF-8 text") from None
+    except yaml.YAMLError as error:
+        # The parser quotes what it stumbled on, and that may be a secret. `from None` for the same reason.
+        raise BadConfig(f"PARAMEDIC_CONFIG={path}: is not valid YAML{_place(error)}") from None
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -125,16 +131,31 @@ def _read_yaml(path: Path) -> dict[str, object]:
     return content
 
 
+def _place(error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    return f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+
+
 def load() -> Settings:
-    """The settings of this process. Raises BadConfig with one line a mistake."""
+    """The settings of this process. Raises BadConfig with one line a mistake.
+
+    No line shows a value: a secret may stand where it does not belong.
+    """
     _refuse_unknown(os.environ)
     try:
         return Settings()
     except SettingsError as error:
-        raise BadConfig(f"settings: {error}: {error.__cause__}") from error
+        raise BadConfig(f"settings: {error}: {_unquoted(error.__cause__)}") from None
     except ValidationError as error:
         lines = [
-            f"  {'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']} (got {e['input']!r})"
-            for e in error.errors(include_url=False)
+            f"  {'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}"
+            for e in error.errors(include_url=False, include_input=False)
         ]
-        raise BadConfig("settings:\n" + "\n".join(lines)) from error
+        raise BadConfig("settings:\n" + "\n".join(lines)) from None
+
+
+def _unquoted(cause: BaseException | None) -> str:
+    """What is wrong with a group written as JSON, without what was written."""
+    if isinstance(cause, json.JSONDecodeError):
+        return f"is not valid JSON at line {cause.lineno}, column {cause.colno}"
+    return "cannot be read"

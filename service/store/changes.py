@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,7 +16,7 @@ from service.model.incident import Claim, IncidentState, OutcomeKind
 from service.model.reasons import Reason
 from service.model.step import Step
 from service.store.codec import plain
-from service.store.schema import Row, episodes, incidents, ledger, steps
+from service.store.schema import Instant, Row, episodes, incidents, ledger, steps
 
 log = structlog.get_logger()
 
@@ -41,6 +42,9 @@ class Written:
 def write_change(tx: sa.Connection, claim: Claim, change: Change, now: datetime) -> Written:
     """Writes a step within a transaction that is under way, and gives the claim back."""
     move = change.move
+    if move.state is IncidentState.CLOSED and tx.dialect.name == "postgresql":
+        # Whoever lets an alert join locks the row first: it joins before the count, or finds the incident closed.
+        tx.execute(_IS_HELD.with_for_update(), _named(claim))
     firing = count_firing(tx, claim.incident_id)
     state, due_at = move.state, move.due_at
     values: Row = {"owner": None, "claimed_until": None}
@@ -55,33 +59,82 @@ def write_change(tx: sa.Connection, claim: Claim, change: Change, now: datetime)
         "reason": move.reason,
         "due_at": due_at,
         "rank": RANKS[state],
-        "quiet": incidents.c.quiet + 1 if change.quiet else 0,
+        "quiet": change.quiet,
     }
     if state is IncidentState.CLOSED:
         values["closed_at"] = now
     if change.outcome is not None:
         values["outcome"] = change.outcome
-    row = _write_row(tx, claim, values)
+    written = _write_row(tx, claim, values)
+    if change.frees:
+        wake_effects(tx, written["target_namespace"], change.frees, now)
     if change.action is not None:
         complete(tx, change.action)
     if change.quiet:
-        _fold(tx, claim.incident_id, row["quiet"], change.steps, now)
+        _fold(tx, claim.incident_id, change.quiet, change.steps, now)
     else:
         write_steps(tx, claim.incident_id, change.steps)
     return Written(state, due_at)
 
 
 def _write_row(tx: sa.Connection, claim: Claim, values: Row) -> Mapping[Any, Any]:
-    written = (
-        sa.update(incidents)
-        .where(held(claim))
-        .values(**values)
-        .returning(incidents.c.state, incidents.c.quiet)
-    )
-    row = tx.execute(written).mappings().first()
+    row = tx.execute(_update_held(tuple(values)), {**values, **_named(claim)}).mappings().first()
     if row is None:
         raise lost(claim)
     return dict(row)
+
+
+# Statements are built once: building one costs more than running it.
+_HELD = sa.and_(
+    incidents.c.id == sa.bindparam("held_id"),
+    incidents.c.owner == sa.bindparam("held_by"),
+    incidents.c.claim == sa.bindparam("held_claim"),
+)
+_IS_HELD = sa.select(incidents.c.id).where(_HELD)
+_COUNT_FIRING = sa.select(sa.func.count()).where(
+    episodes.c.incident_id == sa.bindparam("incident"), episodes.c.status == AlertStatus.FIRING
+)
+_INSERT_STEPS = sa.insert(steps)
+
+
+@cache
+def _update_held(columns: tuple[str, ...]) -> sa.Executable:
+    values = {name: sa.bindparam(name, type_=incidents.c[name].type) for name in columns}
+    update = sa.update(incidents).where(_HELD).values(values)
+    return update.returning(incidents.c.state, incidents.c.target_namespace)
+
+
+@cache
+def _update_line(columns: tuple[str, ...]) -> sa.Executable:
+    values = {name: sa.bindparam(name, type_=ledger.c[name].type) for name in columns}
+    return sa.update(ledger).where(ledger.c.action_id == sa.bindparam("line")).values(values)
+
+
+# What waits in a namespace. One that is worked on just now is passed over: it looks for its causes itself, soon.
+_WAITING = (
+    sa.select(incidents.c.id)
+    .where(incidents.c.target_namespace == sa.bindparam("namespace"))
+    .where(incidents.c.playbook.in_(sa.bindparam("effects", expanding=True)))
+    .where(incidents.c.state != sa.literal_column("'closed'"))  # as the index has it
+    .where(incidents.c.state == IncidentState.OPEN.value)
+    .where(incidents.c.due_at > sa.bindparam("now", type_=Instant()))
+    .with_for_update(skip_locked=True)
+)
+
+
+def wake_effects(
+    tx: sa.Connection, namespace: str, playbooks: Sequence[str], now: datetime
+) -> None:
+    """Makes the open incidents of some playbooks due, in one namespace: what explained them has ended."""
+    asked = {"namespace": namespace, "effects": list(playbooks), "now": now}
+    waiting = tx.execute(_WAITING, asked).scalars().all()
+    if waiting:
+        due = sa.update(incidents).where(incidents.c.id.in_(waiting)).values(due_at=now)
+        tx.execute(due)
+
+
+def _named(claim: Claim) -> Row:
+    return {"held_id": claim.incident_id, "held_by": claim.owner, "held_claim": claim.number}
 
 
 def _fold(
@@ -105,6 +158,7 @@ def _fold(
 
 
 def held(claim: Claim) -> sa.ColumnElement[bool]:
+    """The incident's row, while the claim on it is the last one made."""
     return sa.and_(
         incidents.c.id == claim.incident_id,
         incidents.c.owner == claim.owner,
@@ -144,10 +198,7 @@ def unreadable(tx: sa.Connection, incident_id: str, now: datetime, error: Except
 
 def count_firing(connection: sa.Connection, incident_id: str) -> int:
     """How many of the incident's alerts fire."""
-    query = sa.select(sa.func.count()).where(
-        episodes.c.incident_id == incident_id, episodes.c.status == AlertStatus.FIRING
-    )
-    return int(connection.execute(query).scalar_one())
+    return int(connection.execute(_COUNT_FIRING, {"incident": incident_id}).scalar_one())
 
 
 def write_steps(tx: sa.Connection, incident_id: str, taken: Sequence[Step]) -> None:
@@ -157,7 +208,7 @@ def write_steps(tx: sa.Connection, incident_id: str, taken: Sequence[Step]) -> N
             {"incident_id": incident_id, "at": step.at, "kind": step.kind, "data": _data(step)}
             for step in taken
         ]
-        tx.execute(sa.insert(steps), rows)
+        tx.execute(_INSERT_STEPS, rows)
 
 
 def _data(step: Step) -> Any:  # Any: JSON
@@ -188,8 +239,7 @@ def complete(tx: sa.Connection, change: ActionChange) -> None:
             "settled_at": outcome.at,
         }
     if values:
-        line = sa.update(ledger).where(ledger.c.action_id == change.action_id)
-        tx.execute(line.values(**values))
+        tx.execute(_update_line(tuple(values)), {**values, "line": change.action_id})
 
 
 def settle_open(
@@ -210,6 +260,6 @@ def settle_open(
 
 
 def confirm_held(tx: sa.Connection, claim: Claim) -> None:
-    query = sa.select(incidents.c.id).where(held(claim))
-    if tx.execute(query).scalar() is None:
+    """Raises Refused(claim_lost) when somebody else has the incident by now."""
+    if tx.execute(_IS_HELD, _named(claim)).scalar() is None:
         raise lost(claim)

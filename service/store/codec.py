@@ -19,5 +19,14 @@ def request_from(kinds: Kinds, name: str, request: Mapping[str, Any]) -> Request
     known = kinds.get(name)
     if known is None:
         raise LookupError(f"no kind of action is called {name!r}")
-    made: Request = TypeAdapter(known.request).validate_python(request)
+    made: Request = _adapter(known.request).validate_python(request)
     return made
+
+
+_ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}  # building one takes milliseconds
+
+
+def _adapter(request: type[Any]) -> TypeAdapter[Any]:
+    if request not in _ADAPTERS:
+        _ADAPTERS[request] = TypeAdapter(request)
+    return _ADAPTERS[request]

@@ -1,15 +1,14 @@
-"""The connection to SQLite or PostgreSQL: opening, migrating, one writer, many readers.
+"""The connection to SQLite or PostgreSQL: opening, migrating, writing, reading.
 
-SQLite: WAL with synchronous=FULL (a commit that returned survives a power cut), and a lock file, because two
-services on one file would each believe in their own claims. PostgreSQL is the step to several replicas.
+A transaction is a plain function over a connection, run whole; the functions are the same for both databases.
+SQLite has one writer thread (store/sqlite.py). PostgreSQL is the step to several replicas.
 """
 
 import asyncio
-import fcntl
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, TypeAlias, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
@@ -17,94 +16,149 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from service.model.errors import BadConfig, Unavailable
 from service.model.reasons import Reason
+from service.store import sqlite
+from service.store.sqlite import FAULTS, StoreFile, Writer, down
 
 T = TypeVar("T")
+Transaction: TypeAlias = sa.Connection  # for those who hand one on and do not look inside
 
-HEAD = "0004"  # the newest migration; when the database has it, Alembic need not be loaded at all
+HEAD = "0005"  # the newest migration; when the database has it, Alembic need not be loaded at all
+PING_WITHIN_S = 1.5
+_WATCH_EVERY_S = 1.0
 
 
 class Database:
-    """One engine. A transaction is a plain function over a connection, run whole: one thread hop on SQLite (where
-    every statement of an async driver would be several), `run_sync` on PostgreSQL; the functions are the same.
-    """
+    """An open database."""
 
-    def __init__(self, engine: sa.Engine | AsyncEngine, lock_file: IO[str] | None = None) -> None:
-        self._engine = engine
-        self._lock_file = lock_file
-        # One writer: SQLite has one, and queueing here is cheaper than its busy handler.
-        self._writer = ThreadPoolExecutor(1, "store-write")
-        self._readers = ThreadPoolExecutor(2, "store-read")
+    def __init__(self, backend: "_Sqlite | AsyncEngine") -> None:
+        self._backend = backend
 
     @property
     def dialect(self) -> str:
-        return self._engine.dialect.name
+        engine = self._backend.engine if isinstance(self._backend, _Sqlite) else self._backend
+        return engine.dialect.name
 
     @classmethod
     async def open(cls, url: str) -> "Database":
         """Opens and migrates. Raises BadConfig for a URL that cannot be, Unavailable for a database away."""
         parsed = _parse(url)
         if parsed.get_backend_name() == "sqlite":
-            lock_file = _lock(Path(parsed.database or ""))
-            engine = sa.create_engine(parsed)
-            sa.event.listen(engine, "connect", _tune_sqlite)
-            sa.event.listen(engine, "begin", _begin)
-            database = cls(engine, lock_file)
-        else:
-            database = cls(create_async_engine(parsed, pool_pre_ping=True))
+            return cls(await _Sqlite.open(parsed))
+        engine = create_async_engine(parsed, pool_pre_ping=True)
+        database = cls(engine)
         try:
             await database.write(_migrate)
         except (Unavailable, BadConfig):
-            await database.close()
+            await engine.dispose()
             raise
         return database
 
     async def close(self) -> None:
         """Waits for what is under way, then closes every connection."""
-        for pool in (self._writer, self._readers):
-            await asyncio.to_thread(pool.shutdown)
-        if isinstance(self._engine, AsyncEngine):
-            await self._engine.dispose()
+        if isinstance(self._backend, AsyncEngine):
+            await self._backend.dispose()
         else:
-            self._engine.dispose()
-        if self._lock_file:
-            self._lock_file.close()
+            await self._backend.close()
 
-    async def write(self, transaction: Callable[[sa.Connection], T]) -> T:
-        """Runs `transaction` and commits, or rolls back and raises; Unavailable(store_down) for the database's fault.
+    async def write(
+        self, transaction: Callable[[sa.Connection], T], *, optional: bool = False
+    ) -> T:
+        """Runs `transaction` and commits, or rolls back and raises; Unavailable(store_down) for the database's
+        fault, Unavailable(store_replaced) when its file is another one by now.
 
-        A caller that is cancelled does not stop it: it commits or fails whole.
+        A caller that is cancelled does not stop it: it commits or fails whole. An `optional` one is left out then.
         """
-        return await self._run(self._writer, _WRITING, transaction)
+        if isinstance(self._backend, AsyncEngine):
+            return await self._on_postgresql(transaction)
+        result: T = await self._backend.writer.submit(transaction, optional=optional)
+        return result
 
     async def read(self, query: Callable[[sa.Connection], T]) -> T:
         """Runs `query` on the last commit. Raises Unavailable(store_down)."""
-        return await self._run(self._readers, _READING, query)
-
-    async def _run(
-        self, pool: ThreadPoolExecutor, options: dict[str, Any], work: Callable[[sa.Connection], T]
-    ) -> T:
+        if isinstance(self._backend, AsyncEngine):
+            return await self._on_postgresql(query)
+        loop = asyncio.get_running_loop()
         try:
-            if isinstance(self._engine, AsyncEngine):
-                async with self._engine.begin() as connection:
-                    return await connection.run_sync(work)
-            return await asyncio.get_running_loop().run_in_executor(
-                pool, _whole, self._engine, options, work
+            return await loop.run_in_executor(
+                self._backend.readers, _read, self._backend.engine, query
             )
+        except FAULTS as error:
+            raise down(str(error)) from error
+
+    async def _on_postgresql(self, work: Callable[[sa.Connection], T]) -> T:
+        assert isinstance(self._backend, AsyncEngine)
+        try:
+            async with self._backend.begin() as connection:
+                return await connection.run_sync(work)
         except (SQLAlchemyError, OSError) as error:
-            raise Unavailable(Reason.STORE_DOWN, f"store: {str(error).splitlines()[0]}") from error
+            raise down(str(error)) from error
 
-    async def ping(self) -> None:
-        """Proves that the store can be written: begins and ends a write transaction."""
-        await self.write(lambda tx: tx.execute(sa.text("SELECT 1")).scalar())
+    async def ping(
+        self,
+        proof: Callable[[sa.Connection], object] = lambda tx: tx.execute(
+            sa.text("SELECT 1")
+        ).scalar(),
+    ) -> None:
+        """Proves within two seconds that a write transaction commits, by `proof`. Raises Unavailable."""
+        try:
+            async with asyncio.timeout(PING_WITHIN_S):
+                await self.write(proof, optional=True)
+        except TimeoutError as error:
+            raise Unavailable(
+                Reason.STORE_DOWN, f"store: no commit within {PING_WITHIN_S} s"
+            ) from error
+
+    async def watch(self) -> None:
+        """Returns never; raises Unavailable(store_replaced) when the file of SQLite is another one by now."""
+        while True:
+            if isinstance(self._backend, _Sqlite):
+                await asyncio.to_thread(self._backend.file.check)
+            await asyncio.sleep(_WATCH_EVERY_S)
 
 
-_WRITING: dict[str, Any] = {}
-_READING: dict[str, Any] = {"reading": True}
+class _Sqlite:
+    """What an open file needs."""
+
+    def __init__(self, engine: sa.Engine, lock_file: IO[str], file: StoreFile) -> None:
+        self.engine = engine
+        self.file = file
+        self.writer = Writer(engine, file)
+        self.readers = ThreadPoolExecutor(2, "store-read")
+        self._lock_file = lock_file
+        # Held open: when the last connection is closed SQLite deletes the WAL, and `file` would miss it.
+        self._keeper = engine.connect()
+
+    @classmethod
+    async def open(cls, url: sa.URL) -> "_Sqlite":
+        path = Path(url.database or "")
+        lock_file = sqlite.lock(path)
+        engine = sqlite.engine(url)
+        try:
+            await asyncio.to_thread(_migrate_file, engine)
+            return cls(engine, lock_file, StoreFile(path))
+        except BaseException as error:
+            engine.dispose()
+            lock_file.close()
+            if isinstance(error, FAULTS):
+                raise down(str(error)) from error
+            raise
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self.writer.close)
+        await asyncio.to_thread(self.readers.shutdown)
+        self._keeper.close()
+        self.engine.dispose()
+        self._lock_file.close()
 
 
-def _whole(engine: sa.Engine, options: dict[str, Any], work: Callable[[sa.Connection], T]) -> T:
-    with engine.connect().execution_options(**options) as connection, connection.begin():
-        return work(connection)
+def _read(engine: sa.Engine, query: Callable[[sa.Connection], T]) -> T:
+    with engine.connect().execution_options(reading=True) as connection, connection.begin():
+        return query(connection)
+
+
+def _migrate_file(engine: sa.Engine) -> None:
+    with engine.connect() as connection, connection.begin():
+        _migrate(connection)
 
 
 def _migrate(connection: sa.Connection) -> None:
@@ -128,47 +182,18 @@ def _migrate(connection: sa.Connection) -> None:
 
 
 def _parse(url: str) -> sa.URL:
+    """The URL for the driver. What was written is not shown: it may hold a password."""
+    wanted = "use sqlite:///PATH or postgresql://USER@HOST/DB"
     try:
         parsed = sa.make_url(url)
-    except SQLAlchemyError as error:
-        raise BadConfig(f"store.url {url!r}: {error}") from error
+    except (SQLAlchemyError, ValueError):
+        raise BadConfig(f"store.url: not the URL of a database; {wanted}") from None
     drivers = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+asyncpg"}
     driver = drivers.get(parsed.get_backend_name())
     if driver is None:
-        raise BadConfig(f"store.url {url!r}: use sqlite:///PATH or postgresql://USER@HOST/DB")
+        raise BadConfig(f"store.url: another database; {wanted}")
     if driver.startswith("sqlite") and parsed.database in (None, "", ":memory:"):
         raise BadConfig(
             "store.url: SQLite in memory would lose accepted alerts; give a path: sqlite:///PATH"
         )
     return parsed.set(drivername=driver)
-
-
-def _lock(path: Path) -> IO[str]:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock_file = path.with_name(path.name + ".lock").open("w")
-    except OSError as error:
-        raise BadConfig(f"store {path}: its folder has to be writable: {error}") from error
-    try:
-        fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        lock_file.close()
-        raise BadConfig(
-            f"store {path}: another Paramedic has it open; stop that one, or use PostgreSQL for replicas"
-        ) from error
-    return lock_file
-
-
-def _tune_sqlite(connection: Any, _record: object) -> None:  # Any: the driver's own connection
-    # The driver must not begin transactions by itself: _begin does, so that two writers queue
-    # at the start instead of failing in the middle.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _begin(connection: sa.Connection) -> None:
-    reading = connection.get_execution_options().get("reading")
-    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")

@@ -112,14 +112,28 @@ class Incidents:
     ) -> datetime | None:
         """When the next incident can be claimed: it is due, and another one's claim is over."""
         until = incidents.c.claimed_until
-        held = sa.and_(until.is_not(None), until > incidents.c.due_at, until <= now + 2 * lease)
-        query = (
-            sa.select(sa.func.min(sa.case((held, until), else_=incidents.c.due_at)))
-            .where(incidents.c.due_at.is_not(None))
-            .where(incidents.c.id.not_in(busy))
+        waits = (
+            sa.select(incidents.c.due_at)
+            .where(incidents.c.due_at.is_not(None), until.is_(None))
+            .order_by(incidents.c.due_at)
+            .limit(1)
         )
-        due: datetime | None = await self._database.read(lambda c: c.execute(query).scalar())
-        return due
+        held = (
+            sa.select(until, incidents.c.due_at)
+            .where(until.is_not(None), incidents.c.due_at.is_not(None))
+            .where(incidents.c.id.not_in(busy))
+            .order_by(until)
+            .limit(1)
+        )
+
+        def query(connection: sa.Connection) -> datetime | None:
+            times = [row[0] for row in connection.execute(waits)]
+            for until_at, due_at in connection.execute(held):
+                over = until_at > now + 2 * lease  # made before the clock was set back
+                times.append(due_at if over else max(until_at, due_at))
+            return min(times, default=None)
+
+        return await self._database.read(query)
 
     async def wake_all(self, now: datetime) -> None:
         """Makes everything due that waits: after a step of the clock no `due_at` means what it meant."""

@@ -15,11 +15,11 @@ from pydantic import TypeAdapter
 from service.model.action import ActionResult, Applied, Intent, Kinds, Mode
 from service.model.alert import AlertStatus
 from service.model.change import Change
-from service.model.evidence import Facts
+from service.model.evidence import Facts, from_json, to_json
 from service.model.incident import Claim, Incident, Progress, UnderWay
 from service.model.playbook import Budget
 from service.model.reasons import Reason
-from service.model.ruling import History, PastAction, Ruling
+from service.model.ruling import History, OpenCause, PastAction, Ruling
 from service.store.changes import confirm_held, write_change, write_steps
 from service.store.codec import plain, request_from
 from service.store.database import Database
@@ -41,11 +41,15 @@ NOT_TRIED = (
 
 @dataclass(frozen=True, slots=True)
 class Scopes:
-    """The largest budget of each scope: no guard needs more of the newest lines than it can count."""
+    """The largest budget of each scope: no guard needs more of the newest lines than it can count.
+
+    `causes` are the playbooks that explain the incident's own.
+    """
 
     on_target: Budget
     in_playbook: Budget
     overall: Budget
+    causes: Sequence[str] = ()
 
 
 class Ledger:
@@ -140,7 +144,31 @@ def history(tx: sa.Connection, incident: Incident, scopes: Scopes, now: datetime
         on_target=_newest(tx, scopes.on_target, now, on_target),
         in_playbook=_newest(tx, scopes.in_playbook, now, ledger.c.playbook == incident.playbook),
         overall=_newest(tx, scopes.overall, now, sa.true()),
+        causes_open=_causes_open(tx, incident, scopes.causes) if scopes.causes else (),
     )
+
+
+_CAUSES = (
+    sa.select(incidents.c.id, incidents.c.playbook)
+    .where(incidents.c.target_namespace == sa.bindparam("namespace"))
+    .where(incidents.c.playbook.in_(sa.bindparam("causes", expanding=True)))
+    # Written out, not as a parameter: only so the planner knows that the partial index serves.
+    .where(incidents.c.state != sa.literal_column("'closed'"))
+    .where(incidents.c.id != sa.bindparam("effect"))
+    .order_by(incidents.c.id)
+    .limit(10)
+)
+
+
+def _causes_open(
+    tx: sa.Connection, incident: Incident, causes: Sequence[str]
+) -> tuple[OpenCause, ...]:
+    asked = {
+        "namespace": incident.target.namespace,
+        "causes": list(causes),
+        "effect": incident.id,
+    }
+    return tuple(OpenCause(*row) for row in tx.execute(_CAUSES, asked))
 
 
 _COLUMNS = (
@@ -192,7 +220,7 @@ def _row(incident: Incident, intent: Intent[Any], before: Facts) -> dict[str, ob
         "uids": dict(intent.uids),
         "mode": intent.mode,
         "intended_at": intent.intended_at,
-        "before": plain(before),
+        "before": to_json(before),
         "progress": plain(Progress()),
     }
 
@@ -214,7 +242,7 @@ def under_way(kinds: Kinds, row: Row) -> UnderWay:
             row["applied_at"],
         )
     progress = _PROGRESS.validate_python(row["progress"] or {})
-    return UnderWay(_intent(kinds, row), result, row["before"] or {}, progress)
+    return UnderWay(_intent(kinds, row), result, from_json(row["before"] or {}), progress)
 
 
 def _intent(kinds: Kinds, row: Row) -> Intent[Any]:

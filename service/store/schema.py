@@ -13,6 +13,14 @@ Row: TypeAlias = dict[str, Any]  # Any: what a driver gives for a row
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+def micros(at: datetime | None) -> int | None:
+    """Microseconds since 1970."""
+    if at is None:
+        return None
+    since = at - EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
 class Instant(sa.types.TypeDecorator[datetime]):
     """An aware UTC datetime, stored as microseconds since 1970."""
 
@@ -20,7 +28,7 @@ class Instant(sa.types.TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Any) -> int | None:
-        return None if value is None else (value - EPOCH) // timedelta(microseconds=1)
+        return micros(value)
 
     def process_result_value(self, value: int | None, dialect: Any) -> datetime | None:
         return None if value is None else EPOCH + timedelta(microseconds=value)
@@ -37,17 +45,30 @@ inbox = sa.Table(
     sa.Column("id", Serial, primary_key=True, autoincrement=False),  # see store/inbox.py
     sa.Column("received_at", Instant, nullable=False),
     sa.Column("size", sa.BigInteger, nullable=False),
+    # Equal bodies are stored once: this row's own, or none and the row's that `body_id` names.
     sa.Column("body", sa.LargeBinary, nullable=False),
-    sa.Index("inbox_received_at", "received_at"),
+    sa.Column("body_id", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Index("inbox_received_at", "received_at", "body_id", "size"),
+    # Only what repeats another's body: an index of few rows.
+    sa.Index(
+        "inbox_repeats",
+        "body_id",
+        sqlite_where=sa.text("body_id <> id"),
+        postgresql_where=sa.text("body_id <> id"),
+    ),
 )
 
-# The letters that are not sorted yet. A row of its own, because marking the letter would write its body again.
+# The webhooks that are not sorted yet. A row of its own, because marking the webhook would write its body again.
 waiting = sa.Table(
     "waiting",
     metadata,
     sa.Column(
         "inbox_id", sa.BigInteger, sa.ForeignKey("inbox.id"), primary_key=True, autoincrement=False
     ),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),  # sortings begun
+    sa.Column("done", sa.Integer, nullable=False, server_default="0"),  # its alerts that are sorted
+    sa.Column("owner", sa.Text),  # the process that sorts it, or did when it died
+    sa.Column("owned_until", Instant),
 )
 
 dead_letters = sa.Table(
@@ -86,8 +107,17 @@ incidents = sa.Table(
     sa.Column("claimed_until", Instant),
     sa.Column("claim", sa.BigInteger, nullable=False, server_default="0"),  # counts the claims
     sa.Index("incidents_due", "rank", "due_at"),
+    sa.Index("incidents_next_due", "due_at"),
+    sa.Index("incidents_claimed", "claimed_until"),
     sa.Index("incidents_opened_at", "opened_at"),
     sa.Index("incidents_closed_at", "closed_at"),
+    sa.Index(
+        "incidents_open_in",
+        "target_namespace",
+        "playbook",
+        sqlite_where=sa.text("state <> 'closed'"),
+        postgresql_where=sa.text("state <> 'closed'"),
+    ),
     sa.Index(
         "incidents_one_open",
         "playbook",
@@ -114,8 +144,16 @@ episodes = sa.Table(
     sa.Column("resolved_seen_at", Instant),
     sa.Column("incident_id", sa.Text, sa.ForeignKey("incidents.id")),
     sa.Column("unrouted", sa.Text),  # the reason why it belongs to no incident
+    sa.Column("end_reason", sa.Text),  # why it ended, where no "resolved" of its own said so
     sa.Index("episodes_incident", "incident_id"),
     sa.Index("episodes_last_seen_at", "last_seen_at"),
+    sa.Index("episodes_ends_at", "fingerprint", "ends_at"),
+    sa.Index(
+        "episodes_firing",
+        "fingerprint",
+        sqlite_where=sa.text("status = 'firing'"),
+        postgresql_where=sa.text("status = 'firing'"),
+    ),
 )
 
 ledger = sa.Table(

@@ -32,15 +32,23 @@ class Again:
 def begin(plan: VerifyPlan, progress: Progress, now: datetime) -> Again:
     """The first reading's time after an action that was done just now."""
     ends_at = now + timedelta(seconds=plan.within_s)
-    settled_at = now + timedelta(seconds=plan.settle_s)
-    begun = replace(progress, in_a_row=0, read_at=settled_at, ends_at=ends_at, lengthened_s=0.0)
-    return Again(settled_at, begun)
+    due_at = now + timedelta(seconds=plan.settle_s)
+    begun = replace(
+        progress, in_a_row=0, due_at=due_at, read_at=due_at, ends_at=ends_at, lengthened_s=0.0
+    )
+    return Again(due_at, begun)
 
 
 def judge(
-    reading: Reading, progress: Progress, plan: VerifyPlan, playbook: Playbook, now: datetime
+    reading: Reading,
+    progress: Progress,
+    plan: VerifyPlan,
+    playbook: Playbook,
+    *,
+    began_at: datetime,
+    now: datetime,
 ) -> Outcome | Again:
-    """The verdict of a reading taken at `now`, or when to read again."""
+    """The verdict of a reading that was begun at `began_at` and taken at `now`, or when to read again."""
     if reading.reverted is not None:
         return Outcome(OutcomeKind.REVERTED, Reason.REVERTED, reading.reverted, now)
     in_a_row = progress.in_a_row + 1 if reading.healed is Truth.HOLDS else 0
@@ -49,27 +57,34 @@ def judge(
         return Outcome(OutcomeKind.HEALED, Reason.READINGS_GOOD, detail, now)
     if reading.worse is Truth.HOLDS and playbook.worse is not None:
         return Outcome(OutcomeKind.WORSE, Reason.READINGS_WORSE, playbook.worse.text, now)
-    going = replace(_lengthened(reading, progress, plan, now), in_a_row=in_a_row, read_at=now)
+    going = _lengthened(reading, progress, plan, began_at, now)
     due_at = now + timedelta(seconds=plan.every_s)
     if going.ends_at is None or due_at > going.ends_at:
         return _out_of_time(reading.healed, plan, playbook, now)
-    return Again(due_at, going)
+    return Again(due_at, replace(going, in_a_row=in_a_row, due_at=due_at, read_at=now))
 
 
-def _lengthened(reading: Reading, progress: Progress, plan: VerifyPlan, now: datetime) -> Progress:
-    """The window, moved by the time in which nobody could read; after a stop it still has room for its readings."""
+def _lengthened(
+    reading: Reading, progress: Progress, plan: VerifyPlan, began_at: datetime, now: datetime
+) -> Progress:
+    """The window, moved by the time in which nobody could read; after a stop it has room for its readings.
+
+    Both are bounded: in all by the window's own length, and by three stops.
+    """
     ends_at = progress.ends_at or now + timedelta(seconds=plan.within_s)
     ends_at = min(ends_at, now + timedelta(seconds=2 * plan.within_s))  # the clock was set back
-    since_s = max(0.0, (now - (progress.read_at or now)).total_seconds())
-    blind_s = since_s if reading.healed is Truth.UNKNOWN else max(0.0, since_s - 2 * plan.every_s)
-    more_s = min(blind_s, plan.within_s - progress.lengthened_s)
+    left_s = max(0.0, plan.within_s - progress.lengthened_s)
+    late_s = max(0.0, (began_at - (progress.due_at or began_at)).total_seconds())
+    blind_s = late_s
+    if reading.healed is Truth.UNKNOWN:
+        blind_s = max(0.0, (now - (progress.read_at or now)).total_seconds())
+    more_s = min(blind_s, left_s)
     moved = ends_at + timedelta(seconds=more_s)
-    stopped = since_s > 2 * plan.every_s
-    if stopped and progress.lengthened_s < plan.within_s:
-        # One look may not condemn what has healed meanwhile: there is room for a whole row. Not again and again:
-        # probes that are slow each time look like stops, and a verification ends.
-        lacking = plan.readings - 1 if reading.healed is Truth.HOLDS else plan.readings
-        moved = max(moved, now + timedelta(seconds=lacking * plan.every_s))
+    # Taken up after a stop: one look would condemn what has healed meanwhile, so there is room for a whole row.
+    lacking = plan.readings - 1 if reading.healed is Truth.HOLDS else plan.readings
+    room = now + timedelta(seconds=lacking * plan.every_s)
+    if late_s > plan.every_s and left_s > 0 and moved < room:
+        moved, more_s = room, max(more_s, plan.within_s / 3)
     return replace(progress, ends_at=moved, lengthened_s=progress.lengthened_s + more_s)
 
 

@@ -10,7 +10,7 @@ def reverted(writes: Sequence[Write], surveys: Sequence[Survey]) -> str | None:
     now = {survey.ref.path: survey for survey in surveys}
     for write in writes:
         survey = now.get(write.ref.path)
-        if survey is None:
+        if survey is None or not write.known:
             continue
         field = ".".join(write.path)
         value = survey.values.get(field)

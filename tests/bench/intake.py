@@ -44,7 +44,8 @@ def webhook(alerts: int, serial: int) -> bytes:
             "labels": {
                 "alertname": "ConsumerLagHigh", "namespace": "carbon-ingestion", "severity": "warning",
                 "workload_kind": "Deployment", "workload": "normalization-service", "pod": f"p-{serial}-{n}",
-                "consumergroup": "normalization-consumer", "job": "kafka-exporter", "instance": "10.0.0.7:9308",
+                "consumergroup": "normalization-consumer", "remediate": "true",
+                "job": "kafka-exporter", "instance": "10.0.0.7:9308",
             },
             "annotations": {"summary": "normalization-consumer is behind", "description": "x" * 200},
             "startsAt": "2026-11-23T17:27:00.632Z", "endsAt": "0001-01-01T00:00:00Z",

@@ -118,8 +118,8 @@ GAPS = [
     ("GET", f"/apis/coordination.k8s.io/v1/namespaces/{NS}/leases/x"),
     ("POST", f"/apis/coordination.k8s.io/v1/namespaces/{NS}/leases"),
     ("POST", f"{PODS}/kafka-0/eviction"), ("GET", f"{PODS}/kafka-0/exec"), ("POST", f"{PODS}/kafka-0/exec"),
-    ("PATCH", f"{PODS}/kafka-0"), ("DELETE", PODS), ("PUT", "/api/v1/nodes/carbon-node-1"),
-    ("POST", f"/api/v1/namespaces/{NS}/secrets"), ("DELETE", f"/apis/apps/v1/namespaces/{NS}/replicasets/x"),
+    ("PUT", f"{PODS}/kafka-0"), ("DELETE", PODS), ("PUT", "/api/v1/nodes/carbon-node-1"),
+    ("DELETE", f"/apis/apps/v1/namespaces/{NS}/replicasets/x"),
     ("GET", f"/api/v1/namespaces/{NS}/resourcequotas"),
     ("GET", f"/api/v1/namespaces/{NS}/services/kafka-headless/proxy/x"),
 ]  # fmt: skip
@@ -136,17 +136,6 @@ async def test_what_is_not_emulated_says_so(method: str, path: str) -> None:
         )
         assert (answer.status, answer.body["reason"]) == (501, "NotImplemented")
         assert "does not emulate" in answer.body["message"]
-
-
-async def test_server_side_apply_says_that_it_is_not_emulated() -> None:
-    async with (
-        Cluster(healthy_state(), controllers=False) as cluster,
-        open_session(cluster) as session,
-    ):
-        answer = await send(
-            session, "PATCH", DEPLOYMENT, body={}, content_type="application/apply-patch+yaml"
-        )
-        assert (answer.status, answer.body["reason"]) == (501, "NotImplemented")
 
 
 async def test_a_client_makes_its_own_namespace_with_a_deployment_and_removes_both() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from rehearsal.cluster import Cluster, Delays, Object
 from tests.cluster.recorded import (
+    STRATEGIC,
     differences,
     exchange,
     healthy_state,
@@ -386,3 +387,35 @@ async def test_with_the_controllers_down_everything_but_the_generation_looks_com
         it.cluster.resume_controllers()
         await it.clock.advance(20)
         assert state_of(it.cluster.get("deployments", NS, "normalization-service"))["lag"] == 0
+
+
+async def test_an_undo_by_a_guarded_json_patch_brings_the_old_template_back_once() -> None:
+    """13i1: tests of uid and revision in front; asked again it is refused, for somebody has rolled out since."""
+    path = f"/apis/apps/v1/namespaces/{NS}/deployments/schema-registry"
+    async with rehearsal() as it:
+        before = it.cluster.get("deployments", NS, "schema-registry")
+        image = {"containers": [{"name": "schema-registry", "image": "registry.example.com/x:2"}]}
+        patch = {"spec": {"template": {"spec": image}}}
+        assert (
+            await send(it.session, "PATCH", path, body=patch, content_type=STRATEGIC)
+        ).status == 200
+        await it.clock.advance(30)
+        after = it.cluster.get("deployments", NS, "schema-registry")
+        guard = "/metadata/annotations/deployment.kubernetes.io~1revision"
+        undo = [
+            {"op": "test", "path": "/metadata/uid", "value": after["metadata"]["uid"]},
+            {"op": "test", "path": guard, "value": "2"},
+            {"op": "replace", "path": "/spec/template", "value": before["spec"]["template"]},
+        ]
+        first = await send(
+            it.session, "PATCH", path, body=undo, content_type="application/json-patch+json"
+        )
+        assert first.status == 200
+        await it.clock.advance(30)
+        undone = it.cluster.get("deployments", NS, "schema-registry")
+        assert undone["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "3"
+        assert undone["spec"]["template"] == before["spec"]["template"]
+        again = await send(
+            it.session, "PATCH", path, body=undo, content_type="application/json-patch+json"
+        )
+        assert (again.status, "causes" in again.body["details"]) == (422, False)

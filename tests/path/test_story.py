@@ -30,8 +30,8 @@ OPEN, ACTING, VERIFYING, HEALED, ESCALATED, CLOSED = IncidentState
 
 
 async def until(holds: Callable[[], bool], what: str) -> None:
-    """Waits for something that a background task brings about, at most five seconds."""
-    async with asyncio.timeout(5):
+    """Waits for something that a background task brings about, at most half a minute."""
+    async with asyncio.timeout(30):
         while not holds():
             await asyncio.sleep(0.005)
     assert holds(), what

@@ -3,7 +3,6 @@
 The clock is virtual, so hours pass in no time.
 """
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -21,10 +20,11 @@ from service.act.scale import Scale
 from service.guard.chain import CHAIN
 from service.guard.question import Guard, Policy
 from service.incident.lifecycle import Patience
-from service.intake.sorter import Sorter
+from service.intake.budget import ByteBudget
 from service.kit.clock import VirtualClock
 from service.kit.deadline import Deadline
 from service.model.action import Applied, Intent, Mode
+from service.model.causes import Causes
 from service.model.errors import Unavailable
 from service.model.evidence import Evidence, Known, Reading
 from service.model.incident import Held, Incident
@@ -34,7 +34,9 @@ from service.model.reasons import Reason
 from service.phases.rooms import Attempts, Rooms
 from service.record.journal import Journal
 from service.record.metrics import Metrics
+from service.route.sorting import Rules
 from service.settings import GuardSettings
+from service.sorter import Sorter
 from service.store.database import Database
 from service.store.episodes import Episodes
 from service.store.inbox import Inbox
@@ -146,6 +148,7 @@ class World:
     patience: Patience = field(default_factory=lambda: Patience(60.0, 7_200.0))
     attempts: Attempts = field(default_factory=Attempts)
     playbooks: tuple[Playbook, ...] = field(default_factory=lambda: (shipped(),))
+    causes: Causes = field(default_factory=Causes)
     kinds: Mapping[str, AnyKind] = field(default_factory=lambda: KINDS)
     chain: Mapping[str, Guard] = field(default_factory=lambda: CHAIN)
     hands: Mapping[str, Any] | None = None  # by kind; without them the platform is the hand of all
@@ -163,7 +166,6 @@ class World:
     rooms: Rooms = field(init=False)
     worker: Worker = field(init=False)
     sorter: Sorter = field(init=False)
-    committing: "asyncio.Task[None]" = field(init=False)
     woken: int = 0
 
     async def start(self) -> None:
@@ -177,6 +179,7 @@ class World:
             await self.incidents.release_all()
         self.rooms = Rooms(
             playbooks={p.name: p for p in self.playbooks},
+            causes=self.causes,
             kinds=self.kinds,
             diagnose=self.diagnose,
             survey=self.survey,
@@ -193,15 +196,15 @@ class World:
         )
         self.worker = self.worker_of(self.rooms)
         self.sorter = Sorter(
+            self.database,
             self.inbox,
-            self.episodes,
-            self.playbooks,
-            self.limits.namespaces,
+            Rules(self.playbooks, self.limits.namespaces, timedelta(seconds=self.heard_within_s)),
             self.metrics,
             self.clock,
             self._wake,
+            budget=ByteBudget(64 * 2**20),
+            unheard_after=timedelta(days=1),
         )
-        self.committing = asyncio.create_task(self.inbox.run())
 
     def worker_of(
         self, rooms: Rooms, *, slots: int = 1, step_within_s: float = 60.0, lease_s: float = LEASE_S
@@ -229,8 +232,6 @@ class World:
 
     async def stop(self) -> None:
         """The process is gone."""
-        self.committing.cancel()
-        await asyncio.wait([self.committing])
         await self.database.close()
 
     async def restart(self) -> None:

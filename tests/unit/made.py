@@ -13,7 +13,7 @@ from service.act.scale import Scale
 from service.diagnose import CHAPTERS
 from service.diagnose.chapters.high_latency import HighLatencyEvidence
 from service.diagnose.probes.clickhouse_load import ClickHouseLoad
-from service.diagnose.probes.kafka_lag import KafkaLag
+from service.diagnose.probes.kafka_lag import KafkaLag, PartitionLag
 from service.diagnose.probes.usage import Usage
 from service.diagnose.probes.workload import Pods
 from service.model.alert import Alert, AlertStatus
@@ -86,7 +86,28 @@ def item(
 
 
 KAFKA = KafkaLag(
-    "normalization-consumer", "Stable", 2, 6, 50_000, 20_000, True, 900.0, 300.0, 0, {"t/0": 20_000}
+    group="normalization-consumer",
+    state="Stable",
+    members=2,
+    rebalancing=False,
+    rebalancing_throughout=False,
+    partition_count=6,
+    partitions=tuple(
+        PartitionLag("t", n, lag, 100_000, 100_000 - lag, 150.0, 50.0)
+        for n, lag in enumerate([10_000, 8_000, 8_000, 8_000, 8_000, 8_000])
+    ),
+    lag_total=50_000,
+    lag_known=50_000,
+    lag_max=10_000,
+    lag_growing=True,
+    grows_evenly=True,
+    hot_partition="",
+    hot_share=0.2,
+    stuck_partitions=(),
+    uncommitted_partitions=0,
+    unknown_partitions=(),
+    produced_per_s=900.0,
+    consumed_per_s=300.0,
 )
 CLICKHOUSE = ClickHouseLoad(1, 0, 0.0, "", "", "", 0.5, "default", 10, 0)
 PODS = Pods(2, 2, 2, 2, 0, (), True, False, False)

@@ -5,15 +5,17 @@ import signal
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from typing import TypeAlias
 
 import pytest
 import pytest_asyncio
 
-from service.clients.clickhouse import OWN, ClickHouseClient
-from service.diagnose.probes.clickhouse_load import clickhouse_load
+from service.clients.clickhouse import OWN, PLAIN_SELECT, PLAIN_SELECT_BY_TEXT, ClickHouseClient
+from service.clients.clickhouse_write import ClickHouseWriter
+from service.diagnose.probes.clickhouse_load import ClickHouseLoad, clickhouse_load
 from service.kit.deadline import Deadline
 from service.model.errors import Indeterminate, Refused, Unavailable
-from service.model.evidence import ClickHouseLoad
 from service.model.reasons import Reason
 from service.settings import ClickHouseSettings
 from tests.servers import clickhouse as servers
@@ -22,8 +24,10 @@ from tests.servers.faults import FaultyProxy
 # The proxy before the recent server lives in the loop, so tests and server share one.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 LONG = "SELECT sleepEachRow(0.1) FROM numbers(3000) SETTINGS max_block_size = 1 FORMAT Null"
+Server: TypeAlias = servers.ClickHouseServer | servers.DebianClickHouse
 READER = "<password/><profile>readonly</profile>"
-USERS = {"app": "<password/><profile>default</profile>", "reader": READER}
+APP = "<password/><profile>default</profile>"
+USERS = {"app": APP, "reader": READER}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -69,6 +73,20 @@ def soon(seconds: float = 10.0) -> Deadline:
     return Deadline.after(seconds)
 
 
+async def at_once() -> None:
+    """Nothing stands against it."""
+
+
+def writing(port: int, **settings: str) -> ClickHouseWriter:
+    return ClickHouseWriter(ClickHouseSettings(host="127.0.0.1", port=port, **settings))
+
+
+async def do(port: int, *statements: str) -> None:
+    async with writing(port) as writer:
+        for sql in statements:
+            await writer.execute(sql, confirm=at_once, deadline=soon())
+
+
 async def load_when(
     client: ClickHouseClient, seen: Callable[[ClickHouseLoad], bool], **kw: object
 ) -> ClickHouseLoad:
@@ -94,8 +112,10 @@ async def test_bytes_that_are_no_text_are_replaced_and_break_nothing(client):
     assert await client.query("SELECT 1 AS one", deadline=soon()) == [{"one": 1}]
 
 
-async def test_a_statement_without_a_result_gives_no_rows(client):
-    assert await client.query("KILL QUERY WHERE query_id = 'nobody' ASYNC", deadline=soon()) == []
+async def test_a_statement_without_a_result_gives_no_rows(either: Server) -> None:
+    async with writing(either.port) as writer:
+        kill = "KILL QUERY WHERE query_id = 'nobody' ASYNC"
+        assert await writer.execute(kill, confirm=at_once, deadline=soon()) == []
 
 
 @pytest.mark.parametrize(
@@ -164,11 +184,58 @@ async def test_a_wrong_password_is_unauthorized(debian, tmp_path):
         assert await client.query("SELECT 1 AS one", deadline=soon()) == [{"one": 1}]
 
 
-async def test_the_acting_client_uses_the_acting_user(modern):
+async def test_the_reader_is_the_reading_user_and_the_writer_the_acting_one(
+    modern: servers.ClickHouseServer,
+) -> None:
     settings = ClickHouseSettings(host="127.0.0.1", port=modern.port, act_user="app")
-    for for_acting, user in ((False, "default"), (True, "app")):
-        async with ClickHouseClient(settings, for_acting=for_acting) as client:
+    for kind, user in ((ClickHouseClient, "default"), (ClickHouseWriter, "app")):
+        async with kind(settings) as client:
             assert await client.query("SELECT user() AS user", deadline=soon()) == [{"user": user}]
+    async with writing(modern.port) as writer:
+        assert await writer.query("SELECT user() AS user", deadline=soon()) == [{"user": "default"}]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["CREATE DATABASE nope", "CREATE TABLE default.nope (a Int8) ENGINE = Memory"],
+)
+async def test_a_reader_changes_nothing_though_its_user_might(
+    client: ClickHouseClient, either: Server, sql: str
+) -> None:
+    with pytest.raises(Refused) as refused:
+        await client.query(sql, deadline=soon())
+    assert refused.value.reason is Reason.FORBIDDEN
+    assert not hasattr(client, "execute")
+    assert "nope" not in str(await client.query("SHOW DATABASES", deadline=soon()))
+    assert await client.query("SHOW TABLES FROM default", deadline=soon()) == []
+
+
+async def test_a_reader_keeps_its_time_limit_though_it_may_not_ask_to_be_read_only(
+    debian: servers.DebianClickHouse,
+) -> None:
+    settings = ClickHouseSettings(host="127.0.0.1", port=debian.port, user="setter")
+    async with ClickHouseClient(settings) as client:
+        asked = "SELECT value FROM system.settings WHERE name = 'max_execution_time'"
+        assert await client.query(asked, deadline=soon(7.0)) == [{"value": "7"}]
+        assert await client.query(asked, settings={"max_threads": 1}, deadline=soon(7.0))
+
+
+async def test_a_write_is_confirmed_right_before_it_is_sent(
+    modern: servers.ClickHouseServer, recent: ClickHouseClient
+) -> None:
+    async def lost() -> None:
+        raise Refused(Reason.CLAIM_LOST, "another one has it", 0)
+
+    async with writing(modern.port) as writer:
+        with pytest.raises(Refused) as refused:
+            await writer.execute("CREATE DATABASE unwanted", confirm=lost, deadline=soon())
+        assert refused.value.reason is Reason.CLAIM_LOST
+        with pytest.raises(Unavailable) as unavailable:
+            await writer.execute(
+                "CREATE DATABASE unwanted", confirm=lambda: asyncio.sleep(60), deadline=soon(0.2)
+            )
+        assert unavailable.value.reason is Reason.LATE
+    assert "unwanted" not in str(await recent.query("SHOW DATABASES", deadline=soon()))
 
 
 async def test_an_idle_server_has_no_load(client):
@@ -187,8 +254,7 @@ async def test_a_long_query_is_seen_and_can_be_killed(modern, recent):
             "app",
         )
         assert "sleepEachRow" in load.longest_query_text
-        kill = "KILL QUERY WHERE query_id = %(id)s AND user = %(user)s SYNC"
-        await recent.query(kill, {"id": query_id, "user": "app"}, write=True, deadline=soon())
+        await do(modern.port, f"KILL QUERY WHERE query_id = '{query_id}' SYNC")
         await load_when(recent, lambda seen: seen.queries == 0)
 
 
@@ -196,6 +262,99 @@ async def test_a_query_of_a_system_user_is_load_but_never_the_longest(modern, re
     async with servers.long_query(modern.port, user="app", query_id=f"s-{uuid.uuid4()}", sql=LONG):
         load = await load_when(recent, lambda seen: seen.queries == 1, system_users=("app",))
         assert (load.longest_query_s, load.longest_query_user) == (0.0, "")
+
+
+# Work that runs for as long as it needs: to end it would lose it.
+SLOW = "SELECT sleepEachRow(0.1) FROM numbers(3000) SETTINGS max_block_size = 1"
+WORK = {
+    "an INSERT ... SELECT": f"INSERT INTO w.t {SLOW}",
+    "one in brackets and comments": f"/* SELECT */ INSERT INTO w.t -- SELECT 1\n {SLOW}",
+    "a CREATE ... AS SELECT": f"CREATE TABLE w.made ENGINE = Memory AS {SLOW}",
+    "an ALTER": "ALTER TABLE w.t UPDATE a = sleepEachRow(2) WHERE 1 SETTINGS mutations_sync = 1",
+    "an OPTIMIZE": "OPTIMIZE TABLE w.t FINAL",
+    "a KILL": "KILL QUERY WHERE sleepEachRow(0.1) = 0 SYNC",
+    "a BACKUP": "BACKUP TABLE w.t TO File('/nowhere/at/all')",
+}
+PLAIN = {
+    "a SELECT": f"{SLOW} FORMAT Null",
+    "a WITH": f"WITH 1 AS one {SLOW} FORMAT Null",
+    "one with a comment before it": f"-- report\n/* of ann */ {SLOW} FORMAT Null",
+    "one in brackets": "(SELECT sleepEachRow(0.1) FROM numbers(3000) LIMIT 3000 SETTINGS max_block_size = 1)",
+}
+
+
+@pytest.mark.parametrize("sql", [WORK[n] for n in list(WORK)[:3]], ids=list(WORK)[:3])
+async def test_work_of_a_user_is_load_but_never_a_runaway(
+    modern: servers.ClickHouseServer, recent: ClickHouseClient, sql: str
+) -> None:
+    await do(
+        modern.port,
+        "DROP DATABASE IF EXISTS w",
+        "CREATE DATABASE w",
+        "CREATE TABLE w.t (a UInt8) ENGINE = MergeTree ORDER BY a",
+    )
+    async with servers.long_query(modern.port, user="app", query_id=f"w-{uuid.uuid4()}", sql=sql):
+        load = await load_when(recent, lambda seen: seen.queries == 1)
+        assert (load.longest_query_s, load.longest_query_id) == (0.0, "")
+    await load_when(recent, lambda seen: seen.queries == 0)
+
+
+@pytest.mark.parametrize("sql", PLAIN.values(), ids=PLAIN)
+async def test_a_plain_select_in_any_form_is_a_runaway(
+    modern: servers.ClickHouseServer, recent: ClickHouseClient, sql: str
+) -> None:
+    query_id = f"p-{uuid.uuid4()}"
+    async with servers.long_query(modern.port, user="app", query_id=query_id, sql=sql):
+        await load_when(recent, lambda seen: seen.longest_query_id == query_id)
+    await load_when(recent, lambda seen: seen.queries == 0)
+
+
+@pytest.mark.parametrize(
+    ("sql", "plain"),
+    [
+        *((sql, 0) for sql in WORK.values()),
+        *((sql, 1) for sql in PLAIN.values()),
+        ("  select 1", 1),
+        ("SELECTED", 0),
+        ("EXPLAIN SELECT 1", 0),
+        ("SYSTEM STOP MERGES", 0),
+        ("RESTORE TABLE t FROM Disk('b', 'x')", 0),
+        ("WITH 1 AS x INSERT INTO t SELECT x", 0),
+    ],
+)
+async def test_by_its_text_too_a_plain_select_is_told_from_work(
+    client: ClickHouseClient, sql: str, plain: int
+) -> None:
+    rows = await client.query(
+        f"SELECT {PLAIN_SELECT_BY_TEXT} AS plain FROM (SELECT %(sql)s AS query)",
+        {"sql": sql},
+        deadline=soon(),
+    )
+    assert rows == [{"plain": plain}]
+
+
+async def test_each_server_is_asked_for_what_it_knows(
+    modern: servers.ClickHouseServer, debian: servers.DebianClickHouse
+) -> None:
+    for server, condition in ((modern, PLAIN_SELECT), (debian, PLAIN_SELECT_BY_TEXT)):
+        async with ClickHouseClient(
+            ClickHouseSettings(host="127.0.0.1", port=server.port)
+        ) as asked:
+            assert await asked.plain_select(deadline=soon()) == condition
+
+
+async def test_work_on_the_old_server_is_no_runaway_either(
+    debian: servers.DebianClickHouse,
+) -> None:
+    await do(debian.port, "CREATE TABLE default.w (a UInt8) ENGINE = Memory")
+    sql = "INSERT INTO default.w SELECT sleep(3) FROM system.numbers LIMIT 1"
+    async with AsyncExitStack() as stack:
+        client = ClickHouseClient(ClickHouseSettings(host="127.0.0.1", port=debian.port))
+        await stack.enter_async_context(client)
+        await stack.enter_async_context(servers.long_query(debian.port, query_id="w", sql=sql))
+        load = await load_when(client, lambda seen: seen.queries == 1)
+        assert load.longest_query_id == ""
+    await do(debian.port, "DROP TABLE default.w")
 
 
 async def test_a_long_query_on_the_old_server_is_seen_too(debian):
@@ -217,16 +376,18 @@ async def test_our_own_queries_are_no_load(modern, recent):
 
 
 async def test_the_fullest_disk_and_the_most_parts_are_found(modern, recent):
-    await recent.query("CREATE DATABASE IF NOT EXISTS d", deadline=soon())
-    await recent.query("CREATE TABLE d.t (a Int32) ENGINE = MergeTree ORDER BY a", deadline=soon())
-    await recent.query("SYSTEM STOP MERGES d.t", deadline=soon())
-    for n in range(3):
-        await recent.query(f"INSERT INTO d.t SELECT {n}", deadline=soon())
+    await do(
+        modern.port,
+        "CREATE DATABASE IF NOT EXISTS d",
+        "CREATE TABLE d.t (a Int32) ENGINE = MergeTree ORDER BY a",
+        "SYSTEM STOP MERGES d.t",
+        *(f"INSERT INTO d.t SELECT {n}" for n in range(3)),
+    )
     load = await clickhouse_load(recent, (), deadline=soon())
     assert load.max_parts == 3
     assert load.disk_fullest in ("default", "cold")
     assert 0.0 < load.disk_free_ratio < 1.0
-    await recent.query("DROP TABLE d.t", deadline=soon())
+    await do(modern.port, "DROP TABLE d.t")
 
 
 async def test_an_outage_is_an_error_and_needs_no_restart_of_ours(modern, recent):
@@ -254,8 +415,9 @@ async def test_a_frozen_server_is_late_and_a_write_to_it_indeterminate(modern, r
     finally:
         modern.send(signal.SIGCONT)
     assert await recent.query("SELECT 1 AS one", deadline=soon()) == [{"one": 1}]
-    with pytest.raises(Indeterminate):
-        await recent.query(LONG, write=True, deadline=soon(0.3))
+    async with writing(modern.port) as writer:
+        with pytest.raises(Indeterminate):
+            await writer.execute(LONG, confirm=at_once, deadline=soon(0.3))
 
 
 async def test_one_connection_that_died_in_silence_tells_of_the_others(modern):

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from service.clients.kafka import KafkaClient, PartitionOffsets
-from service.diagnose.probes.kafka_lag import kafka_lag
+from service.diagnose.probes.kafka_lag import KafkaLag, Reset, kafka_lag
 from service.kit.clock import SystemClock
 from service.kit.deadline import Deadline
 from service.model.errors import Refused, Unavailable
@@ -57,7 +57,7 @@ async def test_offsets_of_a_stopped_group_are_read(broker, kafka, name):
     expected = {
         (name, 0): PartitionOffsets(1, 5),
         (name, 1): PartitionOffsets(2, 2),
-        (name, 2): PartitionOffsets(None, 0),
+        (name, 2): PartitionOffsets(None, 0, 0),
     }
     assert await kafka.offsets(name, [name], deadline=soon()) == expected
     assert await kafka.offsets(name, None, deadline=soon()) == expected
@@ -110,17 +110,61 @@ async def test_a_group_that_committed_nothing_on_a_named_topic_has_only_uncommit
 ):
     await servers.create_topic(broker.bootstrap, name, 2)
     offsets = await kafka.offsets(name, [name], deadline=soon())
-    assert offsets == {(name, 0): PartitionOffsets(None, 0), (name, 1): PartitionOffsets(None, 0)}
+    assert offsets == dict.fromkeys([(name, 0), (name, 1)], PartitionOffsets(None, 0, 0))
 
 
-async def test_lag_is_summed_and_uncommitted_partitions_are_counted_apart(broker, kafka, name):
-    await _traffic(broker, name, partitions=3, written={0: 5, 1: 2, 2: 7}, committed={0: 1, 1: 2})
-    lag = await kafka_lag(kafka, name, [name], 0.1, deadline=soon(), clock=SystemClock())
-    assert (lag.group, lag.state, lag.members, lag.partitions) == (name, "Empty", 0, 3)
-    assert (lag.lag_total, lag.lag_max, lag.lag_growing) == (4, 4, False)
-    assert lag.uncommitted_partitions == 1
-    assert lag.lag_by_partition == {f"{name}/0": 4, f"{name}/1": 0}
-    assert (lag.produced_per_s, lag.consumed_per_s) == (0.0, 0.0)
+async def lag_of(kafka: KafkaClient, name: str, reset: Reset | None = None) -> KafkaLag:
+    return await kafka_lag(
+        kafka, name, [name], 0.1, reset=reset, deadline=soon(), clock=SystemClock()
+    )
+
+
+async def test_lag_is_summed_over_partitions_and_an_empty_one_has_none(
+    broker: servers.Broker, kafka: KafkaClient, name: str
+) -> None:
+    await _traffic(broker, name, partitions=3, written={0: 5, 1: 2}, committed={0: 1, 1: 2})
+    lag = await lag_of(kafka, name)
+    assert (lag.group, lag.state, lag.members, lag.partition_count) == (name, "Empty", 0, 3)
+    assert (lag.lag_total, lag.lag_known, lag.lag_max, lag.lag_growing) == (4, 4, 4, False)
+    assert [(p.name, p.lag, p.end, p.committed) for p in lag.partitions] == [
+        (f"{name}/0", 4, 5, 1),
+        (f"{name}/1", 0, 2, 2),
+        (f"{name}/2", 0, 0, None),
+    ]
+    assert (lag.uncommitted_partitions, lag.unknown_partitions) == (1, ())
+    assert (lag.produced_per_s, lag.consumed_per_s, lag.rebalancing) == (0.0, 0.0, False)
+
+
+async def test_a_partition_without_a_commit_is_behind_by_nobody_knows_how_much_unless_it_is_written(
+    broker: servers.Broker, kafka: KafkaClient, name: str
+) -> None:
+    await _traffic(broker, name, partitions=2, written={0: 5, 1: 900}, committed={0: 5})
+    lag = await lag_of(kafka, name)
+    assert (lag.lag_total, lag.lag_max, lag.lag_growing, lag.hot_partition) == (None,) * 4
+    assert (lag.lag_known, lag.uncommitted_partitions) == (0, 1)
+    assert lag.unknown_partitions == (f"{name}/1",)
+    assert (await lag_of(kafka, name, Reset.EARLIEST)).lag_total == 900
+    assert (await lag_of(kafka, name, Reset.LATEST)).lag_total == 0
+
+
+async def test_a_group_that_never_committed_has_lag_where_it_is_written_from_where_it_reads(
+    broker: servers.Broker, kafka: KafkaClient, name: str
+) -> None:
+    await servers.create_topic(broker.bootstrap, name, 1)
+    await servers.produce(broker.bootstrap, name, {0: 7})
+    with pytest.raises(Unavailable) as unavailable:
+        await lag_of(kafka, name)
+    assert unavailable.value.reason is Reason.NO_DATA
+    assert (await lag_of(kafka, name, Reset.EARLIEST)).lag_total == 7
+
+
+async def test_a_commit_beyond_the_end_is_no_lag_of_zero(
+    broker: servers.Broker, kafka: KafkaClient, name: str
+) -> None:
+    await _traffic(broker, name, partitions=1, written={0: 5}, committed={0: 50})
+    lag = await lag_of(kafka, name, Reset.EARLIEST)
+    assert (lag.lag_total, lag.lag_known, lag.unknown_partitions) == (None, 0, (f"{name}/0",))
+    assert lag.partitions[0].committed == 50
 
 
 async def test_growth_and_rates_are_seen_between_the_two_samples(broker, kafka, name):

@@ -1,13 +1,15 @@
 """The Kubernetes clients against a scripted API server: statuses, pages, logs, and what a lost reply means."""
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 
-from service.clients.kubernetes import KubernetesReader, workload_path
+from rehearsal.servers import free_port
+from service.clients.kubernetes import REVIEWS, KubernetesReader, Object, workload_path
 from service.clients.kubernetes_write import MERGE, KubernetesWriter
 from service.kit.deadline import Deadline
 from service.model.errors import BadConfig, Indeterminate, Refused, Unavailable
@@ -179,14 +181,140 @@ async def test_a_name_that_would_lead_elsewhere_is_refused_before_anything_is_se
     assert api.asked == []
 
 
-async def test_a_rotated_token_is_taken_up_after_a_401(api, reader, tmp_path):
-    api.always(401, status(401, "Unauthorized"))
-    with pytest.raises(Refused):
-        await reader.get(PATH, deadline=soon())
-    kubeconfig(tmp_path, api.url, token="new")
-    api.always(200, {"kind": "Deployment"})
+class Tokens:
+    """A server that knows one token; requests may be held until they are let go."""
+
+    def __init__(self, api: Scripted, valid: str) -> None:
+        self.api, self.valid = api, valid
+        api.answer = self._answer
+
+    def _answer(self, asked: Asked) -> web.Response:
+        if asked.headers.get("Authorization") != f"Bearer {self.valid}":
+            return web.json_response(status(401, "Unauthorized"), status=401)
+        return web.json_response({"kind": "Deployment", "metadata": {}, "items": []})
+
+    @property
+    def statuses(self) -> list[bool]:
+        return [a.headers["Authorization"] == f"Bearer {self.valid}" for a in self.api.asked]
+
+
+async def test_a_rotated_token_is_read_anew_and_the_request_goes_through(
+    api: Scripted, reader: KubernetesReader, tmp_path: Path
+) -> None:
+    tokens = Tokens(api, "t0k3n")
     await reader.get(PATH, deadline=soon())
-    assert api.asked[-1].headers["Authorization"] == "Bearer new"
+    tokens.valid = "new"
+    kubeconfig(tmp_path, api.url, token="new")
+    await reader.get(PATH, deadline=soon())
+    assert tokens.statuses == [False, False, True]
+    await reader.get(PATH, deadline=soon())
+    assert len(api.asked) == 4
+
+
+async def test_a_token_that_stays_wrong_is_tried_twice_and_unauthorized(
+    api: Scripted, reader: KubernetesReader
+) -> None:
+    Tokens(api, "another")
+    with pytest.raises(Refused) as refused:
+        await reader.get(PATH, deadline=soon())
+    assert refused.value.reason is Reason.UNAUTHORIZED
+    assert len(api.asked) == 2
+
+
+async def test_a_kubeconfig_that_is_being_replaced_is_credentials_that_cannot_be_read(
+    api: Scripted, reader: KubernetesReader, tmp_path: Path
+) -> None:
+    Tokens(api, "new")
+    (tmp_path / "kubeconfig").write_text('{"users": [{"user": {"token": "n3w"')
+    with pytest.raises(Unavailable) as unavailable:
+        await reader.get(PATH, deadline=soon())
+    assert unavailable.value.reason is Reason.CREDENTIALS_UNREADABLE
+    assert "n3w" not in unavailable.value.detail
+    kubeconfig(tmp_path, api.url, token="new")
+    await reader.get(PATH, deadline=soon())
+
+
+async def test_the_first_write_after_a_rotation_goes_through_and_is_confirmed_each_time_it_is_sent(
+    api: Scripted, writer: KubernetesWriter, tmp_path: Path
+) -> None:
+    tokens, sent = Tokens(api, "new"), []
+    kubeconfig(tmp_path, api.url, token="old")
+
+    async def confirm() -> None:
+        sent.append(len(api.asked))
+        kubeconfig(tmp_path, api.url, token="new")
+
+    await _patch(writer, confirm=confirm)
+    assert tokens.statuses == [False, True]
+    assert sent == [0, 1]
+
+
+async def test_a_401_of_one_request_disturbs_none_of_those_under_way(tmp_path: Path) -> None:
+    held, arrived = asyncio.Event(), asyncio.Event()
+    valid, waiting = {"old"}, 0
+
+    async def handle(request: web.Request) -> web.Response:
+        nonlocal waiting
+        if request.path.endswith("/slow"):
+            waiting += 1
+            arrived.set()
+            await held.wait()
+            return web.json_response({"kind": "Deployment"})
+        known = request.headers["Authorization"].removeprefix("Bearer ") in valid
+        return web.json_response({"kind": "Deployment"}, status=200 if known else 401)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handle)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    port = free_port()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    url = f"http://127.0.0.1:{port}"
+    settings = KubernetesSettings(kubeconfig=kubeconfig(tmp_path, url, token="old"))
+    try:
+        async with KubernetesReader(settings) as reader:
+            slow = [
+                asyncio.create_task(reader.get(f"{PATH}/slow", deadline=soon())) for _ in range(3)
+            ]
+            await asyncio.wait_for(arrived.wait(), 5.0)
+            valid.clear()
+            valid.add("new")
+            kubeconfig(tmp_path, url, token="new")
+            many = await asyncio.gather(*(reader.get(PATH, deadline=soon()) for _ in range(20)))
+            assert len(many) == 20
+            held.set()
+            assert [found["kind"] for found in await asyncio.gather(*slow)] == ["Deployment"] * 3
+    finally:
+        held.set()
+        await runner.cleanup()
+
+
+async def test_a_review_asks_whether_this_account_may_and_stores_nothing(
+    api: Scripted, reader: KubernetesReader
+) -> None:
+    api.always(201, {"kind": "SelfSubjectAccessReview", "status": {"allowed": True}})
+    asked_for = {"verb": "patch", "group": "apps", "resource": "deployments", "namespace": "x"}
+    assert await reader.review(asked_for, deadline=soon())
+    (asked,) = api.asked
+    assert (asked.method, asked.path) == ("POST", REVIEWS)
+    assert json.loads(asked.body)["spec"] == {"resourceAttributes": asked_for}
+    api.always(201, {"kind": "SelfSubjectAccessReview", "status": {"allowed": False}})
+    assert not await reader.review(asked_for, deadline=soon())
+    api.always(201, {"kind": "SelfSubjectAccessReview"})
+    with pytest.raises(Unavailable):
+        await reader.review(asked_for, deadline=soon())
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("PATCH", PATH), ("DELETE", PATH), ("POST", PATH), ("PUT", PATH)]
+)
+async def test_a_reader_can_send_nothing_that_changes_something(
+    api: Scripted, reader: KubernetesReader, method: str, path: str
+) -> None:
+    with pytest.raises(PermissionError):
+        await reader._wire.send(method, path, {}, soon())
+    assert api.asked == []
+    assert not any(hasattr(reader, name) for name in ("patch", "apply", "create", "delete"))
 
 
 async def test_a_kubeconfig_that_cannot_be_read_is_a_bad_configuration(tmp_path):
@@ -196,15 +324,24 @@ async def test_a_kubeconfig_that_cannot_be_read_is_a_bad_configuration(tmp_path)
         await KubernetesReader(KubernetesSettings(kubeconfig=file)).open()
 
 
+async def at_once() -> None:
+    """Nothing stands against it."""
+
+
 async def _patch(
-    writer: KubernetesWriter, deadline: Deadline | None = None, *, dry_run: bool = False
-) -> object:
+    writer: KubernetesWriter,
+    deadline: Deadline | None = None,
+    *,
+    dry_run: bool = False,
+    confirm: Callable[[], Awaitable[None]] = at_once,
+) -> Object:
     body = {"spec": {"replicas": 4}}
     return await writer.patch(
         PATH,
         body,
         content_type=MERGE,
         action_id="a-1",
+        confirm=confirm,
         dry_run=dry_run,
         deadline=deadline or soon(),
     )
@@ -251,7 +388,7 @@ async def test_each_refusal_of_a_patch_says_whether_it_may_have_been_done(
     with pytest.raises(kind) as raised:
         await _patch(writer)
     assert raised.value.reason is reason
-    assert len(api.asked) == 1
+    assert len(api.asked) == (2 if code == 401 else 1)  # with credentials that were read anew
 
 
 async def test_a_patch_whose_success_cannot_be_read_is_indeterminate(api, writer):
@@ -285,6 +422,117 @@ async def test_a_patch_that_met_no_server_was_not_sent_and_any_other_lost_reply_
                 await _patch(writer, soon(0.4))
             await proxy.set(Fault.PASS)
             assert await _patch(writer)
+
+
+async def test_the_manager_of_the_fields_is_a_setting(api: Scripted, tmp_path: Path) -> None:
+    file = kubeconfig(tmp_path, api.url)
+    api.always(200, {"kind": "Deployment"})
+    settings = KubernetesSettings(kubeconfig=file, field_manager="healer")
+    async with KubernetesWriter(settings) as writer:
+        await _patch(writer)
+    assert api.asked[0].query["fieldManager"] == "healer"
+    for wrong in ("", "x" * 129, "ä" * 65, "kubectl-rollout", "a\nb"):
+        with pytest.raises(ValueError, match="field_manager"):
+            KubernetesSettings(kubeconfig=file, field_manager=wrong)
+    assert KubernetesSettings(kubeconfig=file, field_manager="x" * 128)
+
+
+Send = Callable[[KubernetesWriter, Callable[[], Awaitable[None]], Deadline], Awaitable[Object]]
+WRITES: dict[str, Send] = {
+    "apply": lambda w, c, d: w.apply(PATH, {"kind": "x"}, action_id="a-1", confirm=c, deadline=d),
+    "create": lambda w, c, d: w.create(PATH, {"kind": "x"}, action_id="a-1", confirm=c, deadline=d),
+    "delete": lambda w, c, d: w.delete(PATH, uid="u-1", action_id="a-1", confirm=c, deadline=d),
+    "patch": lambda w, c, d: _patch(w, d, confirm=c),
+}
+EACH = pytest.mark.parametrize("send", [pytest.param(s, id=name) for name, s in WRITES.items()])
+
+
+async def test_an_apply_says_who_and_whether_by_force(
+    api: Scripted, writer: KubernetesWriter
+) -> None:
+    api.always(200, {"kind": "NetworkPolicy"})
+    body = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "spec": {}}
+    for force, dry_run in ((False, False), (True, True)):
+        await writer.apply(
+            PATH,
+            body,
+            force=force,
+            dry_run=dry_run,
+            action_id="a",
+            confirm=at_once,
+            deadline=soon(),
+        )
+    plain, forced = api.asked
+    assert (plain.method, json.loads(plain.body)) == ("PATCH", body)
+    assert plain.headers["Content-Type"] == "application/apply-patch+yaml"
+    assert plain.query == {
+        "fieldManager": "paramedic",
+        "fieldValidation": "Strict",
+        "force": "false",
+    }
+    assert (forced.query["force"], forced.query["dryRun"]) == ("true", "All")
+
+
+async def test_a_creation_posts_the_object(api: Scripted, writer: KubernetesWriter) -> None:
+    api.always(201, {"kind": "Event", "metadata": {"uid": "u"}})
+    made = await writer.create(
+        "/api/v1/namespaces/x/events",
+        {"kind": "Event"},
+        action_id="a",
+        confirm=at_once,
+        deadline=soon(),
+    )
+    assert made["metadata"] == {"uid": "u"}
+    (asked,) = api.asked
+    assert (asked.method, json.loads(asked.body)) == ("POST", {"kind": "Event"})
+
+
+async def test_a_deletion_names_the_uid_and_how_long_it_may_take(
+    api: Scripted, writer: KubernetesWriter
+) -> None:
+    api.always(200, {"kind": "Status", "status": "Success"})
+    options = {"uid": "u-1", "action_id": "a", "confirm": at_once}
+    await writer.delete(PATH, **options, deadline=soon())
+    await writer.delete(PATH, **options, grace_s=0, dry_run=True, deadline=soon())
+    first, second = (json.loads(asked.body) for asked in api.asked)
+    assert [asked.method for asked in api.asked] == ["DELETE", "DELETE"]
+    assert first["preconditions"] == {"uid": "u-1"}
+    assert "gracePeriodSeconds" not in first
+    assert "dryRun" not in first
+    assert (second["gracePeriodSeconds"], second["dryRun"]) == (0, ["All"])
+
+
+@EACH
+async def test_a_write_that_is_not_confirmed_is_not_sent(
+    api: Scripted, writer: KubernetesWriter, send: Send
+) -> None:
+    async def lost() -> None:
+        raise Refused(Reason.CLAIM_LOST, "another one has it", 0)
+
+    async def stuck() -> None:
+        await asyncio.sleep(60.0)
+
+    with pytest.raises(Refused) as refused:
+        await send(writer, lost, soon())
+    assert refused.value.reason is Reason.CLAIM_LOST
+    with pytest.raises(Unavailable) as unavailable:
+        await send(writer, stuck, soon(0.1))
+    assert unavailable.value.reason is Reason.LATE
+    assert api.asked == []
+
+
+@EACH
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [(403, Refused), (409, Refused), (429, Unavailable), (503, Indeterminate)],
+)
+async def test_each_kind_of_write_says_whether_it_may_have_been_done(
+    api: Scripted, writer: KubernetesWriter, send: Send, code: int, kind: type[Exception]
+) -> None:
+    api.always(code, status(code, "x"))
+    with pytest.raises(kind):
+        await send(writer, at_once, soon())
+    assert len(api.asked) == 1
 
 
 async def test_a_patch_after_its_deadline_is_not_sent(api, writer):

@@ -1,24 +1,30 @@
 """The probes of the Kubernetes API and of Prometheus against scripted servers; the diagnosis that joins them."""
 
+import base64
 import json
 import math
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
 
 import pytest
 from aiohttp import web
 
+from rehearsal.servers import free_port
+from service.clients import http
 from service.clients.kubernetes import KubernetesReader
 from service.clients.prometheus import PrometheusClient, Sample
 from service.diagnose import CHAPTERS
+from service.diagnose.chapter import Look
 from service.diagnose.chapters.high_latency import HighLatencyEvidence, HighLatencyParameters
+from service.diagnose.gather import Observe
 from service.diagnose.probes.series import series
 from service.diagnose.probes.usage import quantity, usage
 from service.diagnose.probes.workload import rollout_complete, selector, workload
 from service.diagnose.sources import Sources
 from service.kit.clock import SystemClock
 from service.kit.deadline import Deadline
-from service.model.errors import Refused, Unavailable
+from service.model.errors import BadConfig, ParamedicError, Refused, Unavailable
 from service.model.evidence import Known, Unknown, facts
 from service.model.reasons import Reason
 from service.model.target import Target, TargetKind
@@ -387,8 +393,8 @@ async def test_each_declared_query_has_its_value_and_one_without_a_sample_is_abs
     seen = await series(
         prometheus, {"one": "a", "none": "b", "nan": "c", "inf": "d"}, deadline=soon()
     )
-    assert seen.values == {"one": 1.0, "inf": sys.float_info.max}
-    assert json.dumps(dict(seen.values), allow_nan=False)
+    assert seen == {"one": 1.0, "inf": sys.float_info.max}
+    assert json.dumps(dict(seen), allow_nan=False)
 
 
 @pytest.mark.parametrize("queries", [{}, {"none": "b"}])
@@ -405,35 +411,108 @@ async def test_a_query_with_several_samples_is_refused_with_what_to_do(api, prom
         await series(prometheus, {"p99": "a"}, deadline=soon())
 
 
-async def test_a_diagnosis_without_any_backend_is_unknown_in_every_reading():
-    diagnosis = CHAPTERS["high_latency"]
-    observed = []
-    evidence = await diagnosis.run(
-        Sources(),
-        TARGET,
-        HighLatencyParameters(consumer_group="g"),
-        deadline=soon(),
-        clock=SystemClock(),
-        observe=lambda *seen: observed.append(seen[:2]),
-    )
-    assert isinstance(evidence, diagnosis.evidence_type)
+def look(sources: Sources, observe: Observe = lambda *_: None) -> Look:
+    return Look(sources, TARGET, soon(), SystemClock(), observe)
+
+
+async def test_a_diagnosis_without_any_backend_is_unknown_in_every_reading() -> None:
+    observed: list[tuple[str, str]] = []
+    params = HighLatencyParameters(consumer_group="g")
+    looking = look(Sources(), lambda name, how, _: observed.append((name, how)))
+    evidence = await CHAPTERS["high_latency"].diagnose(looking, params)
     assert isinstance(evidence, HighLatencyEvidence)
     assert all(isinstance(reading, Unknown) for reading in evidence.readings().values())
     assert observed == [(name, "not_configured") for name in HighLatencyEvidence.groups()]
 
 
-async def test_a_diagnosis_joins_what_is_known_and_what_is_not(api, kubernetes, prometheus):
+async def test_a_diagnosis_joins_what_is_known_and_what_is_not(
+    api: Scripted, kubernetes: KubernetesReader, prometheus: PrometheusClient
+) -> None:
     holds(api, {**usage_world(), HPAS: [], "/api/v1/query": vector(({}, "0.25"))})
-    evidence = await CHAPTERS["high_latency"].run(
-        Sources(kubernetes=kubernetes, prometheus=prometheus),
-        TARGET,
-        HighLatencyParameters(consumer_group="g", series={"p99": "x"}),
-        deadline=soon(),
-        clock=SystemClock(),
-        observe=lambda *_: None,
-    )
+    sources = Sources(kubernetes=kubernetes, prometheus=prometheus)
+    params = HighLatencyParameters(consumer_group="g", series={"p99": "x"})
+    evidence = await CHAPTERS["high_latency"].diagnose(look(sources), params)
     assert isinstance(evidence.pods, Known)
     seen = facts(evidence)
     assert seen["pods"]["ready"] == 3
     assert seen["series"] == {"p99": 0.25}
     assert (seen["kafka"], seen["clickhouse"]) == ({}, {})
+
+
+PASSWORD = "p%40ss:w0rd"
+
+
+def with_credentials(url: str) -> str:
+    return url.replace("http://", f"http://scraper:{PASSWORD}@") + "/prefix/"
+
+
+async def test_credentials_in_the_url_are_sent_and_shown_nowhere(api: Scripted) -> None:
+    api.always(200, vector())
+    async with PrometheusClient(PrometheusSettings(url=with_credentials(api.url))) as client:
+        await client.query("up", deadline=soon())
+        assert client.source == f"prometheus at {api.url}/prefix"
+    (asked,) = api.asked
+    scheme, _, given = asked.headers["Authorization"].partition(" ")
+    assert (scheme, base64.b64decode(given)) == ("Basic", b"scraper:p@ss:w0rd")
+    assert asked.path == "/prefix/api/v1/query"
+
+
+ANSWERS = {
+    "a redirect to nowhere": lambda: web.Response(status=302, headers={"Location": "/loop"}),
+    "a refusal": lambda: web.Response(status=401, text="no"),
+    "no JSON": lambda: web.Response(text="<html>"),
+    "a broken encoding": lambda: web.Response(
+        body=b"no gzip", headers={"Content-Encoding": "gzip"}
+    ),
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
+async def test_no_error_of_prometheus_shows_the_credentials_of_its_url(
+    api: Scripted, answer: Callable[[], web.Response]
+) -> None:
+    api.answer = lambda _: answer()
+    async with PrometheusClient(PrometheusSettings(url=with_credentials(api.url))) as client:
+        with pytest.raises(ParamedicError) as raised:
+            await client.query("up", deadline=soon())
+    shown = f"{raised.value} {raised.value.__cause__!r} {client.source}"
+    assert "ss:w0rd" not in shown
+    assert "scraper" not in shown
+
+
+async def test_a_server_that_is_away_is_named_without_credentials() -> None:
+    url = with_credentials(f"http://127.0.0.1:{free_port()}")
+    async with PrometheusClient(PrometheusSettings(url=url)) as client:
+        with pytest.raises(Unavailable) as unavailable:
+            await client.query("up", deadline=soon())
+    assert "w0rd" not in str(unavailable.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://u:s3cret/x@host:9090", "ftp://u:s3cret@host", "u:s3cret@host", "http://host?x=y"],
+)
+def test_a_url_that_is_none_is_a_bad_configuration_and_not_repeated(url: str) -> None:
+    with pytest.raises(BadConfig) as raised:
+        PrometheusClient(PrometheusSettings(url=url))
+    assert "s3cret" not in f"{raised.value} {raised.value.__cause__!r}"
+
+
+def test_two_kinds_of_credentials_for_prometheus_are_a_bad_configuration(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("t")
+    with pytest.raises(BadConfig, match="not both"):
+        PrometheusClient(PrometheusSettings(url="http://u:p@host", bearer_file=token))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("GET http://u:p@h/x failed", "GET http://h/x failed"),
+        ("http://u:p@ss@h:1/x and https://t@h", "http://h:1/x and https://h"),
+        ("http://h/x?mail=a@b", "http://h/x?mail=a@b"),
+        ("a@b is no URL, nor is ://", "a@b is no URL, nor is ://"),
+    ],
+)
+def test_urls_in_errors_lose_their_credentials(text: str, shown: str) -> None:
+    assert http.bounded(text) == shown

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from service.diagnose.chapter import Chapter, Look
 from service.diagnose.gather import Probe
 from service.diagnose.probes.clickhouse_load import ClickHouseLoad, clickhouse_load
-from service.diagnose.probes.kafka_lag import KafkaLag, kafka_lag
+from service.diagnose.probes.kafka_lag import KafkaLag, Reset, kafka_lag
 from service.diagnose.probes.series import Series, series
 from service.diagnose.probes.usage import Usage, usage
 from service.diagnose.probes.workload import Pods, workload
@@ -20,7 +20,11 @@ class HighLatencyParameters:
 
     consumer_group: str
     topics: tuple[str, ...] = ()  # without them those that the group has committed on
-    sample_s: float = 5.0  # seconds between the two readings of Kafka offsets
+    # Seconds between the two readings of Kafka offsets: more than the consumers' commit interval, or what they
+    # have read and not committed yet looks stuck.
+    sample_s: float = 5.0
+    reset: Reset | None = None  # from where the group reads partitions on which it never committed
+    hot_share: float = 0.6  # of all lag: a partition that holds more is hot
     system_users: tuple[str, ...] = ("system",)  # whose ClickHouse queries are nobody's runaway
     series: Mapping[str, str] = field(default_factory=dict)  # name -> PromQL that gives one sample
 
@@ -46,6 +50,8 @@ async def high_latency(look: Look, params: HighLatencyParameters) -> HighLatency
             params.consumer_group,
             params.topics,
             params.sample_s,
+            reset=params.reset,
+            hot_share=params.hot_share,
             deadline=deadline,
             clock=look.clock,
         )

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0003"
-down_revision = "0001"
+down_revision = "0002"
 
 Instant = sa.BigInteger  # microseconds since 1970
 
@@ -22,6 +22,8 @@ def upgrade() -> None:
         op.add_column("ledger", column)
     op.drop_index("incidents_due", "incidents")
     op.create_index("incidents_due", "incidents", ["rank", "due_at"])
+    op.create_index("incidents_next_due", "incidents", ["due_at"])
+    op.create_index("incidents_claimed", "incidents", ["claimed_until"])
     op.drop_index("ledger_incident", "ledger")
     op.create_index("ledger_incident", "ledger", ["incident_id", "intended_at"])
     op.drop_table("locks")

@@ -1,0 +1,81 @@
+"""The clients of what is configured, and how the pipeline looks through them."""
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+
+from pydantic import TypeAdapter
+
+from service.act.kind import Writers
+from service.clients.clickhouse import ClickHouseClient
+from service.clients.clickhouse_write import ClickHouseWriter
+from service.clients.kafka import KafkaClient
+from service.clients.kubernetes import KubernetesReader
+from service.clients.kubernetes_write import KubernetesWriter
+from service.clients.prometheus import PrometheusClient
+from service.diagnose import Chapters
+from service.diagnose.chapter import Look
+from service.diagnose.probes.ownership import survey
+from service.diagnose.sources import Sources, configured
+from service.kit.clock import Clock
+from service.kit.deadline import Deadline
+from service.model.errors import ParamedicError
+from service.model.evidence import Evidence, Known, Reading, Unknown
+from service.model.incident import Incident
+from service.model.objects import Survey, Write
+from service.model.playbook import Playbook
+from service.phases.rooms import Diagnose, SurveyWrites
+from service.record.metrics import Metrics
+from service.settings import Settings
+
+_SURVEY_WITHIN_S = 10.0
+
+
+async def opened(
+    settings: Settings, clock: Clock, stack: AsyncExitStack
+) -> tuple[Sources, Writers]:
+    """The clients of what is configured. None is connected yet: a backend that is away must not stop the start."""
+    kubernetes = kafka = clickhouse = prometheus = None
+    writer = acting = None
+    if settings.kubernetes.configured:
+        kubernetes = await stack.enter_async_context(KubernetesReader(settings.kubernetes))
+        writer = await stack.enter_async_context(KubernetesWriter(settings.kubernetes))
+    if settings.kafka.bootstrap:
+        kafka = await stack.enter_async_context(KafkaClient(settings.kafka))
+    if settings.clickhouse.host:
+        clickhouse = await stack.enter_async_context(ClickHouseClient(settings.clickhouse))
+        acting = await stack.enter_async_context(ClickHouseWriter(settings.clickhouse))
+    if settings.prometheus.url:
+        prometheus = await stack.enter_async_context(PrometheusClient(settings.prometheus))
+    sources = Sources(kubernetes, kafka, clickhouse, prometheus)
+    return sources, Writers(clock, writer, acting)
+
+
+def diagnosing(
+    chapters: Chapters, sources: Sources, settings: Settings, metrics: Metrics, clock: Clock
+) -> Diagnose:
+    async def diagnose(playbook: Playbook, incident: Incident) -> Evidence:
+        chapter = chapters[playbook.diagnose]
+        filled = playbook.params_for(incident.target)
+        parameters: object = TypeAdapter(chapter.parameters).validate_python(filled)
+        deadline = Deadline.after(settings.work.diagnose_within_s)
+        look = Look(sources, incident.target, deadline, clock, metrics.probe)
+        evidence: Evidence = await chapter.diagnose(look, parameters)
+        return evidence
+
+    return diagnose
+
+
+def surveying(sources: Sources, clock: Clock) -> SurveyWrites:
+    async def read(writes: Sequence[Write]) -> Reading[tuple[Survey, ...]]:
+        began = clock.monotonic()
+        try:
+            found: tuple[Survey, ...] = ()
+            if writes:
+                kubernetes = configured(sources.kubernetes, "Kubernetes")
+                found = await survey(kubernetes, writes, deadline=Deadline.after(_SURVEY_WITHIN_S))
+        except ParamedicError as error:
+            took_s = clock.monotonic() - began
+            return Unknown(error.reason, "kubernetes", clock.now(), took_s, error.detail)
+        return Known(found, "kubernetes", clock.now(), clock.monotonic() - began)
+
+    return read

@@ -12,6 +12,7 @@ from service.clients.kafka import KafkaClient
 from service.clients.kubernetes import KubernetesReader
 from service.clients.kubernetes_write import KubernetesWriter
 from service.clients.prometheus import PrometheusClient
+from service.clients.schema_registry import SchemaRegistryClient
 from service.diagnose import Chapters
 from service.diagnose.chapter import Look
 from service.diagnose.probes.ownership import survey
@@ -34,7 +35,7 @@ async def opened(
     settings: Settings, clock: Clock, stack: AsyncExitStack
 ) -> tuple[Sources, Writers]:
     """The clients of what is configured. None is connected yet: a backend that is away must not stop the start."""
-    kubernetes = kafka = clickhouse = prometheus = None
+    kubernetes = kafka = clickhouse = prometheus = registry = None
     writer = acting = None
     if settings.kubernetes.configured:
         kubernetes = await stack.enter_async_context(KubernetesReader(settings.kubernetes))
@@ -46,7 +47,9 @@ async def opened(
         acting = await stack.enter_async_context(ClickHouseWriter(settings.clickhouse))
     if settings.prometheus.url:
         prometheus = await stack.enter_async_context(PrometheusClient(settings.prometheus))
-    sources = Sources(kubernetes, kafka, clickhouse, prometheus)
+    if settings.schema_registry.url:
+        registry = await stack.enter_async_context(SchemaRegistryClient(settings.schema_registry))
+    sources = Sources(kubernetes, kafka, clickhouse, prometheus, registry)
     return sources, Writers(clock, writer, acting)
 
 

@@ -184,6 +184,34 @@ def _ask(url: str, token_file: Path | None) -> Any:  # Any: JSON
         ) from error
 
 
+@app.command(epilog="Example: paramedic rbac --namespace carbon-ingestion | kubectl apply -f -")
+def rbac(
+    folder: Folder = Path("rules/playbooks"),
+    namespace: Annotated[
+        list[str] | None, typer.Option(help="A namespace of the platform; again for several.")
+    ] = None,
+    clickhouse_user: Annotated[
+        str | None, typer.Option(help="Print the GRANTs of this acting user of ClickHouse instead.")
+    ] = None,
+) -> None:
+    """Print the least rights that the playbooks need: Roles of the reading and the acting account."""
+    from service.act import KINDS, rights
+    from service.diagnose import CHAPTERS
+    from service.playbooks.load import load
+
+    try:
+        playbooks = load(folder, CHAPTERS, KINDS)
+    except BadConfig as error:
+        raise _fail(error) from error
+    named = {r.do.kind.name for p in playbooks for r in p.remedies if r.mode is not Mode.OBSERVE}
+    kinds = rights.of(KINDS, named)
+    if clickhouse_user is not None:
+        for grant in rights.grants(kinds, clickhouse_user):
+            typer.echo(f"{grant};")
+        return
+    typer.echo(rights.as_yaml(kinds, namespace or ["carbon-ingestion"]), nl=False)
+
+
 class Table(StrEnum):
     """What `reference` can print."""
 

@@ -10,9 +10,38 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from service.diagnose.chapter import Chapter
-from service.diagnose.chapters import high_latency
+from service.diagnose.chapters import (
+    authentication,
+    clickhouse,
+    high_latency,
+    logging,
+    metrics,
+    network,
+    outage,
+    persistence,
+    quick,
+    recovery,
+    service_restarts,
+    service_start,
+)
 
 # Any: the parameters and the evidence differ from chapter to chapter.
 Chapters: TypeAlias = Mapping[str, Chapter[Any, Any]]
 
-CHAPTERS: Chapters = {chapter.name: chapter for chapter in (high_latency.CHAPTER,)}
+CHAPTERS: Chapters = {
+    chapter.name: chapter
+    for chapter in (
+        service_start.CHAPTER,
+        service_restarts.CHAPTER,
+        high_latency.CHAPTER,
+        clickhouse.CHAPTER,
+        authentication.CHAPTER,
+        network.CHAPTER,
+        metrics.CHAPTER,
+        logging.CHAPTER,
+        outage.CHAPTER,
+        persistence.CHAPTER,
+        recovery.CHAPTER,
+        quick.CHAPTER,
+    )
+}

@@ -124,11 +124,9 @@ class Values:
             steps = value.items() if isinstance(value, dict) else enumerate(value)
             for step, inner in steps:
                 self._durations(inner, (*place, step))
-        elif (
-            isinstance(value, int | float)
-            and str(place[-1]).endswith("_s")
-            and not 0 <= value <= LONGEST_S
-        ):
+        elif isinstance(value, int | float) and str(place[-1]).endswith("_s"):
+            if 0 <= value <= LONGEST_S:
+                return
             self.mistakes.add(place, f"{value!r}: seconds, from 0 to {LONGEST_S:g} (7 days)")
 
 

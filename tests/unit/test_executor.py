@@ -26,7 +26,7 @@ AWAY = Unavailable(Reason.UNREACHABLE, "refused")
 LATE = Unavailable(Reason.LATE, "no answer")
 NO = Refused(Reason.FORBIDDEN, "no", 403)
 GONE = Refused(Reason.NOT_FOUND, "no such thing", 404)
-APPLIED, UNTOUCHED, CHANGED, REPLACED = TargetState
+APPLIED, UNTOUCHED, CHANGED, REPLACED, UNDER_WAY = TargetState
 
 
 @dataclass

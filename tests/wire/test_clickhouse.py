@@ -4,13 +4,15 @@ import asyncio
 import signal
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import TypeAlias
 
 import pytest
 import pytest_asyncio
 
+from rehearsal.servers.clickhouse import ClickHouseServer
 from service.clients.clickhouse import OWN, PLAIN_SELECT, PLAIN_SELECT_BY_TEXT, ClickHouseClient
 from service.clients.clickhouse_write import ClickHouseWriter
 from service.diagnose.probes.clickhouse_load import ClickHouseLoad, clickhouse_load
@@ -24,14 +26,16 @@ from tests.servers.faults import FaultyProxy
 # The proxy before the recent server lives in the loop, so tests and server share one.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 LONG = "SELECT sleepEachRow(0.1) FROM numbers(3000) SETTINGS max_block_size = 1 FORMAT Null"
-Server: TypeAlias = servers.ClickHouseServer | servers.DebianClickHouse
+Server: TypeAlias = ClickHouseServer | servers.DebianClickHouse
 READER = "<password/><profile>readonly</profile>"
 APP = "<password/><profile>default</profile>"
 USERS = {"app": APP, "reader": READER}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def modern(tmp_path_factory) -> AsyncIterator[servers.ClickHouseServer]:
+async def modern(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[ClickHouseServer]:
     folder = tmp_path_factory.mktemp("clickhouse")
     (folder / "cold").mkdir()
     async with servers.modern(folder, disks={"cold": folder / "cold"}, users=USERS) as server:
@@ -39,15 +43,17 @@ async def modern(tmp_path_factory) -> AsyncIterator[servers.ClickHouseServer]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def debian(tmp_path_factory) -> AsyncIterator[servers.DebianClickHouse]:
+async def debian(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[servers.DebianClickHouse]:
     async with servers.debian(tmp_path_factory.mktemp("clickhouse")) as server:
         yield server
 
 
 @pytest_asyncio.fixture(params=["modern", "debian"], scope="module", loop_scope="module")
 async def either(
-    request, tmp_path_factory
-) -> AsyncIterator[servers.ClickHouseServer | servers.DebianClickHouse]:
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[ClickHouseServer | servers.DebianClickHouse]:
     folder = tmp_path_factory.mktemp("clickhouse")
     async with (
         servers.modern(folder, users=USERS)
@@ -58,13 +64,13 @@ async def either(
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def client(either) -> AsyncIterator[ClickHouseClient]:
+async def client(either: Server) -> AsyncIterator[ClickHouseClient]:
     async with ClickHouseClient(ClickHouseSettings(host="127.0.0.1", port=either.port)) as opened:
         yield opened
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def recent(modern) -> AsyncIterator[ClickHouseClient]:
+async def recent(modern: ClickHouseServer) -> AsyncIterator[ClickHouseClient]:
     async with ClickHouseClient(ClickHouseSettings(host="127.0.0.1", port=modern.port)) as opened:
         yield opened
 
@@ -88,25 +94,29 @@ async def do(port: int, *statements: str) -> None:
 
 
 async def load_when(
-    client: ClickHouseClient, seen: Callable[[ClickHouseLoad], bool], **kw: object
+    client: ClickHouseClient,
+    seen: Callable[[ClickHouseLoad], bool],
+    system_users: Sequence[str] = ("system",),
 ) -> ClickHouseLoad:
     """The first load that satisfies `seen`, within 5 s."""
     give_up_at = time.monotonic() + 5.0
     while True:
-        load = await clickhouse_load(client, kw.get("system_users", ("system",)), deadline=soon())
+        load = await clickhouse_load(client, system_users, deadline=soon())
         if seen(load) or time.monotonic() > give_up_at:
             assert seen(load), load
             return load
 
 
-async def test_rows_come_by_column_name_and_as_text(client):
+async def test_rows_come_by_column_name_and_as_text(client: ClickHouseClient) -> None:
     rows = await client.query(
         "SELECT 1 AS one, 'ä' AS text, %(a)s AS arg", {"a": "it's 5%"}, deadline=soon()
     )
     assert rows == [{"one": 1, "text": "ä", "arg": "it's 5%"}]
 
 
-async def test_bytes_that_are_no_text_are_replaced_and_break_nothing(client):
+async def test_bytes_that_are_no_text_are_replaced_and_break_nothing(
+    client: ClickHouseClient,
+) -> None:
     rows = await client.query("SELECT unhex('FF41') AS raw", deadline=soon())
     assert rows == [{"raw": "\ufffdA"}]
     assert await client.query("SELECT 1 AS one", deadline=soon()) == [{"one": 1}]
@@ -127,7 +137,9 @@ async def test_a_statement_without_a_result_gives_no_rows(either: Server) -> Non
         ("SELECT no_such_function(1)", Reason.INVALID_REQUEST),
     ],
 )
-async def test_a_wrong_query_is_refused_and_the_next_one_answers(client, sql, reason):
+async def test_a_wrong_query_is_refused_and_the_next_one_answers(
+    client: ClickHouseClient, sql: str, reason: Reason
+) -> None:
     with pytest.raises(Refused) as refused:
         await client.query(sql, deadline=soon())
     assert refused.value.reason is reason
@@ -135,7 +147,9 @@ async def test_a_wrong_query_is_refused_and_the_next_one_answers(client, sql, re
     assert await client.query("SELECT 1 AS one", deadline=soon()) == [{"one": 1}]
 
 
-async def test_a_query_longer_than_its_deadline_is_late_and_does_not_run_on(recent):
+async def test_a_query_longer_than_its_deadline_is_late_and_does_not_run_on(
+    recent: ClickHouseClient,
+) -> None:
     query_id = f"late-{uuid.uuid4()}"
     with pytest.raises(Unavailable) as unavailable:
         await recent.query(LONG, query_id=query_id, deadline=soon(0.3))
@@ -147,19 +161,19 @@ async def test_a_query_longer_than_its_deadline_is_late_and_does_not_run_on(rece
     assert await recent.query("SELECT 1 AS one", deadline=soon()) == [{"one": 1}]
 
 
-async def test_the_servers_own_time_limit_is_late_too(recent):
+async def test_the_servers_own_time_limit_is_late_too(recent: ClickHouseClient) -> None:
     with pytest.raises(Unavailable) as unavailable:
         await recent.query(LONG, settings={"max_execution_time": 1}, deadline=soon())
     assert unavailable.value.reason is Reason.LATE
 
 
-async def test_queries_at_once_do_not_wait_for_each_other(client):
+async def test_queries_at_once_do_not_wait_for_each_other(client: ClickHouseClient) -> None:
     started = time.monotonic()
     await asyncio.gather(*(client.query("SELECT sleep(0.5)", deadline=soon()) for _ in range(4)))
     assert time.monotonic() - started < 1.5
 
 
-async def test_a_user_who_may_send_no_settings_reads_all_the_same(either):
+async def test_a_user_who_may_send_no_settings_reads_all_the_same(either: Server) -> None:
     async with ClickHouseClient(
         ClickHouseSettings(host="127.0.0.1", port=either.port, user="reader")
     ) as client:
@@ -170,7 +184,9 @@ async def test_a_user_who_may_send_no_settings_reads_all_the_same(either):
         assert refused.value.reason is Reason.FORBIDDEN
 
 
-async def test_a_wrong_password_is_unauthorized(debian, tmp_path):
+async def test_a_wrong_password_is_unauthorized(
+    debian: servers.DebianClickHouse, tmp_path: Path
+) -> None:
     wrong, right = tmp_path / "wrong", tmp_path / "right"
     wrong.write_text("guess\n")
     right.write_text("secret\n")
@@ -185,7 +201,7 @@ async def test_a_wrong_password_is_unauthorized(debian, tmp_path):
 
 
 async def test_the_reader_is_the_reading_user_and_the_writer_the_acting_one(
-    modern: servers.ClickHouseServer,
+    modern: ClickHouseServer,
 ) -> None:
     settings = ClickHouseSettings(host="127.0.0.1", port=modern.port, act_user="app")
     for kind, user in ((ClickHouseClient, "default"), (ClickHouseWriter, "app")):
@@ -221,7 +237,7 @@ async def test_a_reader_keeps_its_time_limit_though_it_may_not_ask_to_be_read_on
 
 
 async def test_a_write_is_confirmed_right_before_it_is_sent(
-    modern: servers.ClickHouseServer, recent: ClickHouseClient
+    modern: ClickHouseServer, recent: ClickHouseClient
 ) -> None:
     async def lost() -> None:
         raise Refused(Reason.CLAIM_LOST, "another one has it", 0)
@@ -238,13 +254,15 @@ async def test_a_write_is_confirmed_right_before_it_is_sent(
     assert "unwanted" not in str(await recent.query("SHOW DATABASES", deadline=soon()))
 
 
-async def test_an_idle_server_has_no_load(client):
+async def test_an_idle_server_has_no_load(client: ClickHouseClient) -> None:
     load = await clickhouse_load(client, ("system",), deadline=soon())
     assert (load.queries, load.longest_query_s, load.longest_query_id) == (0, 0.0, "")
     assert load.merges == 0
 
 
-async def test_a_long_query_is_seen_and_can_be_killed(modern, recent):
+async def test_a_long_query_is_seen_and_can_be_killed(
+    modern: ClickHouseServer, recent: ClickHouseClient
+) -> None:
     query_id = f"runaway-{uuid.uuid4()}"
     async with servers.long_query(modern.port, user="app", query_id=query_id, sql=LONG):
         load = await load_when(recent, lambda seen: seen.longest_query_s > 0.2)
@@ -258,7 +276,9 @@ async def test_a_long_query_is_seen_and_can_be_killed(modern, recent):
         await load_when(recent, lambda seen: seen.queries == 0)
 
 
-async def test_a_query_of_a_system_user_is_load_but_never_the_longest(modern, recent):
+async def test_a_query_of_a_system_user_is_load_but_never_the_longest(
+    modern: ClickHouseServer, recent: ClickHouseClient
+) -> None:
     async with servers.long_query(modern.port, user="app", query_id=f"s-{uuid.uuid4()}", sql=LONG):
         load = await load_when(recent, lambda seen: seen.queries == 1, system_users=("app",))
         assert (load.longest_query_s, load.longest_query_user) == (0.0, "")
@@ -285,7 +305,7 @@ PLAIN = {
 
 @pytest.mark.parametrize("sql", [WORK[n] for n in list(WORK)[:3]], ids=list(WORK)[:3])
 async def test_work_of_a_user_is_load_but_never_a_runaway(
-    modern: servers.ClickHouseServer, recent: ClickHouseClient, sql: str
+    modern: ClickHouseServer, recent: ClickHouseClient, sql: str
 ) -> None:
     await do(
         modern.port,
@@ -301,7 +321,7 @@ async def test_work_of_a_user_is_load_but_never_a_runaway(
 
 @pytest.mark.parametrize("sql", PLAIN.values(), ids=PLAIN)
 async def test_a_plain_select_in_any_form_is_a_runaway(
-    modern: servers.ClickHouseServer, recent: ClickHouseClient, sql: str
+    modern: ClickHouseServer, recent: ClickHouseClient, sql: str
 ) -> None:
     query_id = f"p-{uuid.uuid4()}"
     async with servers.long_query(modern.port, user="app", query_id=query_id, sql=sql):
@@ -334,7 +354,7 @@ async def test_by_its_text_too_a_plain_select_is_told_from_work(
 
 
 async def test_each_server_is_asked_for_what_it_knows(
-    modern: servers.ClickHouseServer, debian: servers.DebianClickHouse
+    modern: ClickHouseServer, debian: servers.DebianClickHouse
 ) -> None:
     for server, condition in ((modern, PLAIN_SELECT), (debian, PLAIN_SELECT_BY_TEXT)):
         async with ClickHouseClient(
@@ -357,7 +377,7 @@ async def test_work_on_the_old_server_is_no_runaway_either(
     await do(debian.port, "DROP TABLE default.w")
 
 
-async def test_a_long_query_on_the_old_server_is_seen_too(debian):
+async def test_a_long_query_on_the_old_server_is_seen_too(debian: servers.DebianClickHouse) -> None:
     sql = "SELECT sleep(3) FROM system.numbers LIMIT 1"
     client = ClickHouseClient(ClickHouseSettings(host="127.0.0.1", port=debian.port))
     async with client, servers.long_query(debian.port, query_id="old", sql=sql):
@@ -366,7 +386,9 @@ async def test_a_long_query_on_the_old_server_is_seen_too(debian):
         assert load.disk_free_ratio is None  # it has no system.disks
 
 
-async def test_our_own_queries_are_no_load(modern, recent):
+async def test_our_own_queries_are_no_load(
+    modern: ClickHouseServer, recent: ClickHouseClient
+) -> None:
     async with servers.long_query(modern.port, query_id=f"{OWN}x", sql=LONG):
         own = "SELECT count() AS n FROM system.processes WHERE query_id = %(id)s"
         give_up_at = time.monotonic() + 5.0
@@ -375,7 +397,9 @@ async def test_our_own_queries_are_no_load(modern, recent):
         assert (await clickhouse_load(recent, (), deadline=soon())).queries == 0
 
 
-async def test_the_fullest_disk_and_the_most_parts_are_found(modern, recent):
+async def test_the_fullest_disk_and_the_most_parts_are_found(
+    modern: ClickHouseServer, recent: ClickHouseClient
+) -> None:
     await do(
         modern.port,
         "CREATE DATABASE IF NOT EXISTS d",
@@ -386,11 +410,14 @@ async def test_the_fullest_disk_and_the_most_parts_are_found(modern, recent):
     load = await clickhouse_load(recent, (), deadline=soon())
     assert load.max_parts == 3
     assert load.disk_fullest in ("default", "cold")
+    assert load.disk_free_ratio is not None
     assert 0.0 < load.disk_free_ratio < 1.0
     await do(modern.port, "DROP TABLE d.t")
 
 
-async def test_an_outage_is_an_error_and_needs_no_restart_of_ours(modern, recent):
+async def test_an_outage_is_an_error_and_needs_no_restart_of_ours(
+    modern: ClickHouseServer, recent: ClickHouseClient
+) -> None:
     await asyncio.gather(*(recent.query("SELECT sleep(0.1)", deadline=soon()) for _ in range(4)))
     await modern.listen(False)
     try:
@@ -403,7 +430,9 @@ async def test_an_outage_is_an_error_and_needs_no_restart_of_ours(modern, recent
     assert await recent.query("SELECT 1 AS one", deadline=soon()) == [{"one": 1}]
 
 
-async def test_a_frozen_server_is_late_and_a_write_to_it_indeterminate(modern, recent):
+async def test_a_frozen_server_is_late_and_a_write_to_it_indeterminate(
+    modern: ClickHouseServer, recent: ClickHouseClient
+) -> None:
     await recent.query("SELECT 1", deadline=soon())
     modern.send(signal.SIGSTOP)
     try:
@@ -420,7 +449,9 @@ async def test_a_frozen_server_is_late_and_a_write_to_it_indeterminate(modern, r
             await writer.execute(LONG, confirm=at_once, deadline=soon(0.3))
 
 
-async def test_one_connection_that_died_in_silence_tells_of_the_others(modern):
+async def test_one_connection_that_died_in_silence_tells_of_the_others(
+    modern: ClickHouseServer,
+) -> None:
     async with FaultyProxy(modern.port) as proxy:
         settings = ClickHouseSettings(host="127.0.0.1", port=proxy.port)
         async with ClickHouseClient(settings) as client:

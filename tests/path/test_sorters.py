@@ -15,8 +15,14 @@ from service.model.playbook import Playbook
 from service.settings import GuardSettings, Settings, StoreSettings
 from service.store.database import Database
 from tests.path.rooms import Rooms, built
-from tests.path.test_replicas import postgresql, shared  # noqa: F401 - fixtures
+from tests.servers.postgresql import PostgreSQL
 from tests.unit.made import LABELS, body, item, shipped
+
+
+@pytest.fixture
+def shared(postgresql: PostgreSQL) -> str:
+    """A database of its own for one test."""
+    return postgresql.create()
 
 
 async def replica(url: str, clock: Any, playbooks: Sequence[Playbook]) -> Rooms:
@@ -34,7 +40,7 @@ async def told(rooms: Rooms, *items: dict[str, Any]) -> None:
     await rooms.inbox.accept(json.dumps(body(items)).encode())
 
 
-async def test_two_sorters_under_load_sort_each_webhook_once(shared: str) -> None:  # noqa: F811
+async def test_two_sorters_under_load_sort_each_webhook_once(shared: str) -> None:
     replicas = [await replica(shared, SystemClock(), (shipped(),)) for _ in range(2)]
     ended: list[object] = []
     try:
@@ -74,7 +80,7 @@ async def test_two_sorters_under_load_sort_each_webhook_once(shared: str) -> Non
 
 
 async def test_what_another_replica_sorts_is_left_alone_until_it_is_gone(
-    shared: str,  # noqa: F811
+    shared: str,
     clock: VirtualClock,
 ) -> None:
     one, other = [await replica(shared, clock, (shipped(),)) for _ in range(2)]
@@ -92,7 +98,7 @@ async def test_what_another_replica_sorts_is_left_alone_until_it_is_gone(
 
 @pytest.mark.parametrize("text", ["\x00"])
 async def test_nul_characters_do_not_stop_the_sorting(
-    shared: str,  # noqa: F811
+    shared: str,
     clock: VirtualClock,
     text: str,
 ) -> None:

@@ -37,6 +37,7 @@ DROP: dict[str, Any] = {
 }  # fmt: skip
 POSSIBLE: Mapping[str, Mapping[str, Any]] = {
     "scale": {"from_": 2, "by": 1, "max": 5},
+    "scale_to": {"from_": 2, "to": 0},
     "rollout_restart": {},
     "rollout_undo": {"from_": 3},
     "patch_memory_limit": MEMORY,

@@ -74,7 +74,7 @@ async def test_no_topics_named_is_no_movement(broker: str) -> None:
 
 
 async def test_one_healthy_broker(broker: str) -> None:
-    name, bootstrap = broker.split()
+    _name, bootstrap = broker.split()
     await kafka.create_topic(bootstrap, "t", 3)
     async with client(bootstrap) as asked:
         seen = await kafka_brokers(asked, deadline=soon())

@@ -1,4 +1,4 @@
-"""The client of the Schema Registry and its probe: on a real Apicurio, and on scripted answers that a real one avoids."""
+"""The client of the Schema Registry and its probe: on a real Apicurio, and on answers that a real one avoids."""
 
 from pathlib import Path
 

@@ -22,7 +22,9 @@ from service.record.metrics import Metrics
 from service.store.incidents import Incidents
 
 LEASE_S = 10.0
-_LONGEST_NAP_S = 30.0
+_LONGEST_NAP_S = (
+    LEASE_S / 2
+)  # the work of a replica that dies now is not in what was looked up before
 _STORE_PAUSE_S = 5.0
 
 log = structlog.get_logger()

@@ -73,15 +73,17 @@ class MortalDatabase(Database):
     fate: Literal["die", "away"] = "die"
     after: bool = False
 
-    async def write(self, transaction: Callable[[sa.Connection], T]) -> T:
+    async def write(
+        self, transaction: Callable[[sa.Connection], T], *, optional: bool = False
+    ) -> T:
         if self.writes_left is None:
-            return await super().write(transaction)
+            return await super().write(transaction, optional=optional)
         self.writes_left -= 1
         if self.writes_left >= 0:
-            return await super().write(transaction)
+            return await super().write(transaction, optional=optional)
         self.writes_left = None
         if self.after:
-            await super().write(transaction)
+            await super().write(transaction, optional=optional)
         if self.fate == "die":
             raise Crash
         raise Unavailable(Reason.STORE_DOWN, "the connection broke")

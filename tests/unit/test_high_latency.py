@@ -60,6 +60,15 @@ def test_a_hot_or_stuck_partition_is_named_to_a_person_and_never_scaled() -> Non
         )
 
 
+@pytest.mark.parametrize("kafka", [HOT, STUCK], ids=["hot", "stuck"])
+def test_a_hot_or_stuck_partition_is_not_scaled_after_a_person_was_told_either(
+    kafka: Mapping[str, Any],
+) -> None:
+    told = {"hot-partition": 1, "stuck-partition": 1}
+    proposal = propose(shipped(), TARGET, evidence(kafka=kafka), told, T0)
+    assert proposal.request is None
+
+
 @pytest.mark.parametrize(
     ("desired", "partitions", "wanted"),
     [(2, 6, 3), (4, 6, 5), (4, 12, 5), (2, 3, 3), (3, 4, 4)],

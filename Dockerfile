@@ -13,6 +13,7 @@ LABEL org.opencontainers.image.title="paramedic" org.opencontainers.image.licens
 RUN useradd --uid 10001 --no-create-home paramedic && install -d -o paramedic /var/lib/paramedic
 COPY --from=build /venv /venv
 COPY rules/playbooks /etc/paramedic/playbooks
+COPY rules/causes.yaml /etc/paramedic/causes.yaml
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     PARAMEDIC_INTAKE__HOST=0.0.0.0 \
     PARAMEDIC_PLAYBOOKS=/etc/paramedic/playbooks \

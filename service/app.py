@@ -26,6 +26,7 @@ from service.kit.clock import Clock, ClockWatch, SystemClock
 from service.kit.tasks import running
 from service.model.errors import Unavailable
 from service.phases.rooms import Attempts, Rooms
+from service.playbooks import causes
 from service.playbooks.load import load
 from service.policy import Limits
 from service.record.journal import Journal
@@ -62,6 +63,7 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
     """Runs the whole service until the block ends. Raises BadConfig or Unavailable(store_down) at the start."""
     clock = clock or SystemClock()
     playbooks = {p.name: p for p in load(settings.playbooks, CHAPTERS, KINDS)}
+    explained = causes.beside(settings.playbooks, playbooks)
     metrics = Metrics()
     metrics.info.labels(version("paramedic"), settings.mode).set(1)
     intake_settings, work = settings.intake, settings.work
@@ -85,9 +87,11 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         limits = Limits(ClockWatch(clock), settings, clock)
         rooms = Rooms(
             playbooks=playbooks,
+            causes=explained,
             kinds=KINDS,
             diagnose=backends.diagnosing(CHAPTERS, sources, settings, metrics, clock),
             survey=backends.surveying(sources, clock),
+            owner=backends.owning(sources, clock),
             executor=Executor.of(KINDS, writers),
             incidents=incidents,
             ledger=ledger,

@@ -1,6 +1,6 @@
 """The clients of what is configured, and how the pipeline looks through them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AsyncExitStack
 
 from pydantic import TypeAdapter
@@ -12,9 +12,11 @@ from service.clients.kafka import KafkaClient
 from service.clients.kubernetes import KubernetesReader
 from service.clients.kubernetes_write import KubernetesWriter
 from service.clients.prometheus import PrometheusClient
+from service.clients.schema_registry import SchemaRegistryClient
 from service.diagnose import Chapters
 from service.diagnose.chapter import Look
 from service.diagnose.probes.ownership import survey
+from service.diagnose.probes.pod_owner import pod_owner
 from service.diagnose.sources import Sources, configured
 from service.kit.clock import Clock
 from service.kit.deadline import Deadline
@@ -23,18 +25,20 @@ from service.model.evidence import Evidence, Known, Reading, Unknown
 from service.model.incident import Incident
 from service.model.objects import Survey, Write
 from service.model.playbook import Playbook
-from service.phases.rooms import Diagnose, SurveyWrites
+from service.model.target import Owner, Target, TargetKind
+from service.phases.rooms import Diagnose, FindOwner, SurveyWrites
 from service.record.metrics import Metrics
 from service.settings import Settings
 
 _SURVEY_WITHIN_S = 10.0
+_OWNER_WITHIN_S = 10.0
 
 
 async def opened(
     settings: Settings, clock: Clock, stack: AsyncExitStack
 ) -> tuple[Sources, Writers]:
     """The clients of what is configured. None is connected yet: a backend that is away must not stop the start."""
-    kubernetes = kafka = clickhouse = prometheus = None
+    kubernetes = kafka = clickhouse = prometheus = registry = None
     writer = acting = None
     if settings.kubernetes.configured:
         kubernetes = await stack.enter_async_context(KubernetesReader(settings.kubernetes))
@@ -46,7 +50,9 @@ async def opened(
         acting = await stack.enter_async_context(ClickHouseWriter(settings.clickhouse))
     if settings.prometheus.url:
         prometheus = await stack.enter_async_context(PrometheusClient(settings.prometheus))
-    sources = Sources(kubernetes, kafka, clickhouse, prometheus)
+    if settings.schema_registry.url:
+        registry = await stack.enter_async_context(SchemaRegistryClient(settings.schema_registry))
+    sources = Sources(kubernetes, kafka, clickhouse, prometheus, registry)
     return sources, Writers(clock, writer, acting)
 
 
@@ -63,6 +69,21 @@ def diagnosing(
         return evidence
 
     return diagnose
+
+
+def owning(sources: Sources, clock: Clock) -> FindOwner:
+    async def find(pod: Target, kinds: Collection[TargetKind]) -> Reading[Owner]:
+        began = clock.monotonic()
+        try:
+            kubernetes = configured(sources.kubernetes, "Kubernetes")
+            deadline = Deadline.after(_OWNER_WITHIN_S)
+            found = await pod_owner(kubernetes, pod, kinds, deadline=deadline)
+        except ParamedicError as error:
+            took_s = clock.monotonic() - began
+            return Unknown(error.reason, "kubernetes", clock.now(), took_s, error.detail)
+        return Known(found, "kubernetes", clock.now(), clock.monotonic() - began)
+
+    return find
 
 
 def surveying(sources: Sources, clock: Clock) -> SurveyWrites:

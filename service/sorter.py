@@ -133,6 +133,9 @@ class Sorter:
                 return False
             try:
                 await self._sort(webhooks)
+            except asyncio.CancelledError:
+                await self._inbox.put_back()
+                raise
             except Unavailable:
                 raise
             except Exception:  # a bug of ours: one webhook may not hold up all others

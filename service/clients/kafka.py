@@ -13,6 +13,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -30,7 +31,9 @@ from aiokafka.protocol.admin import DescribeGroupsRequest
 from aiokafka.protocol.commit import OffsetFetchRequest
 from aiokafka.protocol.offset import OffsetRequest
 
+from service.clients import kafka_overview
 from service.clients.kafka_cluster import Cluster, raise_for
+from service.clients.kafka_overview import LogDirs, Overview
 from service.clients.kafka_protocol import ConsumerGroupDescribeRequest
 from service.kit.deadline import Deadline
 from service.model.errors import BadConfig, Unavailable
@@ -119,6 +122,33 @@ class KafkaClient:
         """
         async with deadline.enforced(f"kafka offsets of {group}"):
             return await self._again(lambda: self._offsets(group, topics))
+
+    async def overview(self, *, deadline: Deadline) -> Overview:
+        """The brokers that are in the cluster, and every topic with its replicas. Creates none."""
+        async with deadline.enforced("kafka metadata"):
+            return await self._again(lambda: kafka_overview.overview(self._cluster))
+
+    async def ends(
+        self, topics: Sequence[str], *, deadline: Deadline
+    ) -> Mapping[tuple[str, int], int]:
+        """The next offset to be written, of every partition of the topics that exist and has a leader."""
+        async with deadline.enforced("kafka ends"):
+            return await self._again(lambda: kafka_overview.ends(self._cluster, topics))
+
+    async def newest(
+        self, topics: Sequence[str], *, deadline: Deadline
+    ) -> Mapping[tuple[str, int], datetime | None]:
+        """The timestamp of each such partition's newest record, of an empty one None; records stay where they are.
+
+        Empty as a whole where a broker is older than Kafka 3.0 and cannot tell.
+        """
+        async with deadline.enforced("kafka newest records"):
+            return await self._again(lambda: kafka_overview.newest(self._cluster, topics))
+
+    async def log_dirs(self, *, deadline: Deadline) -> LogDirs:
+        """What every broker keeps on its disks; one that does not answer is named and not counted."""
+        async with deadline.enforced("kafka log dirs"):
+            return await self._again(lambda: kafka_overview.log_dirs(self._cluster))
 
     async def _again(self, ask: Callable[[], Awaitable[T]]) -> T:
         # Leaders and coordinators move: that needs fresh metadata and a moment. What fails while no broker

@@ -206,7 +206,7 @@ class Cluster:
     async def coordinator(self, group: str) -> int:
         """The node that keeps the group."""
         if not self._brokers:
-            await self._metadata([])
+            await self.metadata([])
         answer = await self.ask_any(FindCoordinatorRequest(group, 0))
         raise_for(answer.error_code, f"coordinator of {group}")
         self._brokers[answer.coordinator_id] = (answer.host, answer.port)
@@ -219,7 +219,7 @@ class Cluster:
         if not topics:
             return {}
         found = {}
-        for error_code, topic, _, partitions in (await self._metadata(list(topics))).topics:
+        for error_code, topic, _, partitions in (await self.metadata(list(topics))).topics:
             if missing_ok and kafka.for_code(error_code) is kafka.UnknownTopicOrPartitionError:
                 continue  # deleted after the group committed on it
             raise_for(error_code, f"topic {topic}")
@@ -232,7 +232,8 @@ class Cluster:
                 found[topic, partition] = leader
         return found
 
-    async def _metadata(self, topics: list[str]) -> Any:
+    async def metadata(self, topics: list[str] | None) -> Any:
+        """The answer to a Metadata request; None asks for all topics. Creates none: auto-creation is off."""
         answer = await self.ask_any(MetadataRequest(topics, allow_auto_topic_creation=False))
         self._brokers.update({node: (host, port) for node, host, port, *_ in answer.brokers})
         return answer

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from service.diagnose.chapter import Chapter
 from service.diagnose.chapters import (
     authentication,
+    clickhouse,
     high_latency,
     logging,
     metrics,
@@ -33,6 +34,7 @@ CHAPTERS: Chapters = {
         service_start.CHAPTER,
         service_restarts.CHAPTER,
         high_latency.CHAPTER,
+        clickhouse.CHAPTER,
         authentication.CHAPTER,
         network.CHAPTER,
         metrics.CHAPTER,

@@ -10,6 +10,7 @@ from service.clients.clickhouse import ClickHouseClient
 from service.clients.kafka import KafkaClient
 from service.clients.kubernetes import KubernetesReader
 from service.clients.prometheus import PrometheusClient
+from service.clients.schema_registry import SchemaRegistryClient
 from service.model.errors import Unavailable
 from service.model.reasons import Reason
 
@@ -24,6 +25,7 @@ class Sources:
     kafka: KafkaClient | None = None
     clickhouse: ClickHouseClient | None = None
     prometheus: PrometheusClient | None = None
+    schema_registry: SchemaRegistryClient | None = None
 
     def name_of(self, backend: str) -> str:
         """How readings name the backend: with its address where one is configured, never with credentials."""

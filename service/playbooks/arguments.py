@@ -125,8 +125,9 @@ class Values:
             for step, inner in steps:
                 self._durations(inner, (*place, step))
         elif isinstance(value, int | float) and str(place[-1]).endswith("_s"):
-            if not 0 <= value <= LONGEST_S:
-                self.mistakes.add(place, f"{value!r}: seconds, from 0 to {LONGEST_S:g} (7 days)")
+            if 0 <= value <= LONGEST_S:
+                return
+            self.mistakes.add(place, f"{value!r}: seconds, from 0 to {LONGEST_S:g} (7 days)")
 
 
 def _required(field: "dataclasses.Field[Any]") -> bool:

@@ -165,7 +165,7 @@ def _run(expression: Expression, vocabulary: Vocabulary | None) -> None:
     if vocabulary is None:
         return
     more = {"labels": {}, "target": {"kind": "", "namespace": "", "name": ""}}
-    for made in vocabulary.samples():
+    for made in vocabulary.samples:
         view = {**more, "evidence": made, "before": made, "now": _SAMPLE_NOW}
         try:
             expression.program.execute(_named(view, expression.paths))

@@ -57,8 +57,11 @@ class _Unreadable(Exception):
     """Reading ends here; the mistake is noted."""
 
 
-def read(file: Path) -> tuple[Mapping[str, object] | None, Mistakes]:
-    """The file's content, or None, and what is wrong with it. Raises nothing."""
+_PLAYBOOK = "a playbook is a map; it begins with `playbook: its-name`"
+
+
+def read(file: Path, *, begins: str = _PLAYBOOK) -> tuple[Mapping[str, object] | None, Mistakes]:
+    """The file's content, or None, and what is wrong with it. Raises nothing. `begins` tells how a map begins."""
     mistakes = Mistakes(file)
     try:
         text = _text(file, mistakes)
@@ -66,7 +69,7 @@ def read(file: Path) -> tuple[Mapping[str, object] | None, Mistakes]:
     except _Unreadable:
         return None, mistakes
     if not isinstance(content, dict):
-        mistakes.at(1, "a playbook is a map; it begins with `playbook: its-name`")
+        mistakes.at(1, begins)
         return None, mistakes
     return content, mistakes
 

@@ -11,6 +11,6 @@ from service.publish.sink import SinkKind
 
 Sinks: TypeAlias = Mapping[str, SinkKind]
 
-_KINDS: tuple[SinkKind, ...] = ()
+_ALL: tuple[SinkKind, ...] = ()
 
-SINKS: Sinks = {kind.name: kind for kind in _KINDS}
+SINKS: Sinks = {kind.name: kind for kind in _ALL}

@@ -11,6 +11,7 @@ from service.settings.backends import (
     KafkaSettings,
     KubernetesSettings,
     PrometheusSettings,
+    SchemaRegistrySettings,
 )
 from service.settings.guard import GuardSettings
 from service.settings.intake import IntakeSettings
@@ -26,6 +27,7 @@ __all__ = [
     "KafkaSettings",
     "KubernetesSettings",
     "PrometheusSettings",
+    "SchemaRegistrySettings",
     "Settings",
     "StoreSettings",
     "WorkSettings",

@@ -1,4 +1,4 @@
-"""What is looked at and acted on: Kubernetes, Kafka, ClickHouse, Prometheus."""
+"""What is looked at and acted on: Kubernetes, Kafka, ClickHouse, Prometheus, the Schema Registry."""
 
 import os
 
@@ -81,3 +81,15 @@ class PrometheusSettings(Group):
 
     url: str | None = Field(None, description="Base URL. Without it no series are asked for.")
     bearer_file: File | None = Field(None, description="File with a bearer token for it.")
+
+
+class SchemaRegistrySettings(Group):
+    """The Schema Registry whose subjects are evidence."""
+
+    url: str | None = Field(
+        None,
+        description="Base URL, with its path if it has one (Apicurio: `/apis/ccompat/v7`). "
+        "Without it the registry is not asked.",
+    )
+    user: str | None = Field(None, description="User for basic authentication.")
+    password_file: File | None = Field(None, description="File with its password.")

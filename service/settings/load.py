@@ -25,6 +25,7 @@ from service.settings.backends import (
     KafkaSettings,
     KubernetesSettings,
     PrometheusSettings,
+    SchemaRegistrySettings,
 )
 from service.settings.guard import GuardSettings
 from service.settings.intake import IntakeSettings
@@ -62,6 +63,7 @@ class Settings(BaseSettings):
     kafka: KafkaSettings = KafkaSettings()
     clickhouse: ClickHouseSettings = ClickHouseSettings()
     prometheus: PrometheusSettings = PrometheusSettings()
+    schema_registry: SchemaRegistrySettings = SchemaRegistrySettings()
     guard: GuardSettings = GuardSettings()
     work: WorkSettings = WorkSettings()
 

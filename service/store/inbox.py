@@ -314,6 +314,15 @@ class Inbox:
                 .values(attempts=waiting.c.attempts + 1)
             )
 
+    async def put_back(self) -> None:
+        """What this process has begun and not finished is nobody's again: it stops, and has not died over it."""
+        back = (
+            sa.update(waiting)
+            .where(waiting.c.owner == self.owner)
+            .values(owner=None, owned_until=None, attempts=waiting.c.attempts - 1)
+        )
+        await self._database.write(lambda tx: tx.execute(back).rowcount)
+
     def _give_up(self, tx: sa.Connection, row: Any) -> None:
         (webhook,) = _webhooks(tx, [row])
         detail = (

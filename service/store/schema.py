@@ -112,6 +112,13 @@ incidents = sa.Table(
     sa.Index("incidents_opened_at", "opened_at"),
     sa.Index("incidents_closed_at", "closed_at"),
     sa.Index(
+        "incidents_open_in",
+        "target_namespace",
+        "playbook",
+        sqlite_where=sa.text("state <> 'closed'"),
+        postgresql_where=sa.text("state <> 'closed'"),
+    ),
+    sa.Index(
         "incidents_one_open",
         "playbook",
         "target_key",

@@ -39,7 +39,7 @@ from service.publish.sink import Outlets, Sink, SinkKind
 from service.store.database import Database
 from service.store.outbox import Outbox
 from service.store.schema import incidents, steps
-from tests.path.world import World
+from tests.path.world import Platform, World
 from tests.unit.made import T0
 
 # ---------------------------------------------------------------------- the backend, and a chapter over it
@@ -207,7 +207,7 @@ async def grown(
     made = Grown(
         store_url,
         clock,
-        tank,
+        Platform(),
         kinds=kinds,
         playbooks=load(folder, chapters, kinds),
         chain={**CHAIN, "rain": rain},
@@ -239,7 +239,6 @@ async def test_a_chapter_a_kind_a_guard_and_a_sink_from_outside_go_the_whole_way
         assert (line["kind"], line["request"]["valve"]) == ("drain", "south")
         await made.resolves()
         await made.settle()
-        assert await made.round()
         assert (await made.only()).state is IncidentState.CLOSED
         while await follower.follow():
             pass
@@ -342,12 +341,10 @@ async def test_a_receiver_that_is_away_gets_everything_later_and_delays_only_its
         await journal.follower(dead).follow()
         if len(dead.calls) > before:
             asked_at.append(journal.clock.monotonic())
-        assert await journal.follower(alive).follow() == (
-            len(asked_at) == 1 and not alive.calls[1:]
-        )
+        await journal.follower(alive).follow()
         journal.clock.advance(0.5)
     assert asked_at == [0.0, 1.0, 3.0, 7.0, 15.0]
-    assert len(alive.calls) == 1
+    assert alive.calls == [[1, 2]]  # at once
     assert dead.told.keys() == alive.told.keys()
 
 
@@ -440,7 +437,7 @@ async def test_a_step_that_commits_after_a_later_number_is_not_passed_over(
 
     async def hesitate() -> None:
         async with slow.database._engine.begin() as connection:  # type: ignore[union-attr]
-            await connection.execute(slow.insert())  # type: ignore[misc]
+            await connection.execute(slow.insert())
             numbered.set()
             await go_on.wait()
 

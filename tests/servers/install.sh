@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the servers that the tests run against. Idempotent; says what it does in a line each.
 #
-#   tests/servers/install.sh [debian] [clickhouse-modern] [kafka]     (without a word: all of them)
+#   tests/servers/install.sh [debian] [clickhouse-modern] [kafka] [schema-registry]     (without a word: all of them)
 #
 # Into .servers/ (or PARAMEDIC_SERVERS): an npm library, jars from Maven, and, without root, Debian packages
 # unpacked there. With root Debian packages are installed, and none of their daemons is started.
@@ -130,12 +130,30 @@ kafka() {
     say kafka "done"
 }
 
-[ $# -gt 0 ] || set -- debian clickhouse-modern kafka
+schema_registry() {
+    have java || { missing schema-registry "no java (Debian: apt-get install openjdk-17-jre-headless)"; return; }
+    target=$SERVERS/apicurio
+    if [ -f "$target/pom.xml" ] && cmp -s "$HERE/maven/apicurio.xml" "$target/pom.xml"; then
+        say schema-registry "there"
+        return
+    fi
+    have mvn || { missing schema-registry "no mvn (Debian: apt-get install maven)"; return; }
+    say schema-registry "fetching 136 MB with mvn"
+    rm -rf "$target"
+    # The plugin notes what it has unpacked, and would do nothing for another folder: its notes go along.
+    run schema-registry mvn -q -B -f "$HERE/maven/apicurio.xml" dependency:unpack-dependencies \
+        -DoutputDirectory="$target" -DmarkersDirectory="$target/markers" || return
+    cp "$HERE/maven/apicurio.xml" "$target/pom.xml"
+    say schema-registry "done"
+}
+
+[ $# -gt 0 ] || set -- debian clickhouse-modern kafka schema-registry
 for what in "$@"; do
     case $what in
     debian | kafka) "$what" ;;
     clickhouse-modern) clickhouse_modern ;;
-    *) missing "$what" "unknown; there are: debian clickhouse-modern kafka" ;;
+    schema-registry) schema_registry ;;
+    *) missing "$what" "unknown; there are: debian clickhouse-modern kafka schema-registry" ;;
     esac
 done
 if [ "$MISSING" = 1 ] && [ "${STRICT:-}" = 1 ]; then exit 1; fi

@@ -45,9 +45,7 @@ UNKNOWN = {
         pytest.param({"pods": {"autoscaled": True}}, None, id="an autoscaler scales"),
     ],
 )  # fmt: skip
-def test_each_cause_leads_to_its_rung(
-    changes: Mapping[str, Mapping[str, Any]], rung: str | None
-) -> None:
+def test_each_cause_leads_to_its_rung(changes: Mapping[str, Any], rung: str | None) -> None:
     proposal = propose(shipped(), TARGET, evidence(**changes), {}, T0)
     assert (proposal.rung or None) == rung
 
@@ -117,7 +115,7 @@ def test_healed_never_rests_on_a_lag_that_is_not_known(
     ],
 )  # fmt: skip
 def test_worse_is_fewer_pods_a_rebalance_that_stays_or_consumption_that_fell(
-    changes: Mapping[str, Mapping[str, Any]], worse: Truth
+    changes: Mapping[str, Any], worse: Truth
 ) -> None:
     assert KAFKA.consumed_per_s == 300.0
     condition = shipped().worse

@@ -20,7 +20,7 @@ from service.diagnose.chapters.high_latency import HighLatencyEvidence
 from service.model.action import Mode
 from service.model.errors import BadConfig
 from service.model.evidence import Evidence, Reading, facts
-from service.model.playbook import Budget, Playbook, Truth, target_facts
+from service.model.playbook import Budget, Playbook, Truth
 from service.model.target import Target
 from service.playbooks.load import load
 from service.playbooks.source import read
@@ -319,7 +319,7 @@ def test_arguments_of_any_shape_are_filled_by_templates_that_keep_their_type(
         labels: {app: "{{ target.name }}", x: y}, patch: {spec: [{n: "{{ evidence.pods.ready }}"}, 1, true]}}""",
     )
     (rung,) = playbook.remedies
-    view = {"evidence": facts(evidence()), "target": target_facts(TARGET)}
+    view = {"evidence": facts(evidence()), "target": TARGET.view}
     request = plan(rung.do, TARGET, view)
     assert isinstance(request, ToyRequest)
     assert request.arguments == ToyArguments(

@@ -50,13 +50,37 @@ def test_the_labels_name_the_target() -> None:
             id="no kind",
         ),
         pytest.param(
-            labels(workload_kind="Pod"), Reason.TARGET_UNRESOLVED, "'Pod'", id="a kind that is none"
+            labels(workload_kind="ReplicaSet"),
+            Reason.TARGET_UNRESOLVED,
+            "'ReplicaSet'",
+            id="a kind that is none",
         ),
         pytest.param(
             labels(workload_kind="deployment"),
             Reason.TARGET_UNRESOLVED,
             "'deployment'",
             id="a kind's case",
+        ),
+        pytest.param(
+            labels(workload="svc-0/status"),
+            Reason.TARGET_UNRESOLVED,
+            "DNS-1123",
+            id="a subresource",
+        ),
+        pytest.param(
+            labels(workload="../../secrets/x"), Reason.TARGET_UNRESOLVED, "DNS-1123", id="a path"
+        ),
+        pytest.param(
+            labels(workload="Svc"), Reason.TARGET_UNRESOLVED, "DNS-1123", id="a capital letter"
+        ),
+        pytest.param(
+            labels(workload="svc\n"), Reason.TARGET_UNRESOLVED, "DNS-1123", id="a new line"
+        ),
+        pytest.param(
+            labels(workload="a" * 254), Reason.TARGET_UNRESOLVED, "DNS-1123", id="a name too long"
+        ),
+        pytest.param(
+            labels(namespace="a.b"), Reason.TARGET_UNRESOLVED, "DNS-1123", id="a dot in a namespace"
         ),
         pytest.param(
             labels(namespace="kube-system"),
@@ -104,7 +128,6 @@ def test_exported_labels_win_over_those_of_the_scrape() -> None:
 def test_a_recorded_crash_loop_leads_to_the_pod_and_not_to_its_exporter(
     tmp_path: Path, name: str
 ) -> None:
-    (part,) = decode((BODIES / name).read_bytes())
-    (told,) = part.alerts
+    ((told,),) = (part.alerts for part in decode((BODIES / name).read_bytes()))
     place = destination(told, playbooks_in(tmp_path, CRASHLOOP), ["payments", "monitoring"])
     assert place == Destination("crash-loop", Target(TargetKind.DEPLOYMENT, "payments", "api"))

@@ -151,6 +151,20 @@ async def test_a_named_revision_may_lie_further_back(stage: Stage) -> None:
     assert image(stage) == GOOD
 
 
+async def test_a_rollout_by_somebody_else_in_between_wins(stage: Stage) -> None:
+    await rolled_out(stage, "1.5.0")
+
+    def rush(found: Any) -> None:
+        found["spec"]["template"]["spec"]["containers"][0]["image"] = "urgent:1"
+
+    stage.writer.race = lambda: stage.cluster.edit("deployments", NS, SERVICE.name, rush)
+    await stage.attempt(intent("rollout_undo", planned("rollout_undo", SERVICE, from_=2)))
+    await stage.cluster.settled()
+    later = intent("rollout_undo", planned("rollout_undo", SERVICE, from_=2))
+    assert await stage.said(later, look_first=True) == failed(Reason.TARGET_CHANGED)
+    assert image(stage) == "urgent:1"
+
+
 @pytest.mark.parametrize(
     ("arguments", "paused", "uids", "reason"),
     [
@@ -319,6 +333,15 @@ async def test_another_policy_under_the_same_name_is_left_alone(stage: Stage) ->
     intended = intent("apply_known_good", good(), action_id="act-2", uids={ref.path: "x"})
     assert await stage.said(intended) == failed(Reason.TARGET_REPLACED)
     assert len(stage.writes) == 1
+
+
+async def test_a_policy_that_is_made_anew_in_between_is_not_written_to(stage: Stage) -> None:
+    assert await stage.said(intent("apply_known_good", good())) == DONE
+    drift(stage)
+    stage.writer.race = lambda: stage.replace("networkpolicies", "kafka-ingress")
+    intended = intent("apply_known_good", good(), action_id="act-2")
+    assert (await stage.said(intended))[0] is Applied.FAILED
+    assert not stage.get("networkpolicies", "kafka-ingress")["spec"].get("ingress")
 
 
 # --- asking an operator

@@ -5,6 +5,7 @@ import base64
 import gzip
 import io
 import json
+import resource
 import signal
 import socket
 import sqlite3
@@ -368,6 +369,45 @@ async def test_a_store_that_is_locked_is_503_within_two_seconds_and_recovers(
             assert ready.status == 200
         await sorted_out(rooms)
         assert rows(store_url, "SELECT count(*) FROM incidents") == [(1,)]
+
+
+async def test_a_full_disk_is_not_ready_until_a_write_succeeds(store_url: str) -> None:
+    async def ready(session: aiohttp.ClientSession) -> tuple[int, str]:
+        async with session.get("/readyz") as answer:
+            return answer.status, (await answer.text()).strip()
+
+    async with (
+        process(store_url) as (child, url),
+        aiohttp.ClientSession(url, headers=JSON) as session,
+    ):
+        assert (await posted(session, item()))[0] == 200
+        wal = Path(store_url.removeprefix("sqlite:///") + "-wal")
+        full = (wal.stat().st_size, resource.RLIM_INFINITY)  # no file may grow beyond this
+        resource.prlimit(child.pid, resource.RLIMIT_FSIZE, full)
+        large = item(annotations={"a": "x" * 100_000})
+        status, told = await posted(session, large)
+        assert (status, told["reason"]) == (503, "store_down")
+        for _ in range(3):
+            assert await ready(session) == (503, "store_down")
+            await asyncio.sleep(0.3)
+        free = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+        resource.prlimit(child.pid, resource.RLIMIT_FSIZE, free)
+        assert await ready(session) == (200, "ok")
+        assert (await posted(session, large))[0] == 200
+
+
+async def test_a_file_that_was_deleted_under_a_running_service_takes_nothing(
+    store_url: str,
+) -> None:
+    async with opened(store_url) as (rooms, session):
+        assert (await posted(session, item()))[0] == 200
+        await sorted_out(rooms)
+        Path(store_url.removeprefix("sqlite:///")).unlink()
+        status, told = await posted(session, item("f2"))
+        assert (status, told["reason"]) == (503, "store_replaced")
+        async with session.get("/readyz") as answer:
+            assert (answer.status, (await answer.text()).strip()) == (503, "store_replaced")
+        await until(lambda: "store" in [name for name, _ in rooms.ended], "the service is told")
 
 
 async def test_two_services_on_one_file_are_refused(store_url: str) -> None:

@@ -217,36 +217,41 @@ async def storm(url: str, store: Path) -> tuple[float, list[float]]:
     return sorted_s, await beside
 
 
-async def run() -> None:
-    """Prints and saves every figure."""
-    figures: list[Figure] = []
-    if not shutil.which("wrk"):
-        print("no wrk: run tests/servers/install.sh debian; rates are not measured")
-    else:
-        for alerts in (1, 100):
-            ratios: list[float] = []
-            rates: list[float] = []
-            for _ in range(ROUNDS):
-                with tempfile.TemporaryDirectory() as name:
-                    folder = Path(name)
-                    async with bare() as url:
-                        bare_rate = await loaded(url, alerts, folder)
-                    async with receiving(folder) as url:
-                        rates.append(await loaded(url, alerts, folder))
-                ratios.append(rates[-1] / bare_rate)
-            figures += [
-                Figure(f"intake: webhooks of {alerts}, to a bare handler", "ratio", ratios),
-                Figure(
-                    f"intake: alerts in webhooks of {alerts}",
-                    "alerts/s",
-                    [r * alerts for r in rates],
-                ),
-            ]
+def _keep(*figures: Figure) -> None:
+    for figure in figures:
+        print(figure, flush=True)
+    save(figures)
+
+
+async def rates(alerts: int) -> None:
+    """As many webhooks as 16 connections can post, sorting beside it."""
+    ratios: list[float] = []
+    ours: list[float] = []
+    for _ in range(ROUNDS):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            async with bare() as url:
+                bare_rate = await loaded(url, alerts, folder)
+            async with receiving(folder) as url:
+                ours.append(await loaded(url, alerts, folder))
+        ratios.append(ours[-1] / bare_rate)
+    _keep(
+        Figure(f"intake: webhooks of {alerts}, to a bare handler", "ratio", ratios),
+        Figure(f"intake: alerts in webhooks of {alerts}", "alerts/s", [r * alerts for r in ours]),
+    )
+
+
+async def at_a_steady_rate() -> None:
+    """How long an answer takes at 500 webhooks a second."""
     with tempfile.TemporaryDirectory() as name:
         async with receiving(Path(name)) as url:
             await steady(url, 1.0)
             answers = [p99(await steady(url, 4.0)) * 1_000 for _ in range(ROUNDS)]
-            figures.append(Figure(f"intake: p99 of an answer at {RATE}/s", "ms", answers))
+    _keep(Figure(f"intake: p99 of an answer at {RATE}/s", "ms", answers))
+
+
+async def in_a_storm() -> None:
+    """How soon a storm is sorted, and how long an answer takes meanwhile."""
     sorted_s: list[float] = []
     beside: list[float] = []
     for _ in range(ROUNDS):
@@ -255,10 +260,18 @@ async def run() -> None:
                 took_s, answered = await storm(url, Path(name) / "p.db")
         sorted_s.append(took_s)
         beside.append(p99(answered) * 1_000)
-    figures += [
+    _keep(
         Figure(f"intake: {STORM} alerts about as many targets, received and sorted", "s", sorted_s),
         Figure("intake: p99 of an answer meanwhile", "ms", beside),
-    ]
-    for figure in figures:
-        print(figure, flush=True)
-    save(figures)
+    )
+
+
+async def run() -> None:
+    """Prints and saves every figure."""
+    if shutil.which("wrk"):
+        await rates(1)
+        await rates(100)
+    else:
+        print("no wrk: run tests/servers/install.sh debian; rates are not measured")
+    await at_a_steady_rate()
+    await in_a_storm()

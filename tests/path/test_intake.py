@@ -331,7 +331,7 @@ async def test_at_the_mark_the_answer_is_503_and_readiness_says_why(store_url: s
 async def test_beyond_the_bytes_in_flight_the_answer_is_503_before_the_body_is_read(
     store_url: str,
 ) -> None:
-    bounds = {"max_body_bytes": 100_000, "bytes_in_flight": 150_000, "read_timeout_s": 5.0}
+    bounds: dict[str, Any] = {"max_body_bytes": 100_000, "bytes_in_flight": 150_000, "read_timeout_s": 5.0}
     async with opened(store_url, **bounds) as (rooms, session):
         large = HEAD + b"Content-Length: 100000\r\n\r\n"
         first = asyncio.create_task(raw_answer(rooms, large, b"{"))
@@ -526,7 +526,7 @@ async def test_credentials_are_wanted_for_webhooks_but_not_for_probes(
 ) -> None:
     (tmp_path / "token").write_text("s3cret\n")
     (tmp_path / "password").write_text("pw\n")
-    who = {
+    who: dict[str, Any] = {
         "bearer_file": tmp_path / "token", "basic_user": "am", "basic_password_file": tmp_path / "password"
     }  # fmt: skip
     headers = {"Authorization": header} if header else {}
@@ -591,7 +591,7 @@ async def test_with_mutual_tls_only_a_known_client_gets_in(store_url: str, tmp_p
             ca.issue_cert("alertmanager").configure_cert(context)
         return context
 
-    files = {
+    files: dict[str, Any] = {
         "tls_cert": tmp_path / "cert.pem", "tls_key": tmp_path / "key.pem", "tls_client_ca": tmp_path / "ca.pem",
         "plain_port": 0,
     }  # fmt: skip

@@ -53,7 +53,7 @@ def server() -> Iterator[str]:
 
 async def database(url: str, name: str) -> str:
     """The URL of a new, empty database."""
-    import asyncpg
+    import asyncpg  # type: ignore[import-untyped]  # it has no types
 
     connection = await asyncpg.connect(url + "postgres")
     await connection.execute(f"CREATE DATABASE {name}")

@@ -48,7 +48,7 @@ from tests.unit.made import GOOD, NAMESPACE, T0, evidence, item, playbooks_in
 
 T = TypeVar("T")
 
-SEQUENCES = int(os.environ.get("PARAMEDIC_SEQUENCES", "150"))
+SEQUENCES = int(os.environ.get("PARAMEDIC_SEQUENCES", "100"))
 # Shrinking a red sequence takes minutes: PARAMEDIC_SHRINK=0 shows it as it was found.
 PHASES = (
     (Phase.generate, Phase.shrink)
@@ -313,7 +313,7 @@ class Life(RuleBasedStateMachine):
             self.platform,
             MortalInPlace,
             limits=GuardSettings(overall_count=OVERALL.count, overall_window_s=OVERALL.window_s),
-            patience=Patience(60.0, 1_800.0),
+            patience=Patience(60.0, 600.0),
             playbooks=playbooks(),
             hands=dict.fromkeys(KINDS, self.platform),
         )
@@ -627,7 +627,7 @@ def decodes(kind: str, data: Mapping[str, Any]) -> None:
 
 Life.TestCase.settings = settings(
     max_examples=SEQUENCES,
-    stateful_step_count=30,
+    stateful_step_count=25,
     derandomize="PARAMEDIC_SEQUENCES" not in os.environ,
     suppress_health_check=list(HealthCheck),
     deadline=None,

@@ -53,16 +53,19 @@ async def opened(
     if settings.schema_registry.url:
         registry = await stack.enter_async_context(SchemaRegistryClient(settings.schema_registry))
     sources = Sources(kubernetes, kafka, clickhouse, prometheus, registry)
-    return sources, Writers(clock, writer, acting)
+    return sources, Writers(clock, writer, acting, settings.known_good)
 
 
 def diagnosing(
     chapters: Chapters, sources: Sources, settings: Settings, metrics: Metrics, clock: Clock
 ) -> Diagnose:
+    """The chapters as the pipeline runs them. Raises BadInput where a playbook has no parameters for a target."""
+    checks = {name: TypeAdapter(chapter.parameters) for name, chapter in chapters.items()}
+
     async def diagnose(playbook: Playbook, incident: Incident) -> Evidence:
         chapter = chapters[playbook.diagnose]
         filled = playbook.params_for(incident.target)
-        parameters: object = TypeAdapter(chapter.parameters).validate_python(filled)
+        parameters: object = checks[playbook.diagnose].validate_python(filled)
         deadline = Deadline.after(settings.work.diagnose_within_s)
         look = Look(sources, incident.target, deadline, clock, metrics.probe)
         evidence: Evidence = await chapter.diagnose(look, parameters)

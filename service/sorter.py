@@ -127,6 +127,8 @@ class Sorter:
     async def sort_batch(self) -> bool:
         """Sorts some webhooks; False when none wait, or another replica sorts."""
         size = await self._inbox.sizes(_BATCH_WEBHOOKS, _BATCH_BYTES)
+        if not size:
+            return False  # found out without a transaction that writes
         async with self._budget.held(size):
             webhooks = await self._inbox.begin(_BATCH_WEBHOOKS, _BATCH_BYTES)
             if not webhooks:

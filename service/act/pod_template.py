@@ -47,9 +47,9 @@ def is_name(text: str) -> bool:
 
 def ref_of(target: Target) -> ObjectRef:
     """The object of a request whose plan has made sure that it has one."""
-    if target.ref is None:
+    if target.workload is None:
         raise ValueError(f"{target} is no workload")
-    return target.ref
+    return target.workload
 
 
 def workload_of(target: Target, kind: str, name: str) -> Target | NotPossible:
@@ -59,7 +59,7 @@ def workload_of(target: Target, kind: str, name: str) -> Target | NotPossible:
     if kind and kind not in list(TargetKind):
         return NotPossible(Reason.BAD_NAME, f"{kind!r} is no kind of workload")
     meant = Target(TargetKind(kind or target.kind), target.namespace, name or target.name)
-    if meant.ref is None:
+    if meant.workload is None:
         return NotPossible(Reason.TARGET_UNRESOLVED, f"{meant} is no workload")
     return meant
 

@@ -125,6 +125,11 @@ def _moved(step: Json) -> list[str]:
     return [f"now {step['state']} ({step['reason']}) {step['detail']}"]
 
 
+def _retargeted(step: Json) -> list[str]:
+    joined = f"; {step['joined']} is about it already" if step["joined"] else ""
+    return [f"about {step['target']} now: {' <- '.join(step['chain'])}{joined}"]
+
+
 def _plain(step: Json) -> list[str]:
     return [str(dict(step))]
 
@@ -140,6 +145,7 @@ _TELL: Mapping[str, Callable[[Json], list[str]]] = {
     "read": _read,
     "verified": _verified,
     "moved": _moved,
+    "retargeted": _retargeted,
 }
 
 

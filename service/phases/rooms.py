@@ -1,6 +1,6 @@
 """What a step needs: the rooms, handed down by app.py."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -14,6 +14,7 @@ from service.model.evidence import Evidence, Reading
 from service.model.incident import Incident
 from service.model.objects import Survey, Write
 from service.model.playbook import Playbook
+from service.model.target import Owner, Target, TargetKind
 from service.record.journal import Journal
 from service.store.incidents import Incidents
 from service.store.ledger import Ledger
@@ -21,6 +22,8 @@ from service.store.ledger import Ledger
 # The playbook's chapter, run under its deadline; and the objects that an action writes, as they stand now.
 Diagnose: TypeAlias = Callable[[Playbook, Incident], Awaitable[Evidence]]
 SurveyWrites: TypeAlias = Callable[[Sequence[Write]], Awaitable[Reading[tuple[Survey, ...]]]]
+# What a pod belongs to, up to one of some kinds.
+FindOwner: TypeAlias = Callable[[Target, Collection[TargetKind]], Awaitable[Reading[Owner]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,7 @@ class Rooms:
     kinds: Mapping[str, AnyKind]
     diagnose: Diagnose
     survey: SurveyWrites
+    owner: FindOwner
     executor: Executor
     incidents: Incidents
     ledger: Ledger

@@ -182,13 +182,13 @@ class Vocabulary:
 
 def _samples(kind: Record) -> Iterator[dict[str, Any]]:
     """Evidence made up of low and high values, so that the branches of a condition are walked."""
-    for rounds, flips in enumerate(itertools.product((0, 1), repeat=6)):
+    for rounds, flips in enumerate(itertools.product((0, 1), repeat=4)):
         place = itertools.count()
 
         def side(flips: tuple[int, ...] = flips, place: Iterator[int] = place) -> int:
-            # Six bits spread over the fields: neighbours differ, and so does a field from round to round.
+            # Four bits spread over the fields: neighbours differ, and so does a field from round to round.
             n = next(place)
-            return flips[n % 6] ^ flips[(n // 6) % 6] ^ (n & 1)
+            return flips[n % 4] ^ flips[(n // 4) % 4] ^ (n & 1)
 
         yield _sample(kind, side, rounds)
 

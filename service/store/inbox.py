@@ -189,6 +189,7 @@ class Inbox:
         self, tx: sa.Connection, batch: Sequence[_Pending], stored: dict[bytes, int]
     ) -> tuple[list[dict[str, Any]], int]:
         """Rows for the batch, and how many bytes of bodies they add. `stored` is told which bodies those are."""
+        own = memoryview if tx.dialect.name == "sqlite" else bytes  # asyncpg takes only bytes
         rows: list[dict[str, Any]] = []
         added = 0
         for pending in batch:
@@ -202,7 +203,7 @@ class Inbox:
             rows.append(
                 {
                     "id": pending.id, "received_at": pending.received_at, "size": len(pending.body),
-                    "body": pending.body if same == pending.id else b"", "body_id": same,
+                    "body": own(pending.body) if same == pending.id else b"", "body_id": same,
                 }
             )  # fmt: skip
         return rows, added

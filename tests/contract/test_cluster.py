@@ -23,7 +23,8 @@ import pytest_asyncio
 from rehearsal.cluster import Cluster, Delays
 from service.act.executor import Executor
 from service.act.kind import Deed, Hand, Permit, TargetState
-from service.act.rollout_restart import ACTION, RESTARTED_AT, RestartHand, RolloutRestart
+from service.act.pod_template import ACTION, RESTARTED_AT
+from service.act.rollout_restart import RestartHand, RolloutRestart
 from service.act.scale import Scale, ScaleHand
 from service.clients.kubernetes import Object, message, workload_path
 from service.clients.kubernetes_write import MERGE, STRATEGIC, KubernetesWriter

@@ -5,6 +5,7 @@ import base64
 import gzip
 import io
 import json
+import resource
 import signal
 import socket
 import sqlite3
@@ -333,7 +334,11 @@ async def test_at_the_mark_the_answer_is_503_and_readiness_says_why(store_url: s
 async def test_beyond_the_bytes_in_flight_the_answer_is_503_before_the_body_is_read(
     store_url: str,
 ) -> None:
-    bounds = {"max_body_bytes": 100_000, "bytes_in_flight": 150_000, "read_timeout_s": 5.0}
+    bounds: dict[str, Any] = {
+        "max_body_bytes": 100_000,
+        "bytes_in_flight": 150_000,
+        "read_timeout_s": 5.0,
+    }
     async with opened(store_url, **bounds) as (rooms, session):
         large = HEAD + b"Content-Length: 100000\r\n\r\n"
         first = asyncio.create_task(raw_answer(rooms, large, b"{"))
@@ -371,6 +376,45 @@ async def test_a_store_that_is_locked_is_503_within_two_seconds_and_recovers(
             assert ready.status == 200
         await sorted_out(rooms)
         assert rows(store_url, "SELECT count(*) FROM incidents") == [(1,)]
+
+
+async def test_a_full_disk_is_not_ready_until_a_write_succeeds(store_url: str) -> None:
+    async def ready(session: aiohttp.ClientSession) -> tuple[int, str]:
+        async with session.get("/readyz") as answer:
+            return answer.status, (await answer.text()).strip()
+
+    async with (
+        process(store_url) as (child, url),
+        aiohttp.ClientSession(url, headers=JSON) as session,
+    ):
+        assert (await posted(session, item()))[0] == 200
+        wal = Path(store_url.removeprefix("sqlite:///") + "-wal")
+        full = (wal.stat().st_size, resource.RLIM_INFINITY)  # no file may grow beyond this
+        resource.prlimit(child.pid, resource.RLIMIT_FSIZE, full)
+        large = item(annotations={"a": "x" * 100_000})
+        status, told = await posted(session, large)
+        assert (status, told["reason"]) == (503, "store_down")
+        for _ in range(3):
+            assert await ready(session) == (503, "store_down")
+            await asyncio.sleep(0.3)
+        free = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+        resource.prlimit(child.pid, resource.RLIMIT_FSIZE, free)
+        assert await ready(session) == (200, "ok")
+        assert (await posted(session, large))[0] == 200
+
+
+async def test_a_file_that_was_deleted_under_a_running_service_takes_nothing(
+    store_url: str,
+) -> None:
+    async with opened(store_url) as (rooms, session):
+        assert (await posted(session, item()))[0] == 200
+        await sorted_out(rooms)
+        Path(store_url.removeprefix("sqlite:///")).unlink()
+        status, told = await posted(session, item("f2"))
+        assert (status, told["reason"]) == (503, "store_replaced")
+        async with session.get("/readyz") as answer:
+            assert (answer.status, (await answer.text()).strip()) == (503, "store_replaced")
+        await until(lambda: "store" in [name for name, _ in rooms.ended], "the service is told")
 
 
 async def test_two_services_on_one_file_are_refused(store_url: str) -> None:
@@ -489,7 +533,7 @@ async def test_credentials_are_wanted_for_webhooks_but_not_for_probes(
 ) -> None:
     (tmp_path / "token").write_text("s3cret\n")
     (tmp_path / "password").write_text("pw\n")
-    who = {
+    who: dict[str, Any] = {
         "bearer_file": tmp_path / "token", "basic_user": "am", "basic_password_file": tmp_path / "password"
     }  # fmt: skip
     headers = {"Authorization": header} if header else {}
@@ -554,7 +598,7 @@ async def test_with_mutual_tls_only_a_known_client_gets_in(store_url: str, tmp_p
             ca.issue_cert("alertmanager").configure_cert(context)
         return context
 
-    files = {
+    files: dict[str, Any] = {
         "tls_cert": tmp_path / "cert.pem", "tls_key": tmp_path / "key.pem", "tls_client_ca": tmp_path / "ca.pem",
         "plain_port": 0,
     }  # fmt: skip

@@ -4,7 +4,7 @@ The clock is virtual, so hours pass in no time.
 """
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -26,12 +26,13 @@ from service.kit.deadline import Deadline
 from service.model.action import Applied, Intent, Mode
 from service.model.causes import Causes
 from service.model.errors import Unavailable
-from service.model.evidence import Evidence, Known, Reading
+from service.model.evidence import Evidence, Known, Reading, Unknown
 from service.model.incident import Held, Incident
 from service.model.objects import Survey, Write
 from service.model.playbook import Playbook
 from service.model.reasons import Reason
-from service.phases.rooms import Attempts, Rooms
+from service.model.target import Owner, Target, TargetKind
+from service.phases.rooms import Attempts, FindOwner, Rooms
 from service.record.journal import Journal
 from service.record.metrics import Metrics
 from service.route.sorting import Rules
@@ -156,6 +157,7 @@ class World:
     hands: Mapping[str, Any] | None = None  # by kind; without them the platform is the hand of all
     executor: Executor | None = None  # instead of one that holds the hands
     see: Callable[["World", Playbook], Evidence] = lambda world, playbook: world.as_it_is()
+    owners: FindOwner | None = None  # without them nobody can say whose a pod is
     heard_within_s: float = 18_000.0
     clock_sound_at: datetime | None = None
     looks: int = 0
@@ -185,6 +187,7 @@ class World:
             kinds=self.kinds,
             diagnose=self.diagnose,
             survey=self.survey,
+            owner=self.find_owner,
             executor=self.executor
             or Executor(self.hands or dict.fromkeys(self.kinds, self.platform)),
             incidents=self.incidents,
@@ -259,6 +262,11 @@ class World:
             for ref in dict.fromkeys(write.ref for write in writes)
         )
         return Known(found, "platform", self.clock.now(), 0.0)
+
+    async def find_owner(self, pod: Target, kinds: Collection[TargetKind]) -> Reading[Owner]:
+        if self.owners is not None:
+            return await self.owners(pod, kinds)
+        return Unknown(Reason.NOT_CONFIGURED, "platform", self.clock.now(), 0.0)
 
     def as_it_is(self) -> Evidence:
         """A platform that three consumers heal, if no runaway query holds it back."""

@@ -90,6 +90,7 @@ IS_DONE = (Applied.DONE, Reason.DONE)
         pytest.param(LOST, UNTOUCHED, "unsure", ["apply", "read"], id="reply lost, it may be slow"),
         pytest.param(LOST, CHANGED, (FAILED, Reason.TARGET_CHANGED), ["apply", "read"], id="changed by another"),
         pytest.param(LOST, REPLACED, (FAILED, Reason.TARGET_REPLACED), ["apply", "read"], id="another object"),
+        pytest.param(LOST, UNDER_WAY, (Applied.STARTED, Reason.IN_PROGRESS), ["apply", "read"], id="it has begun"),
         pytest.param(LOST, GONE, (FAILED, Reason.TARGET_REPLACED), ["apply", "read"], id="the object is gone"),
         pytest.param(LOST, LATE, "unsure", ["apply", "read"], id="reading back is late"),
         pytest.param(LOST, AWAY, "unsure", ["apply", "read"], id="reading back reaches nobody"),
@@ -115,6 +116,10 @@ async def test_an_attempt_comes_to_what_the_backend_says_and_what_is_lost_is_rea
     [
         pytest.param(APPLIED, None, IS_DONE, ["read"], id="it was done"),
         pytest.param(UNTOUCHED, None, IS_DONE, ["read", "apply"], id="it was not"),
+        pytest.param(UNDER_WAY, None, IS_DONE, ["read", "apply"], id="it goes on"),
+        pytest.param(
+            UNDER_WAY, Reason.EVIDENCE_STALE, IS_DONE, ["read", "apply"], id="begun, and brought to its end"
+        ),
         pytest.param(CHANGED, None, (FAILED, Reason.TARGET_CHANGED), ["read"], id="changed since"),
         pytest.param(REPLACED, None, (FAILED, Reason.TARGET_REPLACED), ["read"], id="replaced since"),
         pytest.param(GONE, None, (FAILED, Reason.TARGET_REPLACED), ["read"], id="gone since"),

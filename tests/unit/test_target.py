@@ -50,7 +50,10 @@ def test_the_labels_name_the_target() -> None:
             id="no kind",
         ),
         pytest.param(
-            labels(workload_kind="Pod"), Reason.TARGET_UNRESOLVED, "'Pod'", id="a kind that is none"
+            labels(workload_kind="ReplicaSet"),
+            Reason.TARGET_UNRESOLVED,
+            "'ReplicaSet'",
+            id="a kind that is none",
         ),
         pytest.param(
             labels(workload_kind="deployment"),

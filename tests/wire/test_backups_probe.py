@@ -1,6 +1,7 @@
 """The probe of backups against a recent server: none, a good one, a failed one, a disk that is not there."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +17,7 @@ async def _yes() -> None:
     """Nobody else has this server."""
 
 
-async def test_backups_are_seen_as_the_server_has_them(tmp_path) -> None:
+async def test_backups_are_seen_as_the_server_has_them(tmp_path: Path) -> None:
     (tmp_path / "backups").mkdir()
     async with servers.modern(tmp_path, disks={"backups": tmp_path / "backups"}) as server:
         settings = ClickHouseSettings(host="127.0.0.1", port=server.port)

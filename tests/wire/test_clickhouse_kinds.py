@@ -208,13 +208,13 @@ def drop(number: str, **more: Any) -> Intent[Any]:
         "table": "carbon.trades",
         "allowed": ("carbon.trades", "carbon.events", "carbon.numbers"),
         "retention_days": 60,
-        "newest_backup_at": NOW + timedelta(seconds=60),
+        "newest_backup_at": NOW + timedelta(hours=1),
         "backup_ok": True,
         **more,
     }
     request = planned("drop_partitions", CLICKHOUSE, **arguments)
     made = action("drop_partitions", request, number)
-    return replace(made, intended_at=NOW + timedelta(seconds=61))
+    return replace(made, intended_at=NOW + timedelta(hours=2))
 
 
 async def months(database: Database, name: str = "trades") -> int:

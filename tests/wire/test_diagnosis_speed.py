@@ -71,7 +71,7 @@ async def late(cluster: Recorded, folder: Path) -> AsyncIterator[KubernetesReade
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
-async def test_a_diagnosis_takes_as_long_as_its_slowest_probe(name: str, tmp_path) -> None:
+async def test_a_diagnosis_takes_as_long_as_its_slowest_probe(name: str, tmp_path: Path) -> None:
     chapter, took = CHAPTERS[name], dict[str, float]()
     async with late(Recorded("02a_crashloop"), tmp_path) as reader:
         look = Look(
@@ -129,7 +129,9 @@ def test_no_turn_of_the_loop_is_longer_than_50_ms_with_500_pods() -> None:
     assert cpu_s(lambda: summary(events[:1000])) < 0.05
 
 
-async def test_a_namespace_with_too_many_pods_and_events_is_cut_and_not_held(tmp_path) -> None:
+async def test_a_namespace_with_too_many_pods_and_events_is_cut_and_not_held(
+    tmp_path: Path,
+) -> None:
     cluster = many(MOST_PODS + 50)
     async with playing(cluster, tmp_path) as (reader, server):
         sources = Sources(kubernetes=reader)
@@ -143,7 +145,7 @@ async def test_a_namespace_with_too_many_pods_and_events_is_cut_and_not_held(tmp
 
 
 async def test_probes_that_share_a_part_ask_for_it_once_and_a_cancelled_one_spoils_nothing(
-    tmp_path,
+    tmp_path: Path,
 ) -> None:
     async with playing(Recorded(), tmp_path) as (reader, server):
         sources = Sources(kubernetes=reader)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from service.diagnose.chapters.quick import CHAPTER as QUICK
 from service.diagnose.chapters.quick import QuickEvidence, QuickParameters
 from service.diagnose.probes.backups import Backups, summary
 from service.diagnose.probes.endpoints import Endpoints
+from service.diagnose.probes.outage import Outage
 from service.diagnose.probes.volumes import Volumes
 from service.diagnose.sources import Sources
 from service.kit.clock import VirtualClock
@@ -98,7 +100,7 @@ async def test_a_cause_of_chapter_7_1_leads_to_its_rung(
     tried: Mapping[str, int],
     rung: str | None,
     says: str,
-    tmp_path,
+    tmp_path: Path,
 ) -> None:
     cluster = Recorded()
     change(cluster)
@@ -109,14 +111,14 @@ async def test_a_cause_of_chapter_7_1_leads_to_its_rung(
     assert says in f"{request} {getattr(request, 'commands', '')}"
 
 
-async def test_services_that_are_stopped_on_purpose_are_no_outage(tmp_path) -> None:
+async def test_services_that_are_stopped_on_purpose_are_no_outage(tmp_path: Path) -> None:
     cluster = Recorded()
     for service in SERVICES:
         cluster.collection("deployments")[service]["spec"]["replicas"] = 0
         cluster.collection("deployments")[service]["status"]["readyReplicas"] = 0
     evidence = await diagnosed(cluster, TARGET, OUTAGE, tmp_path, endpoints={})
-    seen = evidence.readings()["services"].value  # type: ignore[union-attr]
-    assert (seen.down, seen.stopped, seen.all_down) == ((), SERVICES, False)  # type: ignore[attr-defined]
+    seen: Outage = evidence.readings()["services"].value  # type: ignore[union-attr,assignment]
+    assert (seen.down, seen.stopped, seen.all_down) == ((), SERVICES, False)
     assert proposed(known(evidence, health=SILENCE), TARGET, OUTAGE).rung is None
 
 
@@ -199,7 +201,7 @@ async def test_a_cause_of_chapter_7_2_leads_to_its_rung(
     tried: Mapping[str, int],
     rung: str | None,
     says: str,
-    tmp_path,
+    tmp_path: Path,
 ) -> None:
     evidence = await diagnosed(cluster, CLICKHOUSE, PERSISTENCE, tmp_path)
     proposal = proposed(known(evidence, backups=backups), CLICKHOUSE, PERSISTENCE, tried)
@@ -217,7 +219,10 @@ async def test_a_cause_of_chapter_7_2_leads_to_its_rung(
     ],
 )
 async def test_a_recorded_volume_is_seen_in_its_phase(
-    until: str, phases: Mapping[str, tuple[str, str, bool]], released: tuple[str, ...], tmp_path
+    until: str,
+    phases: Mapping[str, tuple[str, str, bool]],
+    released: tuple[str, ...],
+    tmp_path: Path,
 ) -> None:
     target = statefulset("clickhouse", "carbon-volumes")
     cluster = Recorded("13i3_volume_phases", until)
@@ -230,7 +235,7 @@ async def test_a_recorded_volume_is_seen_in_its_phase(
     assert seen.released_volumes == released
 
 
-async def test_backups_that_fail_and_backups_that_never_were_are_told_apart(tmp_path) -> None:
+async def test_backups_that_fail_and_backups_that_never_were_are_told_apart(tmp_path: Path) -> None:
     evidence = await diagnosed(Recorded(), CLICKHOUSE, ABSENT, tmp_path)
     failing = known(evidence, backups=known_backups(row("BACKUP_FAILED", 1, error="no space left")))
     proposal = proposed(failing, CLICKHOUSE, ABSENT)
@@ -240,20 +245,20 @@ async def test_backups_that_fail_and_backups_that_never_were_are_told_apart(tmp_
 
 
 @pytest.mark.parametrize(("backups", "rung"), [(YOUNG, "recover"), (known_backups(), "no-backup")])
-async def test_a_recovery_needs_a_good_backup(backups: Backups, rung: str, tmp_path) -> None:
+async def test_a_recovery_needs_a_good_backup(backups: Backups, rung: str, tmp_path: Path) -> None:
     cluster = Recorded()
     all_crash(cluster)
     evidence = await diagnosed(cluster, CLICKHOUSE, RECOVERY, tmp_path, endpoints={})
     seen = known(evidence, backups=backups, health=SILENCE)
     assert proposed(seen, CLICKHOUSE, RECOVERY).rung == rung
-    replicas = {w.workload: w.desired for w in evidence.readings()["workloads"].value.workloads}  # type: ignore[union-attr,attr-defined]
+    replicas = {w.workload: w.desired for w in evidence.readings()["workloads"].value.workloads}  # type: ignore[union-attr]
     assert [replicas[f"Deployment/{s}"] for s in SERVICES] == [3, 2, 2]
 
 
 # ---------------------------------------------------------------------------------------------- 0
 
 
-async def looked(cluster: Recorded, target: Target, folder) -> QuickEvidence:
+async def looked(cluster: Recorded, target: Target, folder: Path) -> QuickEvidence:
     async with playing(cluster, folder) as (reader, _):
         clock = VirtualClock(RECORDED_AT)
         sources = Sources(kubernetes=reader)
@@ -261,7 +266,7 @@ async def looked(cluster: Recorded, target: Target, folder) -> QuickEvidence:
         return await QUICK.diagnose(look, QuickParameters())
 
 
-async def test_quick_diagnostics_of_a_healthy_platform_find_nothing(tmp_path) -> None:
+async def test_quick_diagnostics_of_a_healthy_platform_find_nothing(tmp_path: Path) -> None:
     cluster = Recorded()
     cluster.logs = dict.fromkeys(cluster.logs, (200, ""))
     seen = await looked(cluster, TARGET, tmp_path)
@@ -271,7 +276,7 @@ async def test_quick_diagnostics_of_a_healthy_platform_find_nothing(tmp_path) ->
 
 
 async def test_quick_diagnostics_name_what_is_wrong_first_and_what_nobody_could_tell_last(
-    tmp_path,
+    tmp_path: Path,
 ) -> None:
     cluster = Recorded("02k_many_failures_at_once")
     for name in ("kafka", "normalization-service"):
@@ -294,14 +299,14 @@ async def test_quick_diagnostics_name_what_is_wrong_first_and_what_nobody_could_
     assert max(len(line) for line in text.splitlines()) <= WIDTH
 
 
-async def test_a_node_that_is_lost_comes_before_all_that_it_took_with_it(tmp_path) -> None:
+async def test_a_node_that_is_lost_comes_before_all_that_it_took_with_it(tmp_path: Path) -> None:
     seen = await looked(Recorded("02j_node_not_ready", "list-nodes"), TARGET, tmp_path)
     answer = quick(seen, NAMESPACE, RECORDED_AT)
     assert answer.findings[0].what.startswith("node carbon-node-")
     assert answer.findings[0].what.endswith("is not ready")
 
 
-async def test_quick_diagnostics_as_json_hold_all_that_was_seen(tmp_path) -> None:
+async def test_quick_diagnostics_as_json_hold_all_that_was_seen(tmp_path: Path) -> None:
     seen = await looked(Recorded("02k_many_failures_at_once"), TARGET, tmp_path)
     answer = quick(seen, NAMESPACE, datetime(2026, 1, 1, tzinfo=UTC))
     told = json.loads(json.dumps(as_json(answer, seen), allow_nan=False))

@@ -1,6 +1,7 @@
 """Chapters 6.1 and 6.2 on the recorded platform, with a Prometheus and endpoints that answer by script."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from service.diagnose.probes.plain_text import safe
 from service.diagnose.probes.targets import last_errors
 from service.kit.deadline import Deadline
 from service.model.errors import Unavailable
+from service.model.target import Target
 from service.settings import PrometheusSettings
 from tests.servers.faults import Asked, scripted
 from tests.wire.diagnosing import (
@@ -83,7 +85,7 @@ DOWN = ({"job": "pods", "instance": "10.0.0.1:8510"}, 0.0)
 )  # fmt: skip
 async def test_a_cause_of_chapter_6_1_leads_to_its_rung(
     change: Callable[[Recorded], None], targets: tuple[Any, ...], status: int, answers: bool,
-    tried: Mapping[str, int], rung: str | None, says: str, tmp_path,
+    tried: Mapping[str, int], rung: str | None, says: str, tmp_path: Path,
 ) -> None:  # fmt: skip
     def answer(asked: Asked) -> web.Response:
         if asked.path == "/metrics":
@@ -139,7 +141,7 @@ def old(cluster: Recorded) -> None:
     ],
 )  # fmt: skip
 async def test_a_cause_of_chapter_6_2_leads_to_its_rung(
-    change: Callable[[Recorded], None], rung: str | None, says: str, tmp_path
+    change: Callable[[Recorded], None], rung: str | None, says: str, tmp_path: Path
 ) -> None:
     cluster = Recorded()
     change(cluster)
@@ -149,7 +151,7 @@ async def test_a_cause_of_chapter_6_2_leads_to_its_rung(
     assert says in str(proposal.request or "")
 
 
-async def test_a_volume_for_logs_that_fills_goes_to_a_person(tmp_path) -> None:
+async def test_a_volume_for_logs_that_fills_goes_to_a_person(tmp_path: Path) -> None:
     used = {"persistentvolumeclaim": "data-kafka-0"}
 
     def answer(asked: Asked) -> web.Response:
@@ -161,7 +163,7 @@ async def test_a_volume_for_logs_that_fills_goes_to_a_person(tmp_path) -> None:
         server.answer = answer
         async with PrometheusClient(PrometheusSettings(url=server.url)) as prometheus:
             evidence = await diagnosed(Recorded(), TARGET, VOLUME, tmp_path, prometheus=prometheus)
-    claim = evidence.readings()["volumes"].value.claims[0]  # type: ignore[union-attr,attr-defined]
+    claim = evidence.readings()["volumes"].value.claims[0]  # type: ignore[union-attr]
     assert (claim.used_ratio, claim.free_bytes, claim.full_in_s) == (0.95, 5, 50.0)
     proposal = proposed(evidence, TARGET, VOLUME)
     assert (proposal.rung, "data-kafka-0" in str(proposal.request)) == ("volume-full", True)
@@ -178,7 +180,7 @@ async def test_a_volume_for_logs_that_fills_goes_to_a_person(tmp_path) -> None:
     ],
 )
 async def test_a_pod_that_pends_goes_to_a_person_with_its_cause(
-    scenario: str, until: str | None, target, rung: str | None, tmp_path
+    scenario: str, until: str | None, target: Target, rung: str | None, tmp_path: Path
 ) -> None:
     evidence = await diagnosed(Recorded(scenario, until), target, PENDING, tmp_path)
     assert proposed(evidence, target, PENDING).rung == rung

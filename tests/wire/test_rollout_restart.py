@@ -9,7 +9,8 @@ import pytest
 from rehearsal.cluster import Cluster, Cut, Fault, Identity, Rule
 from rehearsal.servers import free_port
 from service.act.kind import TargetState
-from service.act.rollout_restart import ACTION, KIND, RestartHand, RolloutRestart, standstill
+from service.act.pod_template import ACTION, standstill
+from service.act.rollout_restart import KIND, RestartHand, RolloutRestart
 from service.clients.kubernetes_write import KubernetesWriter
 from service.model.action import Mode
 from service.model.errors import Refused

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from service.diagnose.probes.paths import NetworkPath, NetworkPaths, paths
 from service.kit.deadline import Deadline
 from service.model.errors import BadInput, Unavailable
 from service.model.evidence import Evidence, Known
+from service.model.target import Target
 from tests.wire.diagnosing import RECORDED_AT, deployment, diagnosed, playbook, proposed
 from tests.wire.recorded import FOLDER, NAMESPACE, Recorded, playing
 
@@ -88,8 +90,8 @@ MANY, FEW = {"auth_failures": 3.0}, {"auth_failures": 0.1}
     ],
 )  # fmt: skip
 async def test_a_cause_of_chapter_5_1_leads_to_its_rung(
-    scenario: str, until: str | None, change: Change, target, series: Mapping[str, float],
-    certificates: Certificates, rung: str | None, says: str, tmp_path,
+    scenario: str, until: str | None, change: Change, target: Target, series: Mapping[str, float],
+    certificates: Certificates, rung: str | None, says: str, tmp_path: Path,
 ) -> None:  # fmt: skip
     cluster = Recorded(scenario, until)
     change(cluster)
@@ -102,7 +104,7 @@ async def test_a_cause_of_chapter_5_1_leads_to_its_rung(
     assert says in str(proposal.request or "")
 
 
-async def test_a_right_that_the_known_good_role_lacks_goes_to_a_person(tmp_path) -> None:
+async def test_a_right_that_the_known_good_role_lacks_goes_to_a_person(tmp_path: Path) -> None:
     needs = ("delete pods",)
     evidence = await diagnosed(
         Recorded(), TARGET, AUTHENTICATION, tmp_path, known_good=str(KNOWN_GOOD), needs=needs
@@ -119,7 +121,7 @@ async def test_a_right_that_the_known_good_role_lacks_goes_to_a_person(tmp_path)
     [("02l_missing_secret", "list-pod-events", "missing-secret"), ("01_healthy", None, "secret-of-the-alert")],
 )  # fmt: skip
 async def test_a_missing_secret_is_named_whether_or_not_a_pod_waits_for_it(
-    scenario: str, until: str | None, rung: str, tmp_path
+    scenario: str, until: str | None, rung: str, tmp_path: Path
 ) -> None:
     evidence = await diagnosed(
         Recorded(scenario, until), CONNECTORS, SECRETS, tmp_path, known_good=str(KNOWN_GOOD)
@@ -128,7 +130,9 @@ async def test_a_missing_secret_is_named_whether_or_not_a_pod_waits_for_it(
     assert proposed(seen, CONNECTORS, SECRETS).rung == rung
 
 
-async def test_the_rights_of_another_account_are_those_that_the_server_grants_it(tmp_path) -> None:
+async def test_the_rights_of_another_account_are_those_that_the_server_grants_it(
+    tmp_path: Path,
+) -> None:
     """Each recorded review of the service account against what its RBAC reads like."""
     recording = json.loads((FOLDER / "11_access_reviews.json").read_text())["exchanges"]
     compared = 0
@@ -156,7 +160,7 @@ async def test_the_rights_of_another_account_are_those_that_the_server_grants_it
     assert compared >= 8
 
 
-async def test_what_this_process_may_do_the_server_says(tmp_path) -> None:
+async def test_what_this_process_may_do_the_server_says(tmp_path: Path) -> None:
     cluster = Recorded("11_access_reviews", "can-patch-this-deployment")
     async with playing(cluster, tmp_path) as (reader, _):
         own = ["list pods", "delete pods", "patch apps/deployments/normalization-service"]
@@ -190,7 +194,7 @@ def test_the_shipped_known_good_manifests_are_the_recorded_platform() -> None:
         assert differing(meaning(m.kind, m.content), meaning(m.kind, live)) == []
 
 
-POLICY = {
+POLICY: dict[str, Any] = {
     "podSelector": {"matchLabels": {"app": "kafka"}},
     "ingress": [
         {"from": [{"podSelector": {"matchLabels": {"app": "a"}}}], "ports": [{"port": 9092}]}
@@ -227,12 +231,14 @@ POLICY = {
                      id="an account of another namespace"),
     ],
 )  # fmt: skip
-def test_meaning_is_compared_and_not_spelling(kind: str, one, other, same: bool) -> None:
+def test_meaning_is_compared_and_not_spelling(
+    kind: str, one: dict[str, Any], other: dict[str, Any], same: bool
+) -> None:
     assert (differing(meaning(kind, one), meaning(kind, other)) == []) is same
     assert (differing(meaning(kind, other), meaning(kind, one)) == []) is same
 
 
-def test_manifests_that_cannot_be_read_are_not_no_manifests(tmp_path) -> None:
+def test_manifests_that_cannot_be_read_are_not_no_manifests(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("kind: [Role")
     with pytest.raises(Unavailable):
         manifests_in(tmp_path)
@@ -288,7 +294,7 @@ def kafka_without_endpoints(cluster: Recorded) -> None:
     ],
 )  # fmt: skip
 async def test_a_cause_of_chapter_5_2_leads_to_its_rung(
-    change: Change, seen: NetworkPaths, rung: str | None, says: str, tmp_path
+    change: Change, seen: NetworkPaths, rung: str | None, says: str, tmp_path: Path
 ) -> None:
     cluster = Recorded()
     change(cluster)

@@ -103,7 +103,15 @@ def test_an_action_is_proved_by_readings(
 def test_after_a_reading_of_a_worker_that_was_late_the_next_is_due_a_whole_pause_later() -> None:
     outcome, read_at = Proof(late_s=5.0).go([BAD])
     assert outcome.kind is OutcomeKind.NOT_HEALED
-    assert read_at == [35, 55, 75, 95, 115, 135, 155]  # and being late is not time in which it did not heal
+    assert read_at == [
+        35,
+        55,
+        75,
+        95,
+        115,
+        135,
+        155,
+    ]  # and being late is not time in which it did not heal
 
 
 def test_without_a_worse_condition_nothing_is_worse() -> None:

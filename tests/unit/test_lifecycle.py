@@ -49,7 +49,13 @@ CONCLUDED: dict[EventKind, tuple[IncidentState, int | None]] = {
     E.BROKEN: (ESCALATED, None),
 }
 EXPECTED: dict[IncidentState, dict[EventKind, tuple[IncidentState, int | None]]] = {
-    OPEN: {**LOOKED_AT, E.HEALTHY: (OPEN, NOW + 60), E.UNKNOWN: (OPEN, NOW + 60)},
+    OPEN: {
+        **LOOKED_AT,
+        E.RETARGETED: (OPEN, NOW),
+        E.JOINED: (CLOSED, None),
+        E.HEALTHY: (OPEN, NOW + 60),
+        E.UNKNOWN: (OPEN, NOW + 60),
+    },
     ACTING: {
         **CONCLUDED,
         E.WAITING: (ACTING, SAID),

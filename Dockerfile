@@ -12,10 +12,12 @@ FROM python:3.12-slim
 LABEL org.opencontainers.image.title="paramedic" org.opencontainers.image.licenses="Apache-2.0"
 RUN useradd --uid 10001 --no-create-home paramedic && install -d -o paramedic /var/lib/paramedic
 COPY --from=build /venv /venv
-COPY rules/playbooks /etc/paramedic/playbooks
+WORKDIR /etc/paramedic
+COPY rules/causes.yaml rules/
+COPY rules/playbooks rules/playbooks
+COPY rules/known-good rules/known-good
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     PARAMEDIC_INTAKE__HOST=0.0.0.0 \
-    PARAMEDIC_PLAYBOOKS=/etc/paramedic/playbooks \
     PARAMEDIC_STORE__URL=sqlite:////var/lib/paramedic/paramedic.db
 USER 10001
 VOLUME /var/lib/paramedic

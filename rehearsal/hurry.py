@@ -25,10 +25,11 @@ def hurry(shipped: Path, into: Path) -> Path:
         )
         text = text.replace("lag_total < 5000", f"lag_total < {LAG_HEALED}")
         content = yaml.safe_load(text)
-        content["with"]["sample_s"] = 1
+        if "sample_s" in content.get("with", {}):
+            content["with"]["sample_s"] = 1
         content["verify"] = {"settle": "3s", "within": "40s", "every": "1s", "readings": 3}
-        content["limits"] |= {"cooldown": "1s"}
-        for remedy in content["remedies"]:
+        content["limits"] = {**content.get("limits", {}), "cooldown": "1s"}
+        for remedy in content.get("remedies", ()):
             if "kill_query" in remedy["do"]:
                 remedy["do"]["kill_query"]["min_elapsed_s"] = RUNAWAY_S
                 remedy["verify"] = {"settle": "1s", "within": "6s", "every": "1s", "readings": 3}

@@ -26,8 +26,12 @@ from service.kit.clock import Clock, ClockWatch, SystemClock
 from service.kit.tasks import running
 from service.model.errors import Unavailable
 from service.phases.rooms import Attempts, Rooms
+from service.playbooks import causes
 from service.playbooks.load import load
 from service.policy import Limits
+from service.publish import SINKS
+from service.publish.follower import Follower
+from service.publish.sink import Outlets
 from service.record.journal import Journal
 from service.record.metrics import Metrics
 from service.route.sorting import Rules
@@ -38,6 +42,7 @@ from service.store.episodes import Episodes
 from service.store.inbox import Inbox
 from service.store.incidents import Incidents
 from service.store.ledger import Ledger
+from service.store.outbox import Outbox
 from service.web.credentials import Credentials
 from service.web.server import serving as listening
 from service.worker import Worker
@@ -62,6 +67,7 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
     """Runs the whole service until the block ends. Raises BadConfig or Unavailable(store_down) at the start."""
     clock = clock or SystemClock()
     playbooks = {p.name: p for p in load(settings.playbooks, CHAPTERS, KINDS)}
+    explained = causes.beside(settings.playbooks, playbooks)
     metrics = Metrics()
     metrics.info.labels(version("paramedic"), settings.mode).set(1)
     intake_settings, work = settings.intake, settings.work
@@ -85,9 +91,11 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         limits = Limits(ClockWatch(clock), settings, clock)
         rooms = Rooms(
             playbooks=playbooks,
+            causes=explained,
             kinds=KINDS,
             diagnose=backends.diagnosing(CHAPTERS, sources, settings, metrics, clock),
             survey=backends.surveying(sources, clock),
+            owner=backends.owning(sources, clock),
             executor=Executor.of(KINDS, writers),
             incidents=incidents,
             ledger=ledger,
@@ -130,6 +138,13 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             ("clock", limits.run(incidents, worker)),
         ):
             _ = await stack.enter_async_context(running(name, eternal, partial(_died, failed)))
+        outbox = Outbox(database)
+        for kind in SINKS.values():
+            sink = kind.bind(Outlets(clock))
+            if sink is not None:
+                following = Follower(sink, outbox, clock, worker.owner).run()
+                dying = partial(_died, failed)
+                _ = await stack.enter_async_context(running(f"sink {kind.name}", following, dying))
         ready = partial(_not_ready, intake, inbox)
         credentials = Credentials(intake_settings)
         api = Api(credentials, inbox, episodes, incidents, ledger, metrics, ready)

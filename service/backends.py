@@ -1,6 +1,6 @@
 """The clients of what is configured, and how the pipeline looks through them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AsyncExitStack
 
 from pydantic import TypeAdapter
@@ -16,6 +16,7 @@ from service.clients.schema_registry import SchemaRegistryClient
 from service.diagnose import Chapters
 from service.diagnose.chapter import Look
 from service.diagnose.probes.ownership import survey
+from service.diagnose.probes.pod_owner import pod_owner
 from service.diagnose.sources import Sources, configured
 from service.kit.clock import Clock
 from service.kit.deadline import Deadline
@@ -24,11 +25,13 @@ from service.model.evidence import Evidence, Known, Reading, Unknown
 from service.model.incident import Incident
 from service.model.objects import Survey, Write
 from service.model.playbook import Playbook
-from service.phases.rooms import Diagnose, SurveyWrites
+from service.model.target import Owner, Target, TargetKind
+from service.phases.rooms import Diagnose, FindOwner, SurveyWrites
 from service.record.metrics import Metrics
 from service.settings import Settings
 
 _SURVEY_WITHIN_S = 10.0
+_OWNER_WITHIN_S = 10.0
 
 
 async def opened(
@@ -50,22 +53,40 @@ async def opened(
     if settings.schema_registry.url:
         registry = await stack.enter_async_context(SchemaRegistryClient(settings.schema_registry))
     sources = Sources(kubernetes, kafka, clickhouse, prometheus, registry)
-    return sources, Writers(clock, writer, acting)
+    return sources, Writers(clock, writer, acting, settings.known_good)
 
 
 def diagnosing(
     chapters: Chapters, sources: Sources, settings: Settings, metrics: Metrics, clock: Clock
 ) -> Diagnose:
+    """The chapters as the pipeline runs them. Raises BadInput where a playbook has no parameters for a target."""
+    checks = {name: TypeAdapter(chapter.parameters) for name, chapter in chapters.items()}
+
     async def diagnose(playbook: Playbook, incident: Incident) -> Evidence:
         chapter = chapters[playbook.diagnose]
         filled = playbook.params_for(incident.target)
-        parameters: object = TypeAdapter(chapter.parameters).validate_python(filled)
+        parameters: object = checks[playbook.diagnose].validate_python(filled)
         deadline = Deadline.after(settings.work.diagnose_within_s)
         look = Look(sources, incident.target, deadline, clock, metrics.probe)
         evidence: Evidence = await chapter.diagnose(look, parameters)
         return evidence
 
     return diagnose
+
+
+def owning(sources: Sources, clock: Clock) -> FindOwner:
+    async def find(pod: Target, kinds: Collection[TargetKind]) -> Reading[Owner]:
+        began = clock.monotonic()
+        try:
+            kubernetes = configured(sources.kubernetes, "Kubernetes")
+            deadline = Deadline.after(_OWNER_WITHIN_S)
+            found = await pod_owner(kubernetes, pod, kinds, deadline=deadline)
+        except ParamedicError as error:
+            took_s = clock.monotonic() - began
+            return Unknown(error.reason, "kubernetes", clock.now(), took_s, error.detail)
+        return Known(found, "kubernetes", clock.now(), clock.monotonic() - began)
+
+    return find
 
 
 def surveying(sources: Sources, clock: Clock) -> SurveyWrites:

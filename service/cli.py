@@ -110,10 +110,12 @@ def check(
     """Check playbooks: every field, matcher, condition, type and action. Exit code 2 when something is wrong."""
     from service.act import KINDS
     from service.diagnose import CHAPTERS
+    from service.playbooks import causes
     from service.playbooks.load import load
 
     try:
         playbooks = load(folder, CHAPTERS, KINDS)
+        causes.beside(folder, [p.name for p in playbooks])
     except BadConfig as error:
         if as_json:
             typer.echo(json.dumps({"ok": False, "mistakes": str(error).splitlines()}))
@@ -180,6 +182,34 @@ def _ask(url: str, token_file: Path | None) -> Any:  # Any: JSON
         raise _fail(
             RuntimeError(f"{url}: {error}; is that the address of a Paramedic?"), 1
         ) from error
+
+
+@app.command(epilog="Example: paramedic rbac --namespace carbon-ingestion | kubectl apply -f -")
+def rbac(
+    folder: Folder = Path("rules/playbooks"),
+    namespace: Annotated[
+        list[str] | None, typer.Option(help="A namespace of the platform; again for several.")
+    ] = None,
+    clickhouse_user: Annotated[
+        str | None, typer.Option(help="Print the GRANTs of this acting user of ClickHouse instead.")
+    ] = None,
+) -> None:
+    """Print the least rights that the playbooks need: Roles of the reading and the acting account."""
+    from service.act import KINDS, rights
+    from service.diagnose import CHAPTERS
+    from service.playbooks.load import load
+
+    try:
+        playbooks = load(folder, CHAPTERS, KINDS)
+    except BadConfig as error:
+        raise _fail(error) from error
+    named = {r.do.kind.name for p in playbooks for r in p.remedies if r.mode is not Mode.OBSERVE}
+    kinds = rights.of(KINDS, named)
+    if clickhouse_user is not None:
+        for grant in rights.grants(kinds, clickhouse_user):
+            typer.echo(f"{grant};")
+        return
+    typer.echo(rights.as_yaml(kinds, namespace or ["carbon-ingestion"]), nl=False)
 
 
 class Table(StrEnum):

@@ -14,6 +14,7 @@ from service.model.incident import Held, IncidentState, Outcome, OutcomeKind, Pr
 from service.model.reasons import Reason
 from service.phases.acting import act
 from service.phases.admitting import admit
+from service.phases.aiming import aim, to_be_aimed
 from service.phases.looking import call, decide, diagnose
 from service.phases.moving import move
 from service.phases.proving import close, settled, verify
@@ -35,6 +36,8 @@ async def step(held: Held, rooms: Rooms) -> None:
         return await close(held, rooms)
     if incident.state is IncidentState.ESCALATED:
         return await stay(held, rooms)
+    if to_be_aimed(incident, rooms):
+        return await aim(held, rooms)  # a pod: what it belongs to is meant
     diagnosed, evidence = await diagnose(
         incident, rooms
     )  # concurrent, one deadline, late = Unknown

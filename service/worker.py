@@ -22,7 +22,9 @@ from service.record.metrics import Metrics
 from service.store.incidents import Incidents
 
 LEASE_S = 10.0
-_LONGEST_NAP_S = 30.0
+_LONGEST_NAP_S = (
+    LEASE_S / 2
+)  # the work of a replica that dies now is not in what was looked up before
 _STORE_PAUSE_S = 5.0
 
 log = structlog.get_logger()
@@ -40,6 +42,7 @@ class Worker:
         *,
         slots: int,
         step_within_s: float,
+        lease_s: float = LEASE_S,
     ) -> None:
         self._incidents = incidents
         self._rooms = rooms
@@ -47,6 +50,7 @@ class Worker:
         self._clock = clock
         self._slots = slots
         self._step_within_s = step_within_s
+        self._lease = timedelta(seconds=lease_s)
         self._woken = asyncio.Event()
         self._busy: dict[str, Held] = {}
         self.owner = f"{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(3)}"
@@ -78,8 +82,8 @@ class Worker:
         free = self._slots - len(self._busy)
         if free <= 0:
             return []
-        now, lease = self._clock.now(), timedelta(seconds=LEASE_S)
-        claimed = await self._incidents.claim(self.owner, now, lease, free, tuple(self._busy))
+        now = self._clock.now()
+        claimed = await self._incidents.claim(self.owner, now, self._lease, free, tuple(self._busy))
         for held in claimed:
             self._busy[held.incident.id] = held
         return claimed
@@ -88,9 +92,9 @@ class Worker:
         """Until something wakes the worker, a slot is free again, or the next incident is due."""
         nap_s = _LONGEST_NAP_S
         if len(self._busy) < self._slots:
-            now, lease = self._clock.now(), timedelta(seconds=LEASE_S)
+            now = self._clock.now()
             try:
-                due = await self._incidents.next_due(now, lease, tuple(self._busy))
+                due = await self._incidents.next_due(now, self._lease, tuple(self._busy))
             except Unavailable:
                 due = None  # the next claim tells of it
             if due is not None:
@@ -157,8 +161,8 @@ class Worker:
     async def _keep(self) -> None:
         """Renews the claims of the steps that go on."""
         while True:
-            await asyncio.sleep(LEASE_S / 3)
-            until = self._clock.now() + timedelta(seconds=LEASE_S)
+            await asyncio.sleep(self._lease.total_seconds() / 3)
+            until = self._clock.now() + self._lease
             try:
                 await self._incidents.renew([held.claim for held in self._busy.values()], until)
             except Unavailable as error:

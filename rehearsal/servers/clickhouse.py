@@ -43,8 +43,8 @@ def found() -> Path | None:
 class ClickHouseServer:
     """One server with its data in `folder`; `port` is the proxy's, and the one to use.
 
-    `disks` are more disks, name -> folder; `users` are more users, name -> XML of the user's element, of which
-    `<password/>` is the least. The user `default` without a password always exists.
+    `disks` are more disks, name -> folder, and take backups; `users` are more users, name -> XML of the user's
+    element, of which `<password/>` is the least. The user `default` without a password always exists.
     """
 
     def __init__(
@@ -121,9 +121,11 @@ class ClickHouseServer:
             if disks
             else ""
         )
+        allowed = "".join(f"<allowed_disk>{name}</allowed_disk>" for name in self._disks)
         # No <logger>: it would flood the terminal.
         config.write_text(
-            f"<clickhouse><users_config>{self.folder / 'users.xml'}</users_config>{storage}</clickhouse>"
+            f"<clickhouse><users_config>{self.folder / 'users.xml'}</users_config>{storage}"
+            f"<backups>{allowed}</backups></clickhouse>"
         )
         return config
 

@@ -25,6 +25,7 @@ from service.act import (
     rollout_restart,
     rollout_undo,
     scale,
+    scale_to,
     timed_config,
 )
 from service.act.kind import AnyKind
@@ -33,6 +34,7 @@ Kinds: TypeAlias = Mapping[str, AnyKind]
 
 _ALL: Sequence[AnyKind] = (
     scale.KIND,
+    scale_to.KIND,
     rollout_restart.KIND,
     rollout_undo.KIND,
     patch_memory_limit.KIND,

@@ -66,7 +66,7 @@ class KillHand:
         where = await self._where(deadline)
         if intent.mode is Mode.DRY_RUN:
             kill = f"KILL QUERY WHERE {where} TEST"
-            await self.client.query(kill, _args(request), deadline=deadline)
+            await self.client.check(kill, _args(request), deadline=deadline)
             return Deed(Applied.DRY, Reason.MODE_DRY_RUN, "the server would end it")
         kill = f"KILL QUERY WHERE {where} ASYNC"
         await self.client.execute(kill, _args(request), confirm=permit.confirm, deadline=deadline)

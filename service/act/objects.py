@@ -5,6 +5,7 @@ from typing import Any
 
 from service.act.kind import Deed
 from service.model.action import Applied, Intent, Mode
+from service.model.errors import Refused
 from service.model.objects import ObjectRef
 from service.model.reasons import Reason
 
@@ -36,6 +37,15 @@ def annotations_of(found: Mapping[str, Any], *path: str) -> dict[str, str]:
     for key in (*path, "metadata", "annotations"):
         value = value.get(key) if isinstance(value, Mapping) else None
     return dict(value) if isinstance(value, Mapping) else {}
+
+
+def refused_as_replaced(intent: Intent[Any], ref: ObjectRef, error: Refused) -> Deed | None:
+    """The same end where the server itself refused the uid in the body, as it does on the workload (422)."""
+    if error.reason is not Reason.INVALID_REQUEST or "metadata.uid" not in error.detail:
+        return None
+    seen = intent.uids.get(ref.path)
+    detail = f"{ref} was deleted and made anew while the write was on its way; {seen} was seen"
+    return Deed(Applied.FAILED, Reason.TARGET_REPLACED, detail)
 
 
 def taken(intent: Intent[Any], detail: str) -> Deed:

@@ -43,7 +43,7 @@ class PatchMemoryLimit:
 
 def plan(target: Target, arguments: MemoryArguments) -> PatchMemoryLimit | NotPossible:
     """The next limit, in whole Mi and never above the ceiling."""
-    if target.ref is None:
+    if target.workload is None:
         return NotPossible(Reason.TARGET_UNRESOLVED, f"{target} has no containers")
     if not arguments.container:
         detail = "which container? a pod may have several, and sidecars are none of ours"

@@ -48,7 +48,7 @@ class PatchPodAnnotations:
 
 def plan(target: Target, arguments: AnnotationsArguments) -> PatchPodAnnotations | NotPossible:
     """The annotations, each of an allowed prefix."""
-    if target.ref is None:
+    if target.workload is None:
         return NotPossible(Reason.TARGET_UNRESOLVED, f"{target} has no pod template")
     for key, value in arguments.annotations.items():
         if why := _refused(key, arguments.prefixes):

@@ -48,7 +48,7 @@ class PatchProbeDelay:
 
 def plan(target: Target, arguments: ProbeArguments) -> PatchProbeDelay | NotPossible:
     """A later begin; never an earlier one."""
-    if target.ref is None:
+    if target.workload is None:
         return NotPossible(Reason.TARGET_UNRESOLVED, f"{target} has no containers")
     if not arguments.container:
         return NotPossible(Reason.CONTAINER_UNNAMED, "which container? a pod may have several")

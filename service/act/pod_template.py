@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from service.act.kind import Deed, Permit, TargetState
-from service.act.objects import annotations_of, held, replaced, taken
+from service.act.objects import annotations_of, held, refused_as_replaced, replaced, taken
 from service.clients.kubernetes_write import STRATEGIC, KubernetesWriter
 from service.kit.deadline import Deadline
 from service.model.action import Applied, Intent, Mode, NotPossible, Permission, Request
@@ -47,9 +47,9 @@ def is_name(text: str) -> bool:
 
 def ref_of(target: Target) -> ObjectRef:
     """The object of a request whose plan has made sure that it has one."""
-    if target.ref is None:
+    if target.workload is None:
         raise ValueError(f"{target} is no workload")
-    return target.ref
+    return target.workload
 
 
 def workload_of(target: Target, kind: str, name: str) -> Target | NotPossible:
@@ -59,7 +59,7 @@ def workload_of(target: Target, kind: str, name: str) -> Target | NotPossible:
     if kind and kind not in list(TargetKind):
         return NotPossible(Reason.BAD_NAME, f"{kind!r} is no kind of workload")
     meant = Target(TargetKind(kind or target.kind), target.namespace, name or target.name)
-    if meant.ref is None:
+    if meant.workload is None:
         return NotPossible(Reason.TARGET_UNRESOLVED, f"{meant} is no workload")
     return meant
 
@@ -116,6 +116,8 @@ class TemplateHand(Generic[R]):
                     deadline=permit.deadline,
                 )
             except Refused as error:
+                if other := refused_as_replaced(intent, ref, error):
+                    return other
                 if error.reason is not Reason.CONFLICT:
                     raise
             else:
@@ -180,6 +182,8 @@ async def restart(
             deadline=permit.deadline,
         )
     except Refused as error:
+        if other := refused_as_replaced(permit.intent, ref, error):
+            return other
         if error.reason is not Reason.CONFLICT:
             raise
         raise Unavailable(Reason.CONFLICT, error.detail) from error  # nothing was done: try again

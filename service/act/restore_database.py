@@ -80,6 +80,7 @@ KIND = Kind(
     bind=_bind,
     needs=(
         Grant("CREATE DATABASE, CREATE TABLE, CREATE VIEW, INSERT ON *.*"),
+        Grant("TABLE ENGINE ON *"),  # where the server asks for it: table_engines_require_grant
         Grant("SELECT ON system.backups"),
     ),
     disruptive=True,

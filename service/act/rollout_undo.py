@@ -160,6 +160,10 @@ class UndoHand:
         if (deployment.get("spec") or {}).get("paused"):
             detail = "its rollout is paused: another template would change nothing now"
             return Deed(Applied.FAILED, Reason.PAUSED, detail)
+        generation = deployment["metadata"].get("generation")
+        if generation != (deployment.get("status") or {}).get("observedGeneration"):
+            # The revision is the controller's to write: what stands there is of the template before.
+            raise Unavailable(Reason.CONFLICT, f"{request.target}: its controller is behind")
         if now != request.from_revision:
             detail = f"it is at revision {now}, and {request.from_revision} was seen"
             return Deed(Applied.FAILED, Reason.TARGET_CHANGED, detail)

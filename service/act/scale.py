@@ -56,9 +56,9 @@ def plan(target: Target, arguments: ScaleArguments) -> Scale | NotPossible:
 
 
 def _ref(request: Scale) -> ObjectRef:
-    if request.target.ref is None:
+    if request.target.workload is None:
         raise ValueError(f"{request.target} is no workload")
-    return request.target.ref
+    return request.target.workload
 
 
 def _writes(request: Scale, action_id: str) -> tuple[Write, ...]:

@@ -21,9 +21,10 @@ OWN = "paramedic-"  # prefix of our query ids, so that we do not find ourselves 
 # A statement that only reads, as conditions on system.processes. A BACKUP, a mutation, an INSERT ... SELECT or a
 # CREATE ... AS SELECT that runs for hours is work and not a runaway. Servers before 21.4 do not say the kind.
 PLAIN_SELECT = "query_kind = 'Select'"
+# Lower case by a function: an old server looks for a fixed part of a pattern before it reads (?i).
 PLAIN_SELECT_BY_TEXT = (
-    r"(match(query, '(?is)^(\\s|\\(|--[^\\n]*\\n|/\\*.*?\\*/)*(select|with)\\b')"
-    r" AND NOT match(query, '(?is)\\binsert\\s+into\\b'))"
+    r"(match(lower(query), '(?s)^(\\s|\\(|--[^\\n]*\\n|/\\*.*?\\*/)*(select|with)\\b')"
+    r" AND NOT match(lower(query), '(?s)\\binsert\\s+into\\b'))"
 )
 _HAS_KIND = """
 SELECT count() AS n FROM system.columns

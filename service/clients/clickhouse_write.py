@@ -41,3 +41,9 @@ class ClickHouseWriter(ClickHouseClient):
         return await self._wire.run(
             sql, args, settings or {}, query_id or f"{OWN}{uuid.uuid4()}", deadline, confirm
         )
+
+    async def check(
+        self, sql: str, args: Mapping[str, object] | None = None, *, deadline: Deadline
+    ) -> Rows:
+        """Runs a statement that the server only checks, as KILL ... TEST; a read-only session may not even that."""
+        return await self._wire.run(sql, args, {}, f"{OWN}{uuid.uuid4()}", deadline)

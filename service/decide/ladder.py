@@ -17,7 +17,8 @@ def propose(
     playbook: Playbook, target: Target, evidence: Evidence, tried: Mapping[str, int], now: datetime
 ) -> Proposal:
     """The first rung that holds, was not used up in this incident and whose action is possible."""
-    view = {"evidence": facts(evidence), "now": now}
+    shown = facts(evidence)
+    view = {"evidence": shown, "before": shown, "now": now}
     # As old as its oldest reading: the guard asks how old.
     seen_at = min((r.at for r in evidence.readings().values() if isinstance(r, Known)), default=now)
     if isinstance(evidence.target, Unknown) and evidence.target.reason is Reason.NOT_FOUND:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from service.model.action import NotPossible, Request
-from service.model.playbook import Argument, Do, Template, target_facts
+from service.model.playbook import Argument, Do, Template
 from service.model.reasons import Reason
 from service.model.target import Target
 
@@ -19,7 +19,7 @@ class _Missing(Exception):
 def plan(do: Do, target: Target, view: Mapping[str, Any]) -> Request | NotPossible:
     """The request with every template filled from the evidence, checked against the kind's bounds."""
     # A person's sentence and command name the target as much as the evidence.
-    view = {**view, "target": target_facts(target)}
+    view = {**view, "target": target.view}
     try:
         filled = {name: _filled(value, view) for name, value in do.arguments.items()}
     except _Missing as missing:

@@ -87,6 +87,24 @@ def _ruled(step: Json) -> list[str]:
     return [f"guard {step['guard']}: {step['verdict']} ({step['reason']}) {step['detail']}"]
 
 
+def _tried(step: Json) -> list[str]:
+    again = f"; asked again at {_clock(step['again_at'])}"
+    return [f"tried: {step['action']}: ({step['reason']}) {step['detail']}{again}"]
+
+
+def _called(step: Json) -> list[str]:
+    return [
+        f"a person is called: {step['say']}",
+        *(f"$ {line}" for c in step["commands"] for line in c.splitlines()),
+    ]
+
+
+def _again(step: Json) -> list[str]:
+    looks = f"looked again {step['times']}x, last at {_clock(step['last_at'])}, nothing changed"
+    moved = step["last"].get("moved", {})
+    return [f"{looks} ({moved['reason']})" if moved else looks]
+
+
 def _acted(step: Json) -> list[str]:
     result = step["result"]
     return [f"acted: {step['action']}: {result['applied']} ({result['reason']}) {result['detail']}"]
@@ -107,20 +125,9 @@ def _moved(step: Json) -> list[str]:
     return [f"now {step['state']} ({step['reason']}) {step['detail']}"]
 
 
-def _tried(step: Json) -> list[str]:
-    again = _clock(step["again_at"])
-    return [f"tried: {step['action']}: {step['reason']} {step['detail']}, again at {again}"]
-
-
-def _called(step: Json) -> list[str]:
-    return [f"a person is called: {step['say']}", *(f"$ {command}" for command in step["commands"])]
-
-
-def _again(step: Json) -> list[str]:
-    """Looks that changed nothing are one step: how many, and since when."""
-    last = step["last"].get("moved", {})
-    said = f"{last.get('state', '?')} ({last.get('reason', '?')})"
-    return [f"looked {step['times']} more time(s) until {_clock(step['last_at'])}: still {said}"]
+def _retargeted(step: Json) -> list[str]:
+    joined = f"; {step['joined']} is about it already" if step["joined"] else ""
+    return [f"about {step['target']} now: {' <- '.join(step['chain'])}{joined}"]
 
 
 def _plain(step: Json) -> list[str]:
@@ -131,13 +138,14 @@ _TELL: Mapping[str, Callable[[Json], list[str]]] = {
     "diagnosed": _diagnosed,
     "decided": _decided,
     "ruled": _ruled,
+    "tried": _tried,
+    "called": _called,
+    "again": _again,
     "acted": _acted,
     "read": _read,
     "verified": _verified,
     "moved": _moved,
-    "tried": _tried,
-    "called": _called,
-    "again": _again,
+    "retargeted": _retargeted,
 }
 
 

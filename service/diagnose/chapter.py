@@ -10,6 +10,7 @@ from service.diagnose.sources import Sources, configured
 from service.kit.clock import Clock
 from service.kit.deadline import Deadline
 from service.model.evidence import Evidence, Reading
+from service.model.objects import Seen
 from service.model.target import Target
 
 P = TypeVar("P")
@@ -37,6 +38,8 @@ class Look:
         )
 
     async def _seen(self) -> object:
+        if self.target.ref is None:  # of another system: there is no object that could be missing
+            return Seen(uid="", generation=0)
         kubernetes = configured(self.sources.kubernetes, "Kubernetes")
         return await seen(kubernetes, self.target, deadline=self.deadline)
 

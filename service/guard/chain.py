@@ -6,6 +6,7 @@ from service.guard.budgets import budgets
 from service.guard.busy import busy
 from service.guard.clock import clock
 from service.guard.cooldown import cooldown
+from service.guard.explained import explained
 from service.guard.firing import firing
 from service.guard.freshness import freshness
 from service.guard.heard import heard
@@ -26,6 +27,7 @@ CHAIN: Mapping[str, Guard] = {
     "same_object": same_object,
     "owned_elsewhere": owned_elsewhere,
     "clock": clock,
+    "explained": explained,
     "busy": busy,
     "cooldown": cooldown,
     "budgets": budgets,

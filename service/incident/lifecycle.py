@@ -21,7 +21,9 @@ class EventKind(StrEnum):
     UNKNOWN = "unknown"  # it is not known whether anything is wrong
     NO_RUNG = "no_rung"  # something is wrong, and no rung holds
     EXHAUSTED = "exhausted"  # every rung was tried or is at its ceiling
-    MISSING = "missing"  # the target does not exist
+    MISSING = "missing"  # the target does not exist, or is nothing that could be helped
+    RETARGETED = "retargeted"  # it is about what owns its pod
+    JOINED = "joined"  # another incident has its alerts now
     PEOPLE = "people"  # the rung that holds is one for people
     HELD = "held"  # a guard said no, and asking again makes sense
     DENIED = "denied"  # a guard said no for good
@@ -106,6 +108,8 @@ _CONCLUDED: Mapping[EventKind, Edge] = {
 TABLE: Mapping[IncidentState, Mapping[EventKind, Edge]] = {
     S.OPEN: {
         **_LOOKED_AT,
+        EventKind.RETARGETED: (S.OPEN, _now),
+        EventKind.JOINED: (S.CLOSED, _never),
         EventKind.HEALTHY: (S.OPEN, _later),
         EventKind.UNKNOWN: (S.OPEN, _later),
     },

@@ -66,6 +66,16 @@ class WebhookBody(Envelope):
     alerts: Annotated[list[AlertBody], FailFast()]
 
 
+class Cut(NamedTuple):
+    """From which size on a body is read in parts, and of which size they are. Bytes."""
+
+    whole: int = WHOLE_BYTES
+    part: int = PART_BYTES
+
+
+_CUT = Cut()
+
+
 class Checked(NamedTuple):
     """What is told of a webhook that is accepted."""
 
@@ -99,10 +109,10 @@ _ENVELOPE: TypeAdapter[Envelope] = TypeAdapter(Envelope)
 _WEBHOOK: TypeAdapter[WebhookBody] = TypeAdapter(WebhookBody)
 
 
-def check(body: bytes | bytearray) -> Checked:
+def check(body: bytes | bytearray, cut: Cut = _CUT) -> Checked:
     """What is in `body`. Raises BadInput(not_json | wrong_version | wrong_shape), with where and what, when there is
     no webhook in it or no good alert. For a body over WHOLE_BYTES it takes long: call it off the event loop."""
-    if len(body) <= WHOLE_BYTES:
+    if len(body) <= cut.whole:
         try:
             webhook = _WEBHOOK.validate_json(body)
         except ValidationError:
@@ -110,24 +120,24 @@ def check(body: bytes | bytearray) -> Checked:
         else:
             _check_version(webhook["version"])
             return _told(webhook, len(webhook["alerts"]), 0)
-    envelope, parts = _opened(body)
+    envelope, parts = _opened(body, cut)
     good = bad = 0
     first: str | None = None
     for part in parts:
-        bodies, wrong = _judged(part)
+        bodies, wrong = _judged(part, good + bad)
         good, bad = good + len(bodies), bad + len(wrong)
         first = first or (wrong[0].detail if wrong else None)
     if bad and not good:
-        raise BadInput(Reason.WRONG_SHAPE, f"not an Alertmanager webhook: alerts: {first}{_HINT}")
+        raise BadInput(Reason.WRONG_SHAPE, f"not an Alertmanager webhook: {first}{_HINT}")
     return _told(envelope, good, bad)
 
 
-def decode(body: bytes | bytearray, skip: int = 0) -> Iterator[Part]:
+def decode(body: bytes | bytearray, skip: int = 0, cut: Cut = _CUT) -> Iterator[Part]:
     """The alerts in `body` but for the first `skip`, bounded and cleaned, in parts. Raises BadInput as `check` does.
 
     Each part takes some milliseconds.
     """
-    if len(body) <= WHOLE_BYTES:
+    if len(body) <= cut.whole:
         try:
             webhook = _WEBHOOK.validate_json(body)
         except ValidationError:
@@ -139,16 +149,19 @@ def decode(body: bytes | bytearray, skip: int = 0) -> Iterator[Part]:
                 some = items[start : start + PART_ALERTS]
                 yield Part([_alert(item) for item in some], (), len(some))
             return
-    _, parts = _opened(body)
+    _, parts = _opened(body, cut)
+    at = 0
     for part in parts:
-        if skip:
+        text = part
+        if at < skip:
             items_of_part = _ITEMS.validate_json(part)
-            left = items_of_part[skip:]
-            skip -= len(items_of_part) - len(left)
+            left = items_of_part[skip - at :]
+            at += len(items_of_part) - len(left)
             if not left:
                 continue
-            part = to_json(left)  # noqa: PLW2901 - the rest of it
-        bodies, bad = _judged(part)
+            text = to_json(left)  # the rest of it
+        bodies, bad = _judged(text, at)
+        at += len(bodies) + len(bad)
         yield Part([_alert(item) for item in bodies], bad, len(bodies) + len(bad))
 
 
@@ -165,8 +178,11 @@ def _check_version(version: str) -> None:
         )
 
 
-def _judged(part: bytes) -> tuple[list[AlertBody], list[Bad]]:
-    """The good alerts and the bad ones of a JSON array. Raises BadInput(not_json)."""
+def _judged(part: bytes, begins_at: int) -> tuple[list[AlertBody], list[Bad]]:
+    """The good alerts and the bad ones of a JSON array, whose first is the `begins_at`th of its webhook.
+
+    Raises BadInput(not_json).
+    """
     try:
         return _ALERTS.validate_json(part), []
     except ValidationError as error:
@@ -174,21 +190,21 @@ def _judged(part: bytes) -> tuple[list[AlertBody], list[Bad]]:
             raise _bad(error) from error
     good: list[AlertBody] = []
     bad: list[Bad] = []
-    for item in _ITEMS.validate_json(part):
+    for place, item in enumerate(_ITEMS.validate_json(part), begins_at):
         text = to_json(item)
         try:
             good.append(_ALERT.validate_json(text))
         except ValidationError as error:
-            bad.append(Bad(text, _mistakes(error)))
+            bad.append(Bad(text, _mistakes(error, f"alerts.{place}")))
     return good, bad
 
 
 # ---------------------------------------------------------------------- in parts
 
 
-def _opened(body: bytes | bytearray) -> tuple[Envelope, Iterator[bytes]]:
+def _opened(body: bytes | bytearray, cut: Cut) -> tuple[Envelope, Iterator[bytes]]:
     """The envelope, and the alerts as JSON arrays of some alerts each. Raises BadInput; so does the iterator."""
-    span = _alerts_span(body) if len(body) > WHOLE_BYTES else None
+    span = _alerts_span(body) if len(body) > cut.whole else None
     if span is None and len(body) > PIECE_LIMIT:
         raise BadInput(Reason.WRONG_SHAPE, f"a large body without one array of alerts{_HINT}")
     if span is None:
@@ -197,7 +213,7 @@ def _opened(body: bytes | bytearray) -> tuple[Envelope, Iterator[bytes]]:
     start, end = span
     if start + len(body) - end > PIECE_LIMIT:
         raise BadInput(Reason.TOO_LARGE, f"over {PIECE_LIMIT} bytes beside its alerts")
-    return _envelope(body[:start] + body[end:]), _arrays(body, start, end)
+    return _envelope(body[:start] + body[end:]), _arrays(body, start, end, cut.part)
 
 
 def _envelope(text: bytes | bytearray) -> Envelope:
@@ -250,13 +266,13 @@ def _names_alerts(text: bytes) -> bool:
         return False
 
 
-def _arrays(body: bytes | bytearray, start: int, end: int) -> Iterator[bytes]:
-    """The items between `start` and `end`, as JSON arrays of about PART_BYTES."""
+def _arrays(body: bytes | bytearray, start: int, end: int, size: int) -> Iterator[bytes]:
+    """The items between `start` and `end`, as JSON arrays of about `size` bytes."""
     depth, at, begun = 0, start, start
     while at < end and (found := _BRACKET.match(body, at, end)):
         at = found.end()
         depth += 1 if found[1] in b"{[" else -1
-        if depth == 0 and at - begun >= PART_BYTES:
+        if depth == 0 and at - begun >= size:
             comma = _COMMA.match(body, at, end)
             if comma:
                 yield _array(body, begun, at)
@@ -289,9 +305,12 @@ def _bad(error: ValidationError) -> BadInput:
     return BadInput(Reason.WRONG_SHAPE, f"not an Alertmanager webhook: {_mistakes(error)}{_HINT}")
 
 
-def _mistakes(error: ValidationError) -> str:
+def _mistakes(error: ValidationError, where: str = "") -> str:
     mistakes = error.errors(include_url=False, include_input=False)
-    told = "; ".join(f"{'.'.join(map(str, m['loc'])) or 'body'}: {m['msg']}" for m in mistakes[:5])
+    places = [".".join(map(str, (*([where] if where else []), *m["loc"]))) for m in mistakes[:5]]
+    told = "; ".join(
+        f"{place or 'body'}: {m['msg']}" for place, m in zip(places, mistakes, strict=False)
+    )
     more = f" (and {len(mistakes) - 5} more)" if len(mistakes) > 5 else ""
     return _clean(told)[:TOLD_LIMIT] + more
 

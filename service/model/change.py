@@ -19,10 +19,14 @@ class ActionChange:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The end of one step. `quiet` counts looks that found what the last one found; they share one record."""
+    """The end of one step. `quiet` counts looks that found what the last one found; they share one record.
+
+    `frees` are the playbooks whose incidents in the namespace need not wait any more when this one closes.
+    """
 
     move: Move
     steps: tuple[Step, ...]
     action: ActionChange | None = None
     outcome: OutcomeKind | None = None
     quiet: int = 0
+    frees: tuple[str, ...] = ()

@@ -59,6 +59,7 @@ class Progress:
     """How far an action has come: its attempts while it is being done, its readings while it is being verified."""
 
     attempts: int = 0
+    started: bool = False  # it goes on at its backend, however long that takes
     unsure_since: datetime | None = (
         None  # a reply was lost then, and reading back has not told since
     )

@@ -14,7 +14,7 @@ from service.model.errors import BadInput
 from service.model.evidence import Facts
 from service.model.matcher import LabelMatcher
 from service.model.reasons import Reason
-from service.model.target import Target, TargetKind
+from service.model.target import WORKLOADS, Target, TargetKind
 
 
 class Truth(StrEnum):
@@ -50,7 +50,7 @@ class Template(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TargetTemplate:
-    """How an alert's labels name the target."""
+    """One way in which an alert's labels may name the target."""
 
     kind: Template
     namespace: Template
@@ -124,7 +124,7 @@ class Playbook:
 
     name: str
     matchers: tuple[LabelMatcher, ...]
-    target: TargetTemplate
+    target: tuple[TargetTemplate, ...]  # the first that has a value for every part is taken
     diagnose: str
     params: Mapping[str, object]  # `with`: its texts may be templates over the target
     remedies: tuple[Remedy, ...]
@@ -132,22 +132,19 @@ class Playbook:
     worse: Condition | None
     limits: Limits
     source: str  # file:line
+    # What its remedies are made for, of what runs pods. A pod leads to its owner, unless it is among them.
+    workloads: tuple[TargetKind, ...] = WORKLOADS
 
     def matches(self, labels: Mapping[str, str]) -> bool:
         return all(m.matches(labels) for m in self.matchers)
 
     def params_for(self, target: Target) -> Mapping[str, object]:
         """`with` for one target. Raises BadInput(target_unresolved) when a template has no value for it."""
-        view = {"target": target_facts(target)}
+        view = {"target": target.view}
         return {
             name: _filled(value, view, f"{self.name}: with.{name}")
             for name, value in self.params.items()
         }
-
-
-def target_facts(target: Target) -> Facts:
-    """The target as templates name it: `target.kind`, `target.namespace`, `target.name`."""
-    return {"kind": target.kind.value, "namespace": target.namespace, "name": target.name}
 
 
 def _filled(value: object, view: Mapping[str, Facts], place: str) -> object:

@@ -46,6 +46,7 @@ class Reason(StrEnum):
     TABLE_NOT_ALLOWED = "table_not_allowed"  # the table is not in the playbook's list
     BACKUP_NOT_VERIFIED = "backup_not_verified"  # no verified backup is newer than what would go
     NOT_REACHED = "not_reached"  # a rung above it was chosen
+    OWNER_FOUND = "owner_found"  # the alert named a pod, and the incident is about its owner now
     TARGET_MISSING = "target_missing"  # the target does not exist
     NO_RUNG_HOLDS = "no_rung_holds"  # no rung of the ladder can be chosen
     ALREADY_HEALTHY = "already_healthy"  # the healed condition holds before anything was done
@@ -63,6 +64,7 @@ class Reason(StrEnum):
     BUDGET_OVERALL = "budget_overall"  # the budget of all actions together is spent
     OWNED_ELSEWHERE = "owned_elsewhere"  # GitOps, an operator or an autoscaler would put the field back
     OWNER_UNKNOWN = "owner_unknown"  # who holds the field could not be read
+    EXPLAINED_BY = "explained_by"  # a playbook that explains this one has an open incident in the namespace
     UNHEARD = "unheard"  # Alertmanager has not told of the alert for too long
     CLOCK_STEPPED = "clock_stepped"  # the wall clock jumped: no window of time can be trusted yet
     GUARD_FAILED = "guard_failed"  # a guard raised: that denies
@@ -102,6 +104,7 @@ class Reason(StrEnum):
     REVERTED = "reverted"  # somebody has changed the written field back
     READINGS_UNKNOWN = "readings_unknown"  # at the end of the time the readings were Unknown
     ACTION_FAILED = "action_failed"  # nothing was done, so there is nothing to verify
+    JOINED = "joined"  # its alerts belong to another open incident of the same target now
     HUMAN_NEEDED = "human_needed"  # the rung that holds is one for people
     LADDER_EXHAUSTED = "ladder_exhausted"  # every remedy was tried or does not apply: escalated
     UNREADABLE = "unreadable"  # its row cannot be read: of a newer version, or broken

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from service.model.action import Mode, Request
 from service.model.reasons import Reason
@@ -80,6 +81,13 @@ class PastAction:
     outcome: str | None = None
 
 
+class OpenCause(NamedTuple):
+    """An open incident in the target's namespace whose playbook explains the one that asks."""
+
+    incident_id: str
+    playbook: str
+
+
 @dataclass(frozen=True, slots=True)
 class History:
     """What the ledger knows when the guards are asked; read inside the transaction that writes the intent.
@@ -92,3 +100,4 @@ class History:
     on_target: Sequence[PastAction] = ()
     in_playbook: Sequence[PastAction] = ()
     overall: Sequence[PastAction] = ()
+    causes_open: Sequence[OpenCause] = ()  # oldest first, a few of them

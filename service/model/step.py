@@ -114,6 +114,18 @@ class Called:
 
 
 @dataclass(frozen=True, slots=True)
+class Retargeted:
+    """The alert named a pod, and its owner is meant. `joined`: the open incident there that has its alerts now."""
+
+    kind: ClassVar[str] = "retargeted"
+    at: datetime
+    was: str  # key of a target
+    target: str  # key of a target
+    chain: Sequence[str]  # from the pod up
+    joined: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Moved:
     """The incident stands elsewhere, or waits anew."""
 
@@ -127,4 +139,6 @@ class Moved:
     outcome: OutcomeKind | None = None
 
 
-Step: TypeAlias = Diagnosed | Decided | Ruled | Tried | Acted | Read | Verified | Called | Moved
+Step: TypeAlias = (
+    Diagnosed | Decided | Ruled | Tried | Acted | Read | Verified | Called | Retargeted | Moved
+)

@@ -42,7 +42,10 @@ async def act(held: Held, under_way: UnderWay, rooms: Rooms, *, look_first: bool
     )
     now, took_s = rooms.clock.now(), rooms.clock.monotonic() - began
     progress = replace(under_way.progress, attempts=under_way.progress.attempts + 1)
-    if isinstance(attempt, Unsure):
+    going_on = isinstance(attempt, Deed) and attempt.applied is Applied.STARTED
+    if going_on:
+        progress = replace(progress, started=True, unsure_since=None)
+    elif isinstance(attempt, Unsure) or progress.started:
         progress = replace(progress, unsure_since=progress.unsure_since or now)
     ended = _ended(attempt, intent, progress, rooms, now)
     if isinstance(ended, ActionResult):
@@ -63,13 +66,13 @@ def _ended(
             return max(attempt.again_in_s, 0.2)
         case Deed():
             return ActionResult(attempt.applied, attempt.reason, attempt.detail, now)
-        case NotYet():
+        case NotYet() if not progress.started:
             pause_s = max(attempt.retry_after_s, _backoff_s(progress.attempts))
             if 0 <= (now - intent.intended_at).total_seconds() <= rooms.attempts.all_s - pause_s:
                 return pause_s
             detail = f"{attempt.reason}: {attempt.detail}"
             return ActionResult(Applied.FAILED, Reason.NEVER_SENT, detail, now)
-        case Unsure():
+        case NotYet() | Unsure():  # it was sent, or has started: somebody has to find out
             pause_s = max(1.0, _backoff_s(progress.attempts))
             since = progress.unsure_since or now
             if 0 <= (now - since).total_seconds() <= rooms.attempts.unsure_s - pause_s:

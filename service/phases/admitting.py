@@ -14,7 +14,7 @@ from service.model.incident import Held
 from service.model.reasons import Reason
 from service.model.ruling import History, Proposal, Ruling
 from service.model.step import Ruled, Step
-from service.phases.moving import moved
+from service.phases.moving import frees, moved, quiet_looks
 from service.phases.rooms import Rooms
 from service.store.ledger import Scopes
 from service.store.names import new_id
@@ -51,10 +51,13 @@ async def admit(
         ruled = _ruled(ruling, intent, now)
         to = advance(incident, event, rooms.patience, now)
         told = () if ruling.allowed else (moved(incident, to, now),)
-        return ruling, Change(to, (*steps, ruled, *told))
+        quiet = 0 if ruling.allowed else quiet_looks(incident, to)
+        change = Change(to, (*steps, ruled, *told), quiet=quiet, frees=frees(incident, to, rooms))
+        return ruling, change
 
     limits = playbook.limits
-    scopes = Scopes(limits.per_target, limits.per_playbook, policy.overall)
+    causes = rooms.causes.of(playbook.name)
+    scopes = Scopes(limits.per_target, limits.per_playbook, policy.overall, causes)
     ruling, change = await rooms.ledger.admit(
         incident, held.claim, intent, judge, scopes=scopes, before=facts(evidence), now=now
     )

@@ -22,16 +22,25 @@ async def move(
     """Writes the end of a step, and tells of it."""
     incident, now = held.incident, rooms.clock.now()
     to = advance(incident, event, rooms.patience, now)
-    # A look that found the same as the last one is folded into its record: an alert may fire for weeks.
-    same = (incident.state, incident.reason) == (to.state, to.reason)
-    resting = to.state in (IncidentState.OPEN, IncidentState.HEALED)
-    quiet = incident.quiet + 1 if same and action is None and resting else 0
     silent = event.kind in (EventKind.READ, EventKind.WAITING)  # their own step says it all
     told = (*steps,) if silent else (*steps, moved(incident, to, now, outcome))
-    change = Change(to, told, action, outcome, quiet)
+    quiet = quiet_looks(incident, to) if action is None else 0
+    change = Change(to, told, action, outcome, quiet, frees(incident, to, rooms))
     written = await rooms.incidents.write(held.claim, change, now)
     if written.state is to.state:
         rooms.journal.tell(incident, told)
+
+
+def quiet_looks(incident: Incident, to: Move) -> int:
+    """How many looks in a row have found the same: they share one record, for an alert may fire for weeks."""
+    same = (incident.state, incident.reason) == (to.state, to.reason)
+    resting = to.state in (IncidentState.OPEN, IncidentState.HEALED)
+    return incident.quiet + 1 if same and resting else 0
+
+
+def frees(incident: Incident, to: Move, rooms: Rooms) -> tuple[str, ...]:
+    """The playbooks whose incidents need not wait for this one any more."""
+    return rooms.causes.effects(incident.playbook) if to.state is IncidentState.CLOSED else ()
 
 
 def moved(incident: Incident, to: Move, now: datetime, outcome: OutcomeKind | None = None) -> Moved:

@@ -29,7 +29,12 @@ async def verify(held: Held, under_way: UnderWay, rooms: Rooms) -> None:
     gone = await changed_back(intent, rooms)
     now = rooms.clock.now()
     seen = facts(evidence)
-    view = {"evidence": seen, "before": under_way.before, "now": now}
+    view = {
+        "evidence": seen,
+        "before": under_way.before,
+        "target": incident.target.view,
+        "now": now,
+    }
     healed = playbook.healed.judge(view)
     worse = playbook.worse.judge(view) if playbook.worse is not None else Truth.FAILS
     verdict = judge(

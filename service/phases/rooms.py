@@ -1,6 +1,6 @@
 """What a step needs: the rooms, handed down by app.py."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -9,10 +9,12 @@ from service.act.kind import AnyKind
 from service.guard.question import Guard, Policy
 from service.incident.lifecycle import Patience
 from service.kit.clock import Clock
+from service.model.causes import Causes
 from service.model.evidence import Evidence, Reading
 from service.model.incident import Incident
 from service.model.objects import Survey, Write
 from service.model.playbook import Playbook
+from service.model.target import Owner, Target, TargetKind
 from service.record.journal import Journal
 from service.store.incidents import Incidents
 from service.store.ledger import Ledger
@@ -20,6 +22,8 @@ from service.store.ledger import Ledger
 # The playbook's chapter, run under its deadline; and the objects that an action writes, as they stand now.
 Diagnose: TypeAlias = Callable[[Playbook, Incident], Awaitable[Evidence]]
 SurveyWrites: TypeAlias = Callable[[Sequence[Write]], Awaitable[Reading[tuple[Survey, ...]]]]
+# What a pod belongs to, up to one of some kinds.
+FindOwner: TypeAlias = Callable[[Target, Collection[TargetKind]], Awaitable[Reading[Owner]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +40,11 @@ class Rooms:
     """`policy` is asked anew at each step: a ceiling may be lowered while an action is under way."""
 
     playbooks: Mapping[str, Playbook]
+    causes: Causes
     kinds: Mapping[str, AnyKind]
     diagnose: Diagnose
     survey: SurveyWrites
+    owner: FindOwner
     executor: Executor
     incidents: Incidents
     ledger: Ledger

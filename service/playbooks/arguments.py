@@ -47,12 +47,9 @@ class Values:
     def compiled(self, given: Mapping[str, object], place: Place) -> dict[str, Argument]:
         """The values by the dataclass's own names. A name that ends in `_` is written without it."""
         known = {f.name.rstrip("_"): f for f in dataclasses.fields(self.fields)}
-        for name in given.keys() - known.keys():
-            near = suggest(name, known) if known else "it takes none"
-            self.mistakes.add((*place, name), f"unknown {self.word} of {self.owner}; {near}")
+        meant = self._unknown([n for n in given if n not in known], known, place)
         for name, field in known.items():
-            missing = field.default is field.default_factory is dataclasses.MISSING
-            if missing and name not in given:
+            if _required(field) and name not in given and name not in meant:
                 self.mistakes.add(place, f"{self.owner} needs the {self.word} {name!r}")
         hints = get_type_hints(self.fields, include_extras=True)
         before = len(self.mistakes.found)
@@ -65,21 +62,27 @@ class Values:
             self._together(made, place)
         return made
 
+    def _unknown(self, names: list[str], known: Collection[str], place: Place) -> set[str]:
+        """Notes names that there are not; gives those that were meant."""
+        meant: set[str] = set()
+        for name in names:
+            near = suggest(name, known) if known else "it takes none"
+            self.mistakes.add((*place, name), f"unknown {self.word} of {self.owner}; {near}")
+            meant |= {k for k in known if near == f"did you mean {k!r}?"}
+        return meant
+
     def _together(self, made: Mapping[str, object], place: Place) -> None:
         """What the dataclass says of its values taken together."""
-        missing = [
-            f.name
-            for f in dataclasses.fields(self.fields)
-            if f.default is f.default_factory is dataclasses.MISSING and f.name not in made
-        ]
-        if not missing:
+        required = {f.name for f in dataclasses.fields(self.fields) if _required(f)}
+        if required <= made.keys():
             self._plain(self.fields, made, place)
 
     def _value(self, hint: Any, value: object, place: Place) -> Argument:  # Any: a type hint
-        if place and str(place[-1]).endswith("_s"):
-            self._duration(value, place)
         if not _has_template(value):
+            before = len(self.mistakes.found)
             self._plain(hint, value, place)
+            if len(self.mistakes.found) == before:
+                self._durations(value, place)
             plain: Argument = value  # type: ignore[assignment]  # YAML's values are of this shape
             return plain
         if isinstance(value, dict):
@@ -115,9 +118,20 @@ class Values:
                 given = "" if isinstance(mistake["input"], dict) else f"{mistake['input']!r}: "
                 self.mistakes.add((*place, *mistake["loc"]), f"{given}{told}")
 
-    def _duration(self, value: object, place: Place) -> None:
-        if isinstance(value, int | float) and not 0 <= value <= LONGEST_S:
+    def _durations(self, value: object, place: Place) -> None:
+        """A name that ends in `_s` is a duration, whatever its annotation leaves open."""
+        if isinstance(value, dict | list):
+            steps = value.items() if isinstance(value, dict) else enumerate(value)
+            for step, inner in steps:
+                self._durations(inner, (*place, step))
+        elif isinstance(value, int | float) and str(place[-1]).endswith("_s"):
+            if 0 <= value <= LONGEST_S:
+                return
             self.mistakes.add(place, f"{value!r}: seconds, from 0 to {LONGEST_S:g} (7 days)")
+
+
+def _required(field: "dataclasses.Field[Any]") -> bool:
+    return field.default is field.default_factory is dataclasses.MISSING
 
 
 def fits(given: Type, wanted: Type) -> bool:

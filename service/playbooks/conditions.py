@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from service.kit.hollow import hollow
-from service.model.evidence import Facts
 from service.model.playbook import Truth
 from service.playbooks.constants import constant
 from service.playbooks.inference import Inference, Path, UnknownName
@@ -64,7 +63,7 @@ class CelCondition:
     text: str
     expression: Expression
 
-    def judge(self, facts: Mapping[str, Facts]) -> Truth:
+    def judge(self, facts: Mapping[str, Any]) -> Truth:
         result = self.expression.value(facts)
         if not isinstance(result, bool):
             return Truth.UNKNOWN
@@ -83,7 +82,7 @@ class CelTemplate:
         (first, *more) = self.parts
         return first.kind if isinstance(first, Expression) and not more else STRING
 
-    def render(self, facts: Mapping[str, Facts]) -> object | None:
+    def render(self, facts: Mapping[str, Any]) -> object | None:
         values = [p if isinstance(p, str) else p.value(facts) for p in self.parts]
         if any(value is None for value in values):
             return None
@@ -166,7 +165,7 @@ def _run(expression: Expression, vocabulary: Vocabulary | None) -> None:
     if vocabulary is None:
         return
     more = {"labels": {}, "target": {"kind": "", "namespace": "", "name": ""}}
-    for made in vocabulary.samples():
+    for made in vocabulary.samples:
         view = {**more, "evidence": made, "before": made, "now": _SAMPLE_NOW}
         try:
             expression.program.execute(_named(view, expression.paths))

@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from service.model.action import Mode
 from service.model.playbook import Budget, VerifyPlan
-from service.playbooks.source import Mistakes
+from service.playbooks.source import Mistakes, Place
 
 LONGEST_S = 7 * 86_400.0  # of every duration; as far as the guard looks back
 
@@ -101,12 +101,20 @@ class LimitFields(_Strict):
     cooldown: Seconds = 300.0
 
 
+def _listed(value: object) -> object:
+    """One shape or several: several in any case."""
+    return [value] if isinstance(value, dict) else value
+
+
 class PlaybookFile(_Strict):
     """The whole file."""
 
     playbook: Annotated[str, Field(pattern=_NAME, max_length=63)]
     match: Annotated[list[str], Field(min_length=1, max_length=50)]
-    target: TargetFields
+    target: Annotated[
+        list[TargetFields], BeforeValidator(_listed), Field(min_length=1, max_length=10)
+    ]
+    workloads: Annotated[list[str], Field(min_length=1, max_length=10)] | None = None
     diagnose: str
     with_: Annotated[dict[str, Any], Field(alias="with")] = {}
     remedies: Annotated[list[Rung], Field(max_length=50)] = []
@@ -127,8 +135,14 @@ def parse(content: Mapping[str, object], mistakes: Mistakes) -> PlaybookFile | N
         return PlaybookFile.model_validate(content)
     except ValidationError as error:
         for mistake in error.errors(include_url=False):
-            mistakes.add(tuple(mistake["loc"]), sentence(mistake))
+            mistakes.add(_where(tuple(mistake["loc"]), content), sentence(mistake))
         return None
+
+
+def _where(place: Place, content: Mapping[str, object]) -> Place:
+    """The place as it stands in the file, where a single target is no list."""
+    single = place[:2] == ("target", 0) and isinstance(content.get("target"), dict)
+    return ("target", *place[2:]) if single else place
 
 
 def sentence(mistake: Any) -> str:  # Any: pydantic's error details

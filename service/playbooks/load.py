@@ -20,10 +20,10 @@ from service.model.playbook import (
     TargetTemplate,
     Template,
 )
-from service.model.target import TargetKind
+from service.model.target import RUNNING, WORKLOADS, TargetKind
 from service.playbooks import conditions, format, source
 from service.playbooks.arguments import Values, fits
-from service.playbooks.format import PlaybookFile, Rung, suggest
+from service.playbooks.format import PlaybookFile, Rung, TargetFields, suggest
 from service.playbooks.inference import UnknownName
 from service.playbooks.source import Mistakes, Place
 from service.playbooks.vocabulary import STRING, NoForm, Vocabulary
@@ -96,7 +96,7 @@ def _build(
     return Playbook(
         name=parsed.playbook,
         matchers=builder.matchers(parsed.match),
-        target=builder.target(parsed),
+        target=builder.targets(parsed),
         diagnose=parsed.diagnose,
         params=parameters.compiled(parsed.with_, ("with",)),
         remedies=builder.remedies(parsed),
@@ -104,6 +104,7 @@ def _build(
         worse=builder.condition(parsed.worse, ("worse",)) if parsed.worse is not None else None,
         limits=Limits(parsed.limits.per_target, parsed.limits.per_playbook, parsed.limits.cooldown),
         source=f"{mistakes.file}:1",
+        workloads=builder.workloads(parsed),
     )
 
 
@@ -138,17 +139,35 @@ class _Builder:
             told = f"{told}; {suggest(error.name, error.candidates)}"
         self.mistakes.add(place, told)
 
-    def target(self, parsed: PlaybookFile) -> TargetTemplate:
-        """How labels name the target. A kind that is written out is one that there is."""
-        kind = parsed.target.kind
-        if "{{" not in kind and kind not in tuple(TargetKind):
-            near = suggest(kind, [k.value for k in TargetKind])
-            self.mistakes.add(("target", "kind"), f"unknown kind {kind!r}; {near}")
-        return TargetTemplate(
-            self._of_labels(kind, ("target", "kind")),
-            self._of_labels(parsed.target.namespace, ("target", "namespace")),
-            self._of_labels(parsed.target.name, ("target", "name")),
+    def targets(self, parsed: PlaybookFile) -> tuple[TargetTemplate, ...]:
+        """How labels name the target: in one shape, or in several."""
+        several = ("target", 0) in self.mistakes.lines
+        return tuple(
+            self._target(shape, ("target", number) if several else ("target",))
+            for number, shape in enumerate(parsed.target)
         )
+
+    def _target(self, shape: TargetFields, place: Place) -> TargetTemplate:
+        """One shape. A kind that is written out is one that there is."""
+        if "{{" not in shape.kind and shape.kind not in tuple(TargetKind):
+            near = suggest(shape.kind, [k.value for k in TargetKind])
+            self.mistakes.add((*place, "kind"), f"unknown kind {shape.kind!r}; {near}")
+        return TargetTemplate(
+            self._of_labels(shape.kind, (*place, "kind")),
+            self._of_labels(shape.namespace, (*place, "namespace")),
+            self._of_labels(shape.name, (*place, "name")),
+        )
+
+    def workloads(self, parsed: PlaybookFile) -> tuple[TargetKind, ...]:
+        """What the remedies are made for, of what runs pods."""
+        if parsed.workloads is None:
+            return WORKLOADS
+        known = [kind.value for kind in RUNNING]
+        for number, name in enumerate(parsed.workloads):
+            if name not in known:
+                told = f"{name!r} runs no pods; {suggest(name, known)}"
+                self.mistakes.add(("workloads", number), told)
+        return tuple(kind for kind in RUNNING if kind.value in parsed.workloads)
 
     def _of_labels(self, text: str, place: Place) -> Template:
         try:
@@ -174,18 +193,18 @@ class _Builder:
         above: Place = ("remedies", place)
         ((name, given),) = rung.do.items()
         kind = self.kinds.get(name)
-        if kind is None:
-            near = suggest(name, list(self.kinds))
-            self.mistakes.add((*above, "do", name), f"unknown action; {near}")
-            return None
         # The last rung may call a person whatever was seen; any other would hide those below, or act on nothing.
-        last_resort = kind.for_people and place == len(parsed.remedies) - 1
+        last_resort = place == len(parsed.remedies) - 1 and (kind is None or kind.for_people)
         when = self.condition(
             rung.when,
             (*above, "when"),
             may_name=("evidence", "now"),
             may_be_constant=last_resort and rung.when.strip() == "true",
         )
+        if kind is None:
+            near = suggest(name, list(self.kinds))
+            self.mistakes.add((*above, "do", name), f"unknown action; {near}")
+            return None
         arguments = Values(
             name,
             "argument",

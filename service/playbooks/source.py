@@ -57,8 +57,11 @@ class _Unreadable(Exception):
     """Reading ends here; the mistake is noted."""
 
 
-def read(file: Path) -> tuple[Mapping[str, object] | None, Mistakes]:
-    """The file's content, or None, and what is wrong with it. Raises nothing."""
+_PLAYBOOK = "a playbook is a map; it begins with `playbook: its-name`"
+
+
+def read(file: Path, *, begins: str = _PLAYBOOK) -> tuple[Mapping[str, object] | None, Mistakes]:
+    """The file's content, or None, and what is wrong with it. Raises nothing. `begins` tells how a map begins."""
     mistakes = Mistakes(file)
     try:
         text = _text(file, mistakes)
@@ -66,7 +69,7 @@ def read(file: Path) -> tuple[Mapping[str, object] | None, Mistakes]:
     except _Unreadable:
         return None, mistakes
     if not isinstance(content, dict):
-        mistakes.at(1, "a playbook is a map; it begins with `playbook: its-name`")
+        mistakes.at(1, begins)
         return None, mistakes
     return content, mistakes
 
@@ -167,7 +170,7 @@ class _Reader:
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             self._end(event, "anchors and aliases (& and *) are not read; write it out", place)
         if tag := getattr(event, "tag", None):
-            self._end(event, f"tags ({tag}) are not read; write a plain value", place)
+            self._end(event, f"tags ({tag}) are not read; quote a text that begins with !", place)
         if len(place) > DEEPEST:
             self._end(event, f"more than {DEEPEST} levels")
         if len(self._lines) > MOST:

@@ -4,8 +4,8 @@ Lives here: the types, how a Python type becomes one, and made-up values of each
 """
 
 import itertools
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from types import NoneType, UnionType
@@ -155,9 +155,10 @@ def _of_list(origin: type, arguments: tuple[Any, ...], place: str, inside: Any) 
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """What the conditions of one playbook may name under `evidence` and `before`."""
+    """What the conditions of one playbook may name under `evidence` and `before`, and made-up values of it."""
 
     evidence: Record
+    samples: Sequence[Mapping[str, Any]] = field(repr=False)
 
     @classmethod
     def of(cls, evidence: type[Evidence], series: Collection[str] = ()) -> "Vocabulary":
@@ -171,23 +172,25 @@ class Vocabulary:
             if name == model.SERIES and isinstance(seen, MapOf):
                 seen = Record(name, dict.fromkeys(map(str, series), seen.value))
             found[name] = seen
-        return cls(Record("evidence", found))
+        record = Record("evidence", found)
+        return cls(record, tuple(_samples(record)))
 
     def names(self, root: str = "evidence") -> list[str]:
         """Every name that has a value, as `evidence.kafka.lag_total`."""
         return [".".join(path) for path in _paths(self.evidence, (root,))]
 
-    def samples(self) -> Iterator[dict[str, Any]]:
-        """Evidence made up of low and high values, so that the branches of a condition are walked."""
-        for rounds, flips in enumerate(itertools.product((0, 1), repeat=6)):
-            place = itertools.count()
 
-            def side(flips: tuple[int, ...] = flips, place: Iterator[int] = place) -> int:
-                # Six bits spread over the fields: neighbours differ, and so does a field from round to round.
-                n = next(place)
-                return flips[n % 6] ^ flips[(n // 6) % 6] ^ (n & 1)
+def _samples(kind: Record) -> Iterator[dict[str, Any]]:
+    """Evidence made up of low and high values, so that the branches of a condition are walked."""
+    for rounds, flips in enumerate(itertools.product((0, 1), repeat=4)):
+        place = itertools.count()
 
-            yield _sample(self.evidence, side, rounds)
+        def side(flips: tuple[int, ...] = flips, place: Iterator[int] = place) -> int:
+            # Four bits spread over the fields: neighbours differ, and so does a field from round to round.
+            n = next(place)
+            return flips[n % 4] ^ flips[(n // 4) % 4] ^ (n & 1)
+
+        yield _sample(kind, side, rounds)
 
 
 def _paths(kind: Type, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:

@@ -17,6 +17,7 @@ from service.model.step import (
     Diagnosed,
     Moved,
     Read,
+    Retargeted,
     Ruled,
     Step,
     Tried,
@@ -61,6 +62,8 @@ class Journal:
                 )
             case Called():
                 say.warning("a person is called", rung=step.rung, say=step.say)
+            case Retargeted():
+                say.info("retargeted", to=step.target, chain=list(step.chain), joined=step.joined)
             case Moved():
                 self._moved(incident, step, say)
             case Tried() | Acted() | Read() | Verified():

@@ -75,8 +75,11 @@ def advance(
             return seen, Change.REPEAT
         return replace(seen, alert=alert, resolved_seen_at=received_at), Change.RESOLVED
     if resolved:
-        if known.end_reason == EndReason.UNHEARD:  # now the true end is known
-            seen = replace(seen, alert=alert, end_reason=None)
+        before = known.alert.ends_at
+        if before is None or (alert.ends_at is not None and alert.ends_at > before):
+            seen = replace(
+                seen, alert=alert, end_reason=None
+            )  # the end that was told, not a guessed one
         return seen, Change.REPEAT
     fresh = known.end_reason == EndReason.UNHEARD and received_at > known.last_seen_at
     if not fresh or (ended_at is not None and alert.starts_at <= ended_at):

@@ -175,7 +175,7 @@ class _Book:
         self._put(key, after)
         if change is Change.NEW:
             self._end_others(key, alert.starts_at, received_at, earlier=True)
-        elif change in (Change.RESOLVED, Change.OVER) and after.alert.ends_at is not None:
+        elif alert.status is AlertStatus.RESOLVED and after.alert.ends_at is not None:
             self._end_others(key, after.alert.ends_at, received_at, earlier=False)
 
     def _put(self, key: EpisodeKey, episode: Episode) -> None:

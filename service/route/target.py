@@ -59,7 +59,7 @@ def destination(
         return Unrouted(
             Reason.NO_PLAYBOOK, f"no playbook matches alert {alert.name or '(no name)'}"
         )
-    target = resolve(playbook.target, labels)
+    target = first(playbook.target, labels)
     if isinstance(target, str):
         return Unrouted(
             Reason.TARGET_UNRESOLVED, f"playbook {playbook.name}: {target}", playbook.name
@@ -68,6 +68,17 @@ def destination(
         detail = f"{target} lies outside the allowed namespaces {', '.join(namespaces)}"
         return Unrouted(Reason.NAMESPACE_NOT_ALLOWED, detail, playbook.name)
     return Destination(playbook.name, target)
+
+
+def first(templates: Sequence[TargetTemplate], labels: Mapping[str, str]) -> Target | str:
+    """The target that the first of the templates names which can, or what is missing for each of them."""
+    missing: list[str] = []
+    for template in templates:
+        target = resolve(template, labels)
+        if isinstance(target, Target):
+            return target
+        missing.append(target)
+    return "; ".join(missing)
 
 
 def resolve(template: TargetTemplate, labels: Mapping[str, str]) -> Target | str:
@@ -95,11 +106,12 @@ def _plain_label(text: str) -> str | None:
 
 
 def _misnamed(target: Target) -> str | None:
-    """What is wrong with the names of an object of Kubernetes."""
-    if target.ref is None:
-        return None
+    """What is wrong with its names. Those of other systems have rules of their own; only what prints is taken."""
     if not _LABEL.fullmatch(target.namespace):
         return f"its target's namespace {target.namespace[:64]!r} is not a DNS-1123 label"
+    if target.ref is None:
+        good = len(target.name) <= _LONGEST_NAME and target.name.isprintable()
+        return None if good else f"its target's name {target.name[:64]!r} is none that can be shown"
     if len(target.name) > _LONGEST_NAME or not _SUBDOMAIN.fullmatch(target.name):
         return f"its target's name {target.name[:64]!r} is not a DNS-1123 subdomain"
     return None

@@ -51,6 +51,10 @@ class Settings(BaseSettings):
         description="The ceiling over every playbook: observe, dry_run, approve or auto.",
     )
     playbooks: Path = Field(Path("rules/playbooks"), description="Folder of playbooks (*.yaml).")
+    known_good: Path = Field(
+        Path("rules/known-good"),
+        description="Folder of the manifests that `apply_known_good` may apply (*.yaml).",
+    )
     log_format: str = Field(
         "auto", pattern="^(auto|json|console)$", description="auto: colours on a terminal."
     )

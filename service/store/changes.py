@@ -16,7 +16,7 @@ from service.model.incident import Claim, IncidentState, OutcomeKind
 from service.model.reasons import Reason
 from service.model.step import Step
 from service.store.codec import plain
-from service.store.schema import Row, episodes, incidents, ledger, steps
+from service.store.schema import Instant, Row, episodes, incidents, ledger, steps
 
 log = structlog.get_logger()
 
@@ -42,6 +42,9 @@ class Written:
 def write_change(tx: sa.Connection, claim: Claim, change: Change, now: datetime) -> Written:
     """Writes a step within a transaction that is under way, and gives the claim back."""
     move = change.move
+    if move.state is IncidentState.CLOSED and tx.dialect.name == "postgresql":
+        # Whoever lets an alert join locks the row first: it joins before the count, or finds the incident closed.
+        tx.execute(_IS_HELD.with_for_update(), _named(claim))
     firing = count_firing(tx, claim.incident_id)
     state, due_at = move.state, move.due_at
     values: Row = {"owner": None, "claimed_until": None}
@@ -62,7 +65,9 @@ def write_change(tx: sa.Connection, claim: Claim, change: Change, now: datetime)
         values["closed_at"] = now
     if change.outcome is not None:
         values["outcome"] = change.outcome
-    _write_row(tx, claim, values)
+    written = _write_row(tx, claim, values)
+    if change.frees:
+        wake_effects(tx, written["target_namespace"], change.frees, now)
     if change.action is not None:
         complete(tx, change.action)
     if change.quiet:
@@ -96,13 +101,36 @@ _INSERT_STEPS = sa.insert(steps)
 def _update_held(columns: tuple[str, ...]) -> sa.Executable:
     values = {name: sa.bindparam(name, type_=incidents.c[name].type) for name in columns}
     update = sa.update(incidents).where(_HELD).values(values)
-    return update.returning(incidents.c.state, incidents.c.quiet)
+    return update.returning(incidents.c.state, incidents.c.target_namespace)
 
 
 @cache
 def _update_line(columns: tuple[str, ...]) -> sa.Executable:
     values = {name: sa.bindparam(name, type_=ledger.c[name].type) for name in columns}
     return sa.update(ledger).where(ledger.c.action_id == sa.bindparam("line")).values(values)
+
+
+# What waits in a namespace. One that is worked on just now is passed over: it looks for its causes itself, soon.
+_WAITING = (
+    sa.select(incidents.c.id)
+    .where(incidents.c.target_namespace == sa.bindparam("namespace"))
+    .where(incidents.c.playbook.in_(sa.bindparam("effects", expanding=True)))
+    .where(incidents.c.state != sa.literal_column("'closed'"))  # as the index has it
+    .where(incidents.c.state == IncidentState.OPEN.value)
+    .where(incidents.c.due_at > sa.bindparam("now", type_=Instant()))
+    .with_for_update(skip_locked=True)
+)
+
+
+def wake_effects(
+    tx: sa.Connection, namespace: str, playbooks: Sequence[str], now: datetime
+) -> None:
+    """Makes the open incidents of some playbooks due, in one namespace: what explained them has ended."""
+    asked = {"namespace": namespace, "effects": list(playbooks), "now": now}
+    waiting = tx.execute(_WAITING, asked).scalars().all()
+    if waiting:
+        due = sa.update(incidents).where(incidents.c.id.in_(waiting)).values(due_at=now)
+        tx.execute(due)
 
 
 def _named(claim: Claim) -> Row:

@@ -189,6 +189,7 @@ class Inbox:
         self, tx: sa.Connection, batch: Sequence[_Pending], stored: dict[bytes, int]
     ) -> tuple[list[dict[str, Any]], int]:
         """Rows for the batch, and how many bytes of bodies they add. `stored` is told which bodies those are."""
+        own = memoryview if tx.dialect.name == "sqlite" else bytes  # asyncpg takes only bytes
         rows: list[dict[str, Any]] = []
         added = 0
         for pending in batch:
@@ -202,7 +203,7 @@ class Inbox:
             rows.append(
                 {
                     "id": pending.id, "received_at": pending.received_at, "size": len(pending.body),
-                    "body": pending.body if same == pending.id else b"", "body_id": same,
+                    "body": own(pending.body) if same == pending.id else b"", "body_id": same,
                 }
             )  # fmt: skip
         return rows, added
@@ -313,6 +314,15 @@ class Inbox:
                 .where(waiting.c.inbox_id.in_(some))
                 .values(attempts=waiting.c.attempts + 1)
             )
+
+    async def put_back(self) -> None:
+        """What this process has begun and not finished is nobody's again: it stops, and has not died over it."""
+        back = (
+            sa.update(waiting)
+            .where(waiting.c.owner == self.owner)
+            .values(owner=None, owned_until=None, attempts=waiting.c.attempts - 1)
+        )
+        await self._database.write(lambda tx: tx.execute(back).rowcount)
 
     def _give_up(self, tx: sa.Connection, row: Any) -> None:
         (webhook,) = _webhooks(tx, [row])

@@ -4,7 +4,7 @@ A claim is a few seconds long and numbered; a write names its claim and is refus
 incident by then. No decision lives here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,9 +17,17 @@ from service.model.change import Change
 from service.model.incident import Claim, Held, Incident, IncidentState, OutcomeKind
 from service.model.reasons import Reason
 from service.model.target import Target, TargetKind
-from service.store.changes import Written, held, lost, unreadable, write_change
+from service.store.changes import (
+    Written,
+    confirm_held,
+    held,
+    lost,
+    unreadable,
+    write_change,
+)
 from service.store.database import Database
-from service.store.episodes import alert_of
+from service.store.episodes import alert_of, open_incidents
+from service.store.inbox import only_sorter
 from service.store.ledger import under_way as under_way_of
 from service.store.ledger import under_way_rows
 from service.store.schema import Row, episodes, incidents, steps
@@ -150,6 +158,39 @@ class Incidents:
 
         return await self._database.write(commit)
 
+    async def retarget(
+        self,
+        claim: Claim,
+        playbook: str,
+        target: Target,
+        tell: Callable[[str | None], Change],
+        now: datetime,
+    ) -> Change:
+        """Aims an incident at another target; where the playbook has an open one there, that one gets its alerts.
+
+        `tell` is given the id of that one, or None, and says what to write, in the same transaction. Raises
+        Refused(claim_lost); then nothing was written.
+        """
+
+        def commit(tx: sa.Connection) -> Change:
+            only_sorter(
+                tx
+            )  # sorting opens incidents, and writes episodes whole: never at the same time
+            confirm_held(tx, claim)
+            found = open_incidents(tx, [target.key])
+            other_id = found.get((playbook, target.key))
+            change = tell(other_id)
+            mine = sa.update(incidents).where(held(claim))
+            theirs = sa.update(episodes).where(episodes.c.incident_id == claim.incident_id)
+            if other_id is None:
+                tx.execute(mine.values(_columns(target)))
+            else:
+                tx.execute(theirs.values(incident_id=other_id))
+            write_change(tx, claim, change, now)
+            return change
+
+        return await self._database.write(commit)
+
     async def prune(self, cutoff: datetime) -> None:
         """Deletes steps of incidents closed before `cutoff`, and alerts that ended and were last heard of before.
 
@@ -236,6 +277,15 @@ class Incidents:
             under_way=under_way_of(self._kinds, under_way) if under_way else None,
             quiet=row["quiet"],
         )
+
+
+def _columns(target: Target) -> Row:
+    return {
+        "target_kind": target.kind.value,
+        "target_namespace": target.namespace,
+        "target_name": target.name,
+        "target_key": target.key,
+    }
 
 
 def _due(now: datetime, lease: timedelta, busy: Sequence[str]) -> sa.Select[Any]:

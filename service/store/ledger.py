@@ -15,11 +15,11 @@ from pydantic import TypeAdapter
 from service.model.action import ActionResult, Applied, Intent, Kinds, Mode
 from service.model.alert import AlertStatus
 from service.model.change import Change
-from service.model.evidence import Facts
+from service.model.evidence import Facts, from_json, to_json
 from service.model.incident import Claim, Incident, Progress, UnderWay
 from service.model.playbook import Budget
 from service.model.reasons import Reason
-from service.model.ruling import History, PastAction, Ruling
+from service.model.ruling import History, OpenCause, PastAction, Ruling
 from service.store.changes import confirm_held, write_change, write_steps
 from service.store.codec import plain, request_from
 from service.store.database import Database
@@ -41,11 +41,15 @@ NOT_TRIED = (
 
 @dataclass(frozen=True, slots=True)
 class Scopes:
-    """The largest budget of each scope: no guard needs more of the newest lines than it can count."""
+    """The largest budget of each scope: no guard needs more of the newest lines than it can count.
+
+    `causes` are the playbooks that explain the incident's own.
+    """
 
     on_target: Budget
     in_playbook: Budget
     overall: Budget
+    causes: Sequence[str] = ()
 
 
 class Ledger:
@@ -140,7 +144,31 @@ def history(tx: sa.Connection, incident: Incident, scopes: Scopes, now: datetime
         on_target=_newest(tx, scopes.on_target, now, on_target),
         in_playbook=_newest(tx, scopes.in_playbook, now, ledger.c.playbook == incident.playbook),
         overall=_newest(tx, scopes.overall, now, sa.true()),
+        causes_open=_causes_open(tx, incident, scopes.causes) if scopes.causes else (),
     )
+
+
+_CAUSES = (
+    sa.select(incidents.c.id, incidents.c.playbook)
+    .where(incidents.c.target_namespace == sa.bindparam("namespace"))
+    .where(incidents.c.playbook.in_(sa.bindparam("causes", expanding=True)))
+    # Written out, not as a parameter: only so the planner knows that the partial index serves.
+    .where(incidents.c.state != sa.literal_column("'closed'"))
+    .where(incidents.c.id != sa.bindparam("effect"))
+    .order_by(incidents.c.id)
+    .limit(10)
+)
+
+
+def _causes_open(
+    tx: sa.Connection, incident: Incident, causes: Sequence[str]
+) -> tuple[OpenCause, ...]:
+    asked = {
+        "namespace": incident.target.namespace,
+        "causes": list(causes),
+        "effect": incident.id,
+    }
+    return tuple(OpenCause(*row) for row in tx.execute(_CAUSES, asked))
 
 
 _COLUMNS = (
@@ -160,15 +188,23 @@ def _newest(
     tx: sa.Connection, budget: Budget, now: datetime, scope: sa.ColumnElement[bool]
 ) -> list[PastAction]:
     """The newest lines that count: real actions, as many as the budget has, and all that have no outcome yet."""
-    counts = sa.and_(
-        scope,
-        ledger.c.intended_at > now - LOOKBACK,
-        ledger.c.mode == Mode.AUTO,
-        sa.func.coalesce(ledger.c.applied_reason, "").not_in(NOT_TRIED),
+    real = sa.select(*_COLUMNS).where(scope, ledger.c.mode == Mode.AUTO)
+    newest = (
+        real.where(ledger.c.intended_at > now - LOOKBACK)
+        .where(sa.func.coalesce(ledger.c.applied_reason, "").not_in(NOT_TRIED))
+        .order_by(ledger.c.intended_at.desc())
+        .limit(max(budget.count, 10))
     )
-    newest = sa.select(*_COLUMNS).where(counts).order_by(ledger.c.intended_at.desc())
-    rows = tx.execute(newest.limit(max(budget.count, 10))).mappings()
-    return [PastAction(**row) for row in rows]
+    found = [PastAction(**row) for row in tx.execute(newest).mappings()]
+    # However old: a service that was down for a week finds its action where it left it.
+    known = {action.action_id for action in found}
+    unsettled = real.where(ledger.c.settled_at.is_(None)).limit(100)
+    found += [
+        PastAction(**row)
+        for row in tx.execute(unsettled).mappings()
+        if row["action_id"] not in known
+    ]
+    return sorted(found, key=lambda action: action.intended_at, reverse=True)
 
 
 def _row(incident: Incident, intent: Intent[Any], before: Facts) -> dict[str, object]:
@@ -184,7 +220,7 @@ def _row(incident: Incident, intent: Intent[Any], before: Facts) -> dict[str, ob
         "uids": dict(intent.uids),
         "mode": intent.mode,
         "intended_at": intent.intended_at,
-        "before": plain(before),
+        "before": to_json(before),
         "progress": plain(Progress()),
     }
 
@@ -206,7 +242,7 @@ def under_way(kinds: Kinds, row: Row) -> UnderWay:
             row["applied_at"],
         )
     progress = _PROGRESS.validate_python(row["progress"] or {})
-    return UnderWay(_intent(kinds, row), result, row["before"] or {}, progress)
+    return UnderWay(_intent(kinds, row), result, from_json(row["before"] or {}), progress)
 
 
 def _intent(kinds: Kinds, row: Row) -> Intent[Any]:

@@ -112,6 +112,13 @@ incidents = sa.Table(
     sa.Index("incidents_opened_at", "opened_at"),
     sa.Index("incidents_closed_at", "closed_at"),
     sa.Index(
+        "incidents_open_in",
+        "target_namespace",
+        "playbook",
+        sqlite_where=sa.text("state <> 'closed'"),
+        postgresql_where=sa.text("state <> 'closed'"),
+    ),
+    sa.Index(
         "incidents_one_open",
         "playbook",
         "target_key",
@@ -188,4 +195,18 @@ steps = sa.Table(
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("data", sa.JSON, nullable=False),
     sa.Index("steps_incident", "incident_id", "id"),
+    sqlite_autoincrement=True,  # a number is never given twice, also after its row was pruned: sinks count on it
+)
+
+sinks = sa.Table(
+    "sinks",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("cursor", sa.BigInteger, nullable=False),  # the last step that the sink has
+    sa.Column("failures", sa.Integer, nullable=False, server_default="0"),  # in a row
+    sa.Column("retry_at", Instant),
+    sa.Column("reason", sa.Text),  # of the last failure
+    sa.Column("detail", sa.Text),
+    sa.Column("owner", sa.Text),  # the replica that follows now
+    sa.Column("claimed_until", Instant),
 )

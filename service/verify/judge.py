@@ -80,8 +80,9 @@ def _lengthened(
         blind_s = max(0.0, (now - (progress.read_at or now)).total_seconds())
     more_s = min(blind_s, left_s)
     moved = ends_at + timedelta(seconds=more_s)
-    # Taken up after a stop: one look would condemn what has healed meanwhile.
-    room = now + timedelta(seconds=(plan.readings - 1) * plan.every_s)
+    # Taken up after a stop: one look would condemn what has healed meanwhile, so there is room for a whole row.
+    lacking = plan.readings - 1 if reading.healed is Truth.HOLDS else plan.readings
+    room = now + timedelta(seconds=lacking * plan.every_s)
     if late_s > plan.every_s and left_s > 0 and moved < room:
         moved, more_s = room, max(more_s, plan.within_s / 3)
     return replace(progress, ends_at=moved, lengthened_s=progress.lengthened_s + more_s)

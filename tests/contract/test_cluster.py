@@ -19,20 +19,19 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from service.act.workloads import ACTION, RESTARTED_AT, RestartHand, ScaleHand
 
 from rehearsal.cluster import Cluster, Delays
-from service.act.executor import Deed, Executor, Hand, TargetState
-from service.act.rollout_restart import RolloutRestart
-from service.act.scale import Scale
+from service.act.executor import Executor
+from service.act.kind import Deed, Hand, Permit, TargetState
+from service.act.pod_template import ACTION, RESTARTED_AT
+from service.act.rollout_restart import RestartHand, RolloutRestart
+from service.act.scale import Scale, ScaleHand
 from service.clients.kubernetes import Object, message, workload_path
 from service.clients.kubernetes_write import MERGE, STRATEGIC, KubernetesWriter
-from service.diagnose.probes.workload import workload
-from service.kit.clock import SystemClock
+from service.diagnose.probes.workload import Pods, workload
 from service.kit.deadline import Deadline
-from service.model.action import Applied, Intent, Mode
+from service.model.action import Applied, Intent, Mode, Request
 from service.model.errors import Refused, Unavailable
-from service.model.evidence import Pods
 from service.model.reasons import Reason
 from service.model.target import Target, TargetKind
 from service.settings import KubernetesSettings
@@ -63,6 +62,9 @@ def soon(seconds: float = 20.0) -> Deadline:
 class Somebody(KubernetesWriter):
     """Somebody else at the same cluster: makes, changes and deletes what the service never would."""
 
+    def _may(self, method: str, path: str) -> bool:
+        return True
+
     async def send(
         self, method: str, path: str, body: object = None, content_type: str = "application/json"
     ) -> Object:
@@ -74,10 +76,10 @@ class Somebody(KubernetesWriter):
     async def ask(
         self, method: str, path: str, body: object = None, content_type: str = "application/json"
     ) -> tuple[int, bytes]:
-        status, _, content = await self._send(
+        answer = await self._wire.send(
             method, path, {}, soon(), body=body, content_type=content_type
         )
-        return status, content
+        return answer.status, answer.body
 
 
 class Overtaken(KubernetesWriter):
@@ -230,8 +232,17 @@ async def _at_rest(ground: Ground, target: Target) -> bool:
     )
 
 
-def intent(action: Action, action_id: str = "act-1", mode: Mode = Mode.AUTO) -> Intent:
-    return Intent(action_id, "inc-1", "rung", action, mode, INTENDED_AT)
+def intent(request: Request, action_id: str = "act-1", mode: Mode = Mode.AUTO) -> Intent[Any]:
+    kind = "scale" if isinstance(request, Scale) else "rollout_restart"
+    return Intent(action_id, "inc-1", "rung", kind, request, mode, INTENDED_AT)
+
+
+async def nobody_else() -> None:
+    """The claim is this test's."""
+
+
+def permit(intended: Intent[Any]) -> Permit[Any]:
+    return Permit(intended, soon(), nobody_else)
 
 
 def said(deed: Deed) -> tuple[Applied, Reason]:
@@ -259,11 +270,11 @@ async def test_a_scale_is_done_once_and_its_repetition_finds_it_done(
 ) -> None:
     hand, wanted = ScaleHand(ground.writer), intent(Scale(target, 3, 4))
     before, _ = await ground.written(target)
-    assert said(await hand.apply(wanted, soon())) == DONE
+    assert said(await hand.apply(permit(wanted))) == DONE
     after, spec = await ground.written(target)
     assert (after, spec["replicas"]) == (before + 1, 4)
     assert (await ground.see(target)).desired == 4
-    assert said(await hand.apply(wanted, soon())) == ALREADY_DONE
+    assert said(await hand.apply(permit(wanted))) == ALREADY_DONE
     assert await ground.written(target) == (after, spec)
 
 
@@ -272,18 +283,18 @@ async def test_a_scale_to_zero_and_back_reads_the_absent_number(
 ) -> None:
     hand = ScaleHand(ground.writer)
     down, up = intent(Scale(target, 3, 0)), intent(Scale(target, 0, 3))
-    assert said(await hand.apply(down, soon())) == DONE
+    assert said(await hand.apply(permit(down))) == DONE
     assert await hand.read_back(down, soon()) is TargetState.APPLIED
-    assert said(await hand.apply(down, soon())) == ALREADY_DONE
+    assert said(await hand.apply(permit(down))) == ALREADY_DONE
     assert (await ground.see(target)).desired == 0
     await until(lambda: ground.observed(target), f"the controllers have seen {target} at 0")
-    assert said(await hand.apply(up, soon())) == DONE
+    assert said(await hand.apply(permit(up))) == DONE
     assert (await ground.see(target)).desired == 3
 
 
 async def test_a_scale_decided_at_another_number_is_let_be(ground: Ground, target: Target) -> None:
     before = await ground.written(target)
-    deed = await ScaleHand(ground.writer).apply(intent(Scale(target, 2, 4)), soon())
+    deed = await ScaleHand(ground.writer).apply(permit(intent(Scale(target, 2, 4))))
     assert said(deed) == (Applied.FAILED, Reason.TARGET_CHANGED)
     assert "3 replicas" in deed.detail
     assert await ground.written(target) == before
@@ -312,8 +323,8 @@ async def test_a_dry_run_is_checked_by_the_server_and_changes_nothing(
     before = await ground.written(target)
     scale = intent(Scale(target, 3, 4), mode=Mode.DRY_RUN)
     restart = intent(RolloutRestart(target), mode=Mode.DRY_RUN)
-    assert said(await ScaleHand(ground.writer).apply(scale, soon())) == DRY
-    assert said(await RestartHand(ground.writer).apply(restart, soon())) == DRY
+    assert said(await ScaleHand(ground.writer).apply(permit(scale))) == DRY
+    assert said(await RestartHand(ground.writer).apply(permit(restart))) == DRY
     assert await ground.written(target) == before
     assert await ScaleHand(ground.writer).read_back(scale, soon()) is TargetState.UNTOUCHED
     assert await RestartHand(ground.writer).read_back(restart, soon()) is TargetState.UNTOUCHED
@@ -325,7 +336,7 @@ async def test_a_number_that_cannot_be_is_refused_by_the_server(
 ) -> None:
     before = await ground.written(target)
     with pytest.raises(Refused) as refused:
-        await ScaleHand(ground.writer).apply(intent(Scale(target, 3, -1), mode=mode), soon())
+        await ScaleHand(ground.writer).apply(permit(intent(Scale(target, 3, -1), mode=mode)))
     assert refused.value.reason is Reason.INVALID_REQUEST
     assert await ground.written(target) == before
 
@@ -336,7 +347,7 @@ async def test_a_restart_marks_the_template_and_is_one_new_generation(
     hand, wanted = RestartHand(ground.writer), intent(RolloutRestart(target))
     before, _ = await ground.written(target)
     assert await hand.read_back(wanted, soon()) is TargetState.UNTOUCHED
-    assert said(await hand.apply(wanted, soon())) == DONE
+    assert said(await hand.apply(permit(wanted))) == DONE
     after, spec = await ground.written(target)
     assert after == before + 1
     assert spec["template"]["metadata"]["annotations"] == {
@@ -352,9 +363,9 @@ async def test_a_restart_marks_the_template_and_is_one_new_generation(
 
 async def test_a_restart_sent_again_is_no_new_generation(ground: Ground, target: Target) -> None:
     hand, wanted = RestartHand(ground.writer), intent(RolloutRestart(target))
-    await hand.apply(wanted, soon())
+    await hand.apply(permit(wanted))
     once = await ground.written(target)
-    assert said(await hand.apply(wanted, soon())) == ALREADY_DONE
+    assert said(await hand.apply(permit(wanted))) == ALREADY_DONE
     body = {
         "spec": {
             "template": {
@@ -363,16 +374,21 @@ async def test_a_restart_sent_again_is_no_new_generation(ground: Ground, target:
         }
     }
     await ground.writer.patch(
-        workload_path(target), body, content_type=STRATEGIC, action_id="act-1", deadline=soon()
+        workload_path(target),
+        body,
+        content_type=STRATEGIC,
+        action_id="act-1",
+        confirm=nobody_else,
+        deadline=soon(),
     )
     assert await ground.written(target) == once
 
 
 async def test_another_restart_is_another_generation(ground: Ground, target: Target) -> None:
     hand = RestartHand(ground.writer)
-    await hand.apply(intent(RolloutRestart(target)), soon())
+    await hand.apply(permit(intent(RolloutRestart(target))))
     once, _ = await ground.written(target)
-    assert said(await hand.apply(intent(RolloutRestart(target), "act-2"), soon())) == DONE
+    assert said(await hand.apply(permit(intent(RolloutRestart(target), "act-2")))) == DONE
     assert (await ground.written(target))[0] == once + 1
 
 
@@ -380,7 +396,7 @@ async def test_a_paused_rollout_is_not_restarted(ground: Ground, target: Target)
     await ground.change(target, {"spec": {"paused": True}})
     before = await ground.written(target)
     assert (await ground.see(target)).paused
-    deed = await RestartHand(ground.writer).apply(intent(RolloutRestart(target)), soon())
+    deed = await RestartHand(ground.writer).apply(permit(intent(RolloutRestart(target))))
     assert said(deed) == (Applied.FAILED, Reason.PAUSED)
     assert await ground.written(target) == before
 
@@ -393,9 +409,9 @@ async def test_a_workload_that_does_not_exist_is_refused_as_not_found(
     nobody = Target(TargetKind.DEPLOYMENT, namespace, "nobody")
     scale, restart = intent(Scale(nobody, 3, 4)), intent(RolloutRestart(nobody))
     asked: list[Callable[[], Awaitable[object]]] = [
-        lambda: ScaleHand(ground.writer).apply(scale, soon()),
+        lambda: ScaleHand(ground.writer).apply(permit(scale)),
         lambda: ScaleHand(ground.writer).read_back(scale, soon()),
-        lambda: RestartHand(ground.writer).apply(restart, soon()),
+        lambda: RestartHand(ground.writer).apply(permit(restart)),
         lambda: RestartHand(ground.writer).read_back(restart, soon()),
     ]
     for ask in asked:
@@ -428,7 +444,7 @@ async def test_a_count_that_an_autoscaler_owns_is_let_be(
     await ground.somebody.send("POST", ground.autoscalers, scaler)
     try:
         assert (await ground.see(target)).autoscaled is owned
-        deed = await ScaleHand(ground.writer).apply(intent(Scale(target, 3, 4)), soon())
+        deed = await ScaleHand(ground.writer).apply(permit(intent(Scale(target, 3, 4))))
         assert said(deed) == ((Applied.FAILED, Reason.AUTOSCALED) if owned else DONE)
         assert (target.name in deed.detail) is owned
         assert (await ground.written(target))[1]["replicas"] == (3 if owned else 4)
@@ -441,7 +457,7 @@ async def test_a_scale_that_was_overtaken_reads_again_and_is_done(
 ) -> None:
     label = {"metadata": {"labels": {"paramedic.dev/overtaken": "yes"}}}
     async with Overtaken(ground.settings, lambda: ground.change(target, label), 1) as writer:
-        assert said(await ScaleHand(writer).apply(intent(Scale(target, 3, 4)), soon())) == DONE
+        assert said(await ScaleHand(writer).apply(permit(intent(Scale(target, 3, 4))))) == DONE
         assert writer.sent >= 2
     found = await ground.get(target)
     assert found["metadata"]["labels"]["paramedic.dev/overtaken"] == "yes"
@@ -453,7 +469,7 @@ async def test_a_scale_that_was_overtaken_by_another_scale_gives_way(
 ) -> None:
     other = {"spec": {"replicas": 5}}
     async with Overtaken(ground.settings, lambda: ground.change(target, other), 1) as writer:
-        deed = await ScaleHand(writer).apply(intent(Scale(target, 3, 4)), soon())
+        deed = await ScaleHand(writer).apply(permit(intent(Scale(target, 3, 4))))
     assert said(deed) == (Applied.FAILED, Reason.TARGET_CHANGED)
     assert (await ground.written(target))[1]["replicas"] == 5
 
@@ -468,7 +484,7 @@ async def test_a_scale_that_is_overtaken_again_and_again_is_given_up(
 
     async with Overtaken(ground.settings, change, 1000) as writer:
         with pytest.raises(Unavailable) as unavailable:
-            await ScaleHand(writer).apply(intent(Scale(target, 3, 4)), soon())
+            await ScaleHand(writer).apply(permit(intent(Scale(target, 3, 4))))
     assert unavailable.value.reason is Reason.CONFLICT
     assert (await ground.written(target))[1]["replicas"] == 3
 
@@ -478,7 +494,7 @@ async def test_a_restart_that_was_overtaken_is_done_all_the_same(
 ) -> None:
     label = {"metadata": {"labels": {"paramedic.dev/overtaken": "yes"}}}
     async with Overtaken(ground.settings, lambda: ground.change(target, label), 1) as writer:
-        assert said(await RestartHand(writer).apply(intent(RolloutRestart(target)), soon())) == DONE
+        assert said(await RestartHand(writer).apply(permit(intent(RolloutRestart(target))))) == DONE
     assert (await ground.get(target))["metadata"]["labels"]["paramedic.dev/overtaken"] == "yes"
 
 
@@ -486,14 +502,17 @@ async def test_a_restart_that_was_overtaken_is_done_all_the_same(
 async def test_an_action_resumed_after_it_was_done_is_not_done_again(
     ground: Ground, target: Target, kind: str
 ) -> None:
-    hands: dict[str, Hand] = {
-        Scale.kind: ScaleHand(ground.writer),
-        RolloutRestart.kind: RestartHand(ground.writer),
+    hands: dict[str, Hand[Any]] = {
+        "scale": ScaleHand(ground.writer),
+        "rollout_restart": RestartHand(ground.writer),
     }
-    executor = Executor(hands, SystemClock(), 20.0)
+    executor = Executor(hands)
     wanted = intent(Scale(target, 3, 4) if kind == "scale" else RolloutRestart(target))
     before, _ = await ground.written(target)
-    for resumed in (False, True, True):
-        result = await executor.act(wanted, resumed=resumed)
-        assert (result.applied, result.reason) == DONE
+    for look_first in (False, True, True):
+        deed = await executor.attempt(
+            wanted, look_first=look_first, lapsed=None, confirm=nobody_else, deadline=soon()
+        )
+        assert isinstance(deed, Deed)
+        assert said(deed) == DONE
     assert (await ground.written(target))[0] == before + 1

@@ -4,7 +4,7 @@ The clock is virtual, so hours pass in no time.
 """
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -16,7 +16,6 @@ from service.act import KINDS
 from service.act.executor import Executor
 from service.act.kill_query import KillQuery
 from service.act.kind import AnyKind, Deed, Permit, TargetState
-from service.act.rollout_restart import RolloutRestart
 from service.act.scale import Scale
 from service.guard.chain import CHAIN
 from service.guard.question import Guard, Policy
@@ -25,13 +24,15 @@ from service.intake.budget import ByteBudget
 from service.kit.clock import VirtualClock
 from service.kit.deadline import Deadline
 from service.model.action import Applied, Intent, Mode
+from service.model.causes import Causes
 from service.model.errors import Unavailable
-from service.model.evidence import Evidence, Known, Reading
+from service.model.evidence import Evidence, Known, Reading, Unknown
 from service.model.incident import Held, Incident
 from service.model.objects import Survey, Write
 from service.model.playbook import Playbook
 from service.model.reasons import Reason
-from service.phases.rooms import Attempts, Rooms
+from service.model.target import Owner, Target, TargetKind
+from service.phases.rooms import Attempts, FindOwner, Rooms
 from service.record.journal import Journal
 from service.record.metrics import Metrics
 from service.route.sorting import Rules
@@ -72,15 +73,17 @@ class MortalDatabase(Database):
     fate: Literal["die", "away"] = "die"
     after: bool = False
 
-    async def write(self, transaction: Callable[[sa.Connection], T]) -> T:
+    async def write(
+        self, transaction: Callable[[sa.Connection], T], *, optional: bool = False
+    ) -> T:
         if self.writes_left is None:
-            return await super().write(transaction)
+            return await super().write(transaction, optional=optional)
         self.writes_left -= 1
         if self.writes_left >= 0:
-            return await super().write(transaction)
+            return await super().write(transaction, optional=optional)
         self.writes_left = None
         if self.after:
-            await super().write(transaction)
+            await super().write(transaction, optional=optional)
         if self.fate == "die":
             raise Crash
         raise Unavailable(Reason.STORE_DOWN, "the connection broke")
@@ -112,7 +115,7 @@ class Platform:
                     self.replicas = scale.to_replicas
                 case KillQuery() as kill:
                     self.queries.discard(kill.query_id)
-                case RolloutRestart():
+                case _:  # a restart changes nothing that is looked at here
                     pass
             self.effects.append(intent.action_id)
         self.after_apply(intent)
@@ -148,10 +151,13 @@ class World:
     patience: Patience = field(default_factory=lambda: Patience(60.0, 7_200.0))
     attempts: Attempts = field(default_factory=Attempts)
     playbooks: tuple[Playbook, ...] = field(default_factory=lambda: (shipped(),))
+    causes: Causes = field(default_factory=Causes)
     kinds: Mapping[str, AnyKind] = field(default_factory=lambda: KINDS)
     chain: Mapping[str, Guard] = field(default_factory=lambda: CHAIN)
     hands: Mapping[str, Any] | None = None  # by kind; without them the platform is the hand of all
+    executor: Executor | None = None  # instead of one that holds the hands
     see: Callable[["World", Playbook], Evidence] = lambda world, playbook: world.as_it_is()
+    owners: FindOwner | None = None  # without them nobody can say whose a pod is
     heard_within_s: float = 18_000.0
     clock_sound_at: datetime | None = None
     looks: int = 0
@@ -177,10 +183,13 @@ class World:
             await self.incidents.release_all()
         self.rooms = Rooms(
             playbooks={p.name: p for p in self.playbooks},
+            causes=self.causes,
             kinds=self.kinds,
             diagnose=self.diagnose,
             survey=self.survey,
-            executor=Executor(self.hands or dict.fromkeys(self.kinds, self.platform)),
+            owner=self.find_owner,
+            executor=self.executor
+            or Executor(self.hands or dict.fromkeys(self.kinds, self.platform)),
             incidents=self.incidents,
             ledger=self.ledger,
             journal=Journal(self.metrics),
@@ -202,7 +211,9 @@ class World:
             unheard_after=timedelta(days=1),
         )
 
-    def worker_of(self, rooms: Rooms, *, slots: int = 1, step_within_s: float = 60.0) -> Worker:
+    def worker_of(
+        self, rooms: Rooms, *, slots: int = 1, step_within_s: float = 60.0, lease_s: float = LEASE_S
+    ) -> Worker:
         """A worker on this store."""
         return Worker(
             self.incidents,
@@ -211,6 +222,7 @@ class World:
             self.clock,
             slots=slots,
             step_within_s=step_within_s,
+            lease_s=lease_s,
         )
 
     def policy(self) -> Policy:
@@ -243,12 +255,18 @@ class World:
 
     async def survey(self, writes: Sequence[Write]) -> Reading[tuple[Survey, ...]]:
         if self.platform.surveys is not None:
-            return self.platform.surveys(writes)
+            surveyed: Reading[tuple[Survey, ...]] = self.platform.surveys(writes)
+            return surveyed
         found = tuple(
             Survey(ref, "uid-1", values={".".join(w.path): w.value for w in writes if w.ref == ref})
             for ref in dict.fromkeys(write.ref for write in writes)
         )
         return Known(found, "platform", self.clock.now(), 0.0)
+
+    async def find_owner(self, pod: Target, kinds: Collection[TargetKind]) -> Reading[Owner]:
+        if self.owners is not None:
+            return await self.owners(pod, kinds)
+        return Unknown(Reason.NOT_CONFIGURED, "platform", self.clock.now(), 0.0)
 
     def as_it_is(self) -> Evidence:
         """A platform that three consumers heal, if no runaway query holds it back."""
@@ -275,7 +293,7 @@ class World:
 
     @property
     def replicas_suffice(self) -> bool:
-        return self.platform.replicas >= self.replicas_needed
+        return bool(self.platform.replicas >= self.replicas_needed)
 
     # ------------------------------------------------------------------ what happens
 

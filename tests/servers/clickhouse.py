@@ -30,7 +30,10 @@ async def modern(
 
 
 class DebianClickHouse:
-    """clickhouse-server 18.16. Users: default without a password, `guarded` with `secret`, `reader` readonly=1."""
+    """clickhouse-server 18.16.
+
+    Users: default without a password, `guarded` with `secret`, `reader` readonly=1, `setter` readonly=2.
+    """
 
     def __init__(self, folder: Path, exe: Path) -> None:
         self.folder, self.port = folder, free_port()
@@ -43,11 +46,12 @@ class DebianClickHouse:
     def _config(self) -> str:
         anywhere = "<networks><ip>::/0</ip></networks><quota>default</quota>"
         (self.folder / "users.xml").write_text(
-            "<yandex><profiles><default/><readonly><readonly>1</readonly></readonly></profiles>"
-            "<quotas><default/></quotas><users>"
+            "<yandex><profiles><default/><readonly><readonly>1</readonly></readonly>"
+            "<setter><readonly>2</readonly></setter></profiles><quotas><default/></quotas><users>"
             f"<default><password/>{anywhere}<profile>default</profile></default>"
             f"<guarded><password>secret</password>{anywhere}<profile>default</profile></guarded>"
             f"<reader><password/>{anywhere}<profile>readonly</profile></reader>"
+            f"<setter><password/>{anywhere}<profile>setter</profile></setter>"
             "</users></yandex>"
         )
         paths = {

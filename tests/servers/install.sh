@@ -11,7 +11,7 @@ set -u
 
 HERE=$(cd "$(dirname "$0")" && pwd)
 SERVERS=${PARAMEDIC_SERVERS:-$(cd "$HERE/../.." && pwd)/.servers}
-PACKAGES="prometheus prometheus-alertmanager clickhouse-server postgresql"
+PACKAGES="prometheus prometheus-alertmanager clickhouse-server postgresql wrk"
 LOG=$(mktemp)
 MISSING=0
 trap 'rm -f "$LOG"' EXIT

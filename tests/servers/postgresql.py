@@ -65,8 +65,10 @@ def postgresql_server() -> Iterator[PostgreSQL]:
 
     def run(*argv: str) -> None:
         command = [str(programs / argv[0]), "-D", str(folder / "data"), *argv[1:]]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.STDOUT}
-        subprocess.run(command, user=user, cwd=folder, check=True, timeout=60, **quiet)
+        with (folder / "told").open("ab") as told:
+            subprocess.run(
+                command, user=user, cwd=folder, check=True, timeout=60, stdout=told, stderr=told
+            )
 
     try:
         run("initdb", "-A", "trust", "-U", "paramedic", "--no-sync", "-E", "UTF8")

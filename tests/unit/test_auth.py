@@ -5,8 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from service.intake.auth import admitted
 from service.settings import IntakeSettings
+from service.web.credentials import ANYONE, Credentials, Role
+
+
+def admitted(settings: IntakeSettings, header: str | None) -> bool:
+    return Credentials(settings).admits(header)
 
 
 def basic(user: str, password: str) -> str:
@@ -97,3 +101,16 @@ def test_an_empty_secret_file_admits_nobody(tmp_path: Path, header: str | None) 
     empty.write_text("\n")
     assert not admitted(IntakeSettings(bearer_file=empty), header)
     assert not admitted(IntakeSettings(basic_user="am", basic_password_file=empty), header)
+
+
+def test_who_it_is_and_what_he_may_do_is_told(token: Path, password: Path) -> None:
+    settings = IntakeSettings(bearer_file=token, basic_user="am", basic_password_file=password)
+    caller = Credentials(settings).caller(basic("am", "pa:ss wörd"))
+    assert caller is not None
+    assert (caller.name, caller.roles) == ("am", frozenset(Role))
+    assert Credentials(IntakeSettings()).caller(None) is ANYONE
+
+
+def test_whether_anything_has_to_be_shown_is_told(token: Path) -> None:
+    assert not Credentials(IntakeSettings()).configured
+    assert Credentials(IntakeSettings(bearer_file=token)).configured

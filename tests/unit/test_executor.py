@@ -1,147 +1,190 @@
-"""The executor: a lost reply is read back, what was shed is tried again, a no is a no, and nothing is done twice."""
+"""One attempt at an action: a lost reply is read back, what was shed was not done, a no is a no; nothing twice."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
-from service.act.executor import Executor
-from service.act.kind import Deed, TargetState
+from service.act import KINDS
+from service.act.executor import Attempt, Executor, NotYet, Unsure
+from service.act.kind import Deed, Permit, TargetState, Writers
 from service.kit.clock import VirtualClock
 from service.kit.deadline import Deadline
-from service.model.action import ActionResult, Applied, Intent, Mode
-from service.model.errors import Indeterminate, ParamedicError, Refused, Unavailable
+from service.model.action import Applied, Intent, Mode
+from service.model.errors import Indeterminate, Refused, Unavailable
 from service.model.reasons import Reason
-from tests.unit.made import SCALE, T0, after
+from tests.unit.made import SCALE, T0
 
 DONE = Deed(Applied.DONE, Reason.DONE, "2 -> 3")
 DRY = Deed(Applied.DRY, Reason.MODE_DRY_RUN, "would")
+STARTED = Deed(Applied.STARTED, Reason.DONE, "it goes on", 5.0)
 LOST = Indeterminate("no reply")
-SHED = Unavailable(Reason.THROTTLED, "busy")
+SHED = Unavailable(Reason.THROTTLED, "busy", 7.0)
+AWAY = Unavailable(Reason.UNREACHABLE, "refused")
 LATE = Unavailable(Reason.LATE, "no answer")
 NO = Refused(Reason.FORBIDDEN, "no", 403)
-APPLIED, UNTOUCHED, CHANGED = TargetState
+GONE = Refused(Reason.NOT_FOUND, "no such thing", 404)
+APPLIED, UNTOUCHED, CHANGED, REPLACED, UNDER_WAY = TargetState
 
 
 @dataclass
 class ScriptedHand:
-    """Does what it is told, a line a call, the last one for ever; counts."""
+    """Does what it is told, once; counts."""
 
-    apply_script: Sequence[Deed | Exception] = (DONE,)
-    read_script: Sequence[TargetState | Exception] = (UNTOUCHED,)
-    applied: int = 0
-    read: int = 0
+    does: Deed | Exception = DONE
+    reads: TargetState | Exception = UNTOUCHED
+    calls: list[str] = field(default_factory=list)
     modes: list[Mode] = field(default_factory=list)
 
-    async def apply(self, intent: Intent, deadline: Deadline) -> Deed:
-        self.applied += 1
-        self.modes.append(intent.mode)
-        line = self.apply_script[min(self.applied, len(self.apply_script)) - 1]
-        if isinstance(line, Exception):
-            raise line
-        return line
+    async def apply(self, permit: Permit[Any]) -> Deed:
+        self.calls.append("apply")
+        self.modes.append(permit.intent.mode)
+        if isinstance(self.does, Exception):
+            raise self.does
+        return self.does
 
-    async def read_back(self, intent: Intent, deadline: Deadline) -> TargetState:
-        self.read += 1
-        line = self.read_script[min(self.read, len(self.read_script)) - 1]
-        if isinstance(line, Exception):
-            raise line
-        return line
+    async def read_back(self, intent: Intent[Any], deadline: Deadline) -> TargetState:
+        self.calls.append("read")
+        if isinstance(self.reads, Exception):
+            raise self.reads
+        return self.reads
 
 
-def intent(mode: Mode = Mode.AUTO) -> Intent:
-    return Intent("act-1", "inc-1", "scale-out", SCALE, mode, T0)
+async def tried(
+    hand: ScriptedHand | None, *, look_first: bool = False, mode: Mode = Mode.AUTO,
+    lapsed: Reason | None = None, within_s: float = 5.0,
+) -> Attempt:  # fmt: skip
+    async def confirm() -> None:
+        """Nobody else has it."""
+
+    intent = Intent("act-1", "inc-1", "scale-out", "scale", SCALE, mode, T0)
+    executor = Executor({"scale": hand} if hand else {})
+    return await executor.attempt(
+        intent, look_first=look_first, lapsed=lapsed, confirm=confirm, deadline=Deadline.after(within_s)
+    )  # fmt: skip
 
 
-async def acted(
-    hand: ScriptedHand,
-    *,
-    resumed: bool = False,
-    mode: Mode = Mode.AUTO,
-    lapsed: Reason | None = None,
-) -> ActionResult:
-    executor = Executor({"scale": hand}, VirtualClock(after(5)), 30.0)
-    return await executor.act(intent(mode), resumed=resumed, lapsed=lapsed)
+def word(attempt: Attempt) -> object:
+    """What an attempt came to, in short."""
+    match attempt:
+        case Deed():
+            return attempt.applied, attempt.reason
+        case NotYet():
+            return "not yet", attempt.reason
+        case Unsure():
+            return "unsure"
+
+
+FAILED = Applied.FAILED
+IS_DONE = (Applied.DONE, Reason.DONE)
 
 
 @pytest.mark.parametrize(
-    ("apply", "read", "resumed", "expected", "calls"),
+    ("does", "reads", "expected", "calls"),
     [
-        pytest.param([DONE], [], False, (Applied.DONE, Reason.DONE), (1, 0), id="done"),
-        pytest.param([LOST], [APPLIED], False, (Applied.DONE, Reason.DONE), (1, 1), id="reply lost, it was done"),
-        pytest.param([LOST, DONE], [UNTOUCHED], False, (Applied.DONE, Reason.DONE), (2, 1),
- id="reply lost, it was not"),
-        pytest.param(
-            [LOST], [CHANGED], False, (Applied.FAILED, Reason.TARGET_CHANGED), (1, 1), id="somebody else changed it"
-        ),
-        pytest.param(
-            [LOST], [UNTOUCHED], False, (Applied.FAILED, Reason.INDETERMINATE), (2, 1), id="the reply is lost twice"
-        ),
-        pytest.param(
-            [LOST], [LATE], False, (Applied.FAILED, Reason.INDETERMINATE), (1, 1), id="reading back is late"
-        ),
-        pytest.param([LOST], [NO], False, (Applied.FAILED, Reason.INDETERMINATE), (1, 1), id="read back: refused"),
-        pytest.param([SHED, DONE], [], False, (Applied.DONE, Reason.DONE), (2, 0), id="shed, then taken"),
-        pytest.param([SHED], [], False, (Applied.FAILED, Reason.THROTTLED), (3, 0), id="shed three times"),
-        pytest.param([LATE], [], False, (Applied.FAILED, Reason.LATE), (1, 0), id="late is not tried again"),
-        pytest.param([NO], [], False, (Applied.FAILED, Reason.FORBIDDEN), (1, 0), id="a no is not tried again"),
-        pytest.param([LOST], [SHED, APPLIED], False, (Applied.DONE, Reason.DONE), (1, 2),
- id="reading back is shed once"),
-        pytest.param([DONE], [APPLIED], True, (Applied.DONE, Reason.DONE), (0, 1), id="resumed, it was done"),
-        pytest.param([DONE], [UNTOUCHED], True, (Applied.DONE, Reason.DONE), (1, 1), id="resumed, it was not"),
-        pytest.param(
-            [DONE], [CHANGED], True, (Applied.FAILED, Reason.TARGET_CHANGED), (0, 1), id="resumed, changed since"
-        ),
-        pytest.param(
-            [DONE], [LATE], True, (Applied.FAILED, Reason.INDETERMINATE), (0, 1), id="resumed, and nobody knows"
-        ),
+        pytest.param(DONE, NO, IS_DONE, ["apply"], id="done"),
+        pytest.param(STARTED, NO, (Applied.STARTED, Reason.DONE), ["apply"], id="it goes on"),
+        pytest.param(LOST, APPLIED, IS_DONE, ["apply", "read"], id="reply lost, it was done"),
+        pytest.param(LOST, UNTOUCHED, "unsure", ["apply", "read"], id="reply lost, it may be slow"),
+        pytest.param(LOST, CHANGED, (FAILED, Reason.TARGET_CHANGED), ["apply", "read"], id="changed by another"),
+        pytest.param(LOST, REPLACED, (FAILED, Reason.TARGET_REPLACED), ["apply", "read"], id="another object"),
+        pytest.param(LOST, UNDER_WAY, (Applied.STARTED, Reason.IN_PROGRESS), ["apply", "read"], id="it has begun"),
+        pytest.param(LOST, GONE, (FAILED, Reason.TARGET_REPLACED), ["apply", "read"], id="the object is gone"),
+        pytest.param(LOST, LATE, "unsure", ["apply", "read"], id="reading back is late"),
+        pytest.param(LOST, AWAY, "unsure", ["apply", "read"], id="reading back reaches nobody"),
+        pytest.param(LOST, NO, "unsure", ["apply", "read"], id="reading back is refused"),
+        pytest.param(LATE, APPLIED, IS_DONE, ["apply", "read"], id="late, and it was done"),
+        pytest.param(LATE, UNTOUCHED, "unsure", ["apply", "read"], id="late: a server that hangs may still do it"),
+        pytest.param(SHED, NO, ("not yet", Reason.THROTTLED), ["apply"], id="shed unread"),
+        pytest.param(AWAY, NO, ("not yet", Reason.UNREACHABLE), ["apply"], id="never sent"),
+        pytest.param(NO, APPLIED, (FAILED, Reason.FORBIDDEN), ["apply"], id="a no"),
+        pytest.param(GONE, APPLIED, (FAILED, Reason.NOT_FOUND), ["apply"], id="there is no such thing"),
     ],
 )  # fmt: skip
-async def test_an_action_is_done_once_or_told_why_not(
-    apply: list[Deed | Exception], read: list[TargetState | Exception], resumed: bool,
-    expected: tuple[Applied, Reason], calls: tuple[int, int],
-) -> None:  # fmt: skip
-    hand = ScriptedHand(apply, read)
-    result = await acted(hand, resumed=resumed)
-    assert (result.applied, result.reason) == expected
-    assert (hand.applied, hand.read) == calls
-    assert result.at >= after(5)
+async def test_an_attempt_comes_to_what_the_backend_says_and_what_is_lost_is_read_back_not_sent(
+    does: Deed | Exception, reads: TargetState | Exception, expected: object, calls: Sequence[str]
+) -> None:
+    hand = ScriptedHand(does, reads)
+    assert word(await tried(hand)) == expected
+    assert hand.calls == calls
 
 
-@pytest.mark.parametrize("state", list(TargetState))
-async def test_a_resumed_action_that_is_not_wanted_any_more_is_not_sent(state: TargetState) -> None:
-    hand = ScriptedHand(read_script=[state])
-    result = await acted(hand, resumed=True, lapsed=Reason.ALERT_RESOLVED)
-    assert hand.applied == 0
-    expected = {
-        APPLIED: Reason.DONE,
-        UNTOUCHED: Reason.ALERT_RESOLVED,
-        CHANGED: Reason.TARGET_CHANGED,
-    }
-    assert result.reason is expected[state]
+@pytest.mark.parametrize(
+    ("reads", "lapsed", "expected", "calls"),
+    [
+        pytest.param(APPLIED, None, IS_DONE, ["read"], id="it was done"),
+        pytest.param(UNTOUCHED, None, IS_DONE, ["read", "apply"], id="it was not"),
+        pytest.param(UNDER_WAY, None, IS_DONE, ["read", "apply"], id="it goes on"),
+        pytest.param(
+            UNDER_WAY, Reason.EVIDENCE_STALE, IS_DONE, ["read", "apply"], id="begun, and brought to its end"
+        ),
+        pytest.param(CHANGED, None, (FAILED, Reason.TARGET_CHANGED), ["read"], id="changed since"),
+        pytest.param(REPLACED, None, (FAILED, Reason.TARGET_REPLACED), ["read"], id="replaced since"),
+        pytest.param(GONE, None, (FAILED, Reason.TARGET_REPLACED), ["read"], id="gone since"),
+        pytest.param(LATE, None, "unsure", ["read"], id="nobody knows"),
+        pytest.param(NO, None, "unsure", ["read"], id="nobody may know"),
+        pytest.param(APPLIED, Reason.ALERT_RESOLVED, IS_DONE, ["read"], id="unwanted, and done all the same"),
+        pytest.param(
+            UNTOUCHED, Reason.ALERT_RESOLVED, (FAILED, Reason.ALERT_RESOLVED), ["read"], id="unwanted by now"
+        ),
+        pytest.param(
+            CHANGED, Reason.ALERT_RESOLVED, (FAILED, Reason.TARGET_CHANGED), ["read"], id="unwanted, and changed"
+        ),
+        pytest.param(LATE, Reason.ALERT_RESOLVED, "unsure", ["read"], id="unwanted, and nobody knows"),
+    ],
+)  # fmt: skip
+async def test_what_may_have_been_done_is_read_back_before_anything_is_sent(
+    reads: TargetState | Exception, lapsed: Reason | None, expected: object, calls: Sequence[str]
+) -> None:
+    hand = ScriptedHand(reads=reads)
+    assert word(await tried(hand, look_first=True, lapsed=lapsed)) == expected
+    assert hand.calls == calls
+
+
+async def test_what_is_not_wanted_any_more_and_was_never_sent_is_not_sent() -> None:
+    hand = ScriptedHand()
+    attempt = await tried(hand, lapsed=Reason.MODE_OBSERVE)
+    assert word(attempt) == (FAILED, Reason.MODE_OBSERVE)
+    assert hand.calls == []
 
 
 async def test_a_dry_run_that_a_crash_broke_off_is_asked_anew_and_never_called_done() -> None:
-    hand = ScriptedHand([DRY], [APPLIED])
-    result = await acted(hand, resumed=True, mode=Mode.DRY_RUN)
-    assert (result.applied, hand.modes) == (Applied.DRY, [Mode.DRY_RUN])
+    hand = ScriptedHand(DRY, APPLIED)
+    attempt = await tried(hand, look_first=True, mode=Mode.DRY_RUN)
+    assert word(attempt) == (Applied.DRY, Reason.MODE_DRY_RUN)
+    assert (hand.calls, hand.modes) == (["apply"], [Mode.DRY_RUN])
+
+
+async def test_the_server_s_own_wish_is_kept() -> None:
+    attempt = await tried(ScriptedHand(SHED))
+    assert isinstance(attempt, NotYet)
+    assert (attempt.retry_after_s, attempt.detail) == (7.0, "busy")
+
+
+async def test_a_hand_that_hangs_is_given_up_at_the_deadline_and_read_back() -> None:
+    class Hanging(ScriptedHand):
+        async def apply(self, permit: Permit[Any]) -> Deed:
+            self.calls.append("apply")
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    hand = Hanging(reads=APPLIED)
+    assert word(await tried(hand, within_s=0.05)) == IS_DONE
+    assert hand.calls == ["apply", "read"]
 
 
 async def test_an_action_without_a_backend_fails_with_that_word() -> None:
-    result = await Executor({}, VirtualClock(), 30.0).act(intent(), resumed=False)
-    assert (result.applied, result.reason) == (Applied.FAILED, Reason.NOT_CONFIGURED)
+    assert word(await tried(None)) == (FAILED, Reason.NOT_CONFIGURED)
 
 
-@pytest.mark.parametrize(
-    "error",
-    [Refused(r, "x", 400) for r in (Reason.NOT_FOUND, Reason.CONFLICT)]
-    + [Unavailable(Reason.LATE, "x")],
-)
-async def test_the_word_of_the_backend_is_kept(error: ParamedicError) -> None:
-    result = await acted(ScriptedHand([error]))
-    assert (result.applied, result.reason, result.detail) == (Applied.FAILED, error.reason, "x")
+async def test_only_kinds_whose_backend_is_configured_have_a_hand() -> None:
+    executor = Executor.of(KINDS, Writers(VirtualClock()))
+    assert executor._hands == {}
 
 
-async def test_a_bug_of_a_hand_is_not_hidden() -> None:
-    with pytest.raises(ZeroDivisionError):
-        await acted(ScriptedHand([ZeroDivisionError()]))
+@pytest.mark.parametrize("bug", [ZeroDivisionError(), TimeoutError()])
+async def test_a_bug_of_a_hand_is_not_hidden(bug: Exception) -> None:
+    with pytest.raises(type(bug)):
+        await tried(ScriptedHand(bug))

@@ -9,21 +9,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.guard.chain import (
-    CHAIN,
-    Guard,
-    Objection,
-    Question,
-    budgets,
-    busy,
-    cooldown,
-    firing,
-    freshness,
-    namespace,
-    rule,
-    switch,
-)
+from service.guard.budgets import budgets
+from service.guard.busy import busy
+from service.guard.chain import CHAIN, rule
+from service.guard.clock import clock
+from service.guard.cooldown import cooldown
+from service.guard.explained import explained
+from service.guard.firing import firing
+from service.guard.freshness import freshness
+from service.guard.heard import heard
+from service.guard.mode import mode as mode_guard
+from service.guard.namespace import namespace
+from service.guard.owned_elsewhere import owned_elsewhere
+from service.guard.question import Guard, Objection, Policy, Question
+from service.guard.same_object import same_object
 from service.model.action import Mode
+from service.model.evidence import Known, Reading, Unknown
+from service.model.objects import Holder, Survey, System
 from service.model.playbook import Budget, Limits
 from service.model.reasons import Reason
 from service.model.ruling import History, PastAction, Proposal, Verdict
@@ -33,9 +35,25 @@ LIMITS = Limits(Budget(2, 3600.0), Budget(4, 3600.0), 300.0)
 NOW = after(10_000)
 
 
-def past(seconds_ago: float, *, settled: bool = True, target: str = TARGET.key) -> PastAction:
+def past(
+    seconds_ago: float, *, settled: bool = True, took_s: float = 0.0, target: str = TARGET.key
+) -> PastAction:
+    """A line of the ledger; settled as soon as it was intended, unless it took longer."""
     at = NOW - timedelta(seconds=seconds_ago)
-    return PastAction("act-1", "inc-0", "high-latency", target, "scale-out", "scale", at, settled)
+    settled_at = at + timedelta(seconds=took_s) if settled else None
+    return PastAction(
+        "act-1", "inc-0", "high-latency", target, "scale-out", "scale", at, settled_at
+    )
+
+
+assert TARGET.ref is not None
+REF = TARGET.ref
+SURVEYED: Reading[tuple[Survey, ...]] = Known((Survey(REF, "uid-1"),), "kubernetes", NOW, 0.1)
+BLIND: Reading[tuple[Survey, ...]] = Unknown(Reason.FORBIDDEN, "kubernetes", NOW, 0.1, "no list")
+
+
+def held(holder: Holder) -> Reading[tuple[Survey, ...]]:
+    return Known((Survey(REF, "uid-1", holders={"spec.replicas": holder}),), "k", NOW, 0.1)
 
 
 def asked(
@@ -47,11 +65,14 @@ def asked(
     history: History | None = None,
     now: datetime = NOW,
     overall: Budget = Budget(20, 3600.0),  # noqa: B008 - frozen
+    namespaces: Sequence[str] = (NAMESPACE,),
+    sound_at: datetime | None = None,
+    seen_uid: str | None = "uid-1",
+    surveys: Reading[tuple[Survey, ...]] = SURVEYED,
 ) -> Question:
-    proposal = Proposal((), None, "scale-out", SCALE, mode, seen_at)
-    return Question(
-        proposal, TARGET, limits, overall, ceiling, (NAMESPACE,), 60.0, history or History(1), now
-    )
+    proposal = Proposal((), None, "scale-out", "scale", SCALE, mode, seen_at)
+    policy = Policy(ceiling, namespaces, overall, 60.0, 18_000.0, sound_at)
+    return Question(proposal, TARGET, limits, policy, history or History(1), seen_uid, surveys, now)
 
 
 def told(objection: Objection | None) -> tuple[Reason, float | None] | None:
@@ -63,7 +84,7 @@ def told(objection: Objection | None) -> tuple[Reason, float | None] | None:
 
 
 def on_target(*actions: PastAction) -> History:
-    return History(1, actions, actions, actions)
+    return History(1, NOW, actions, actions, actions)
 
 
 @pytest.mark.parametrize(
@@ -73,22 +94,26 @@ def on_target(*actions: PastAction) -> History:
         pytest.param(firing, asked(history=History(0)), (Reason.ALERT_RESOLVED, 0), id="none fires"),
         pytest.param(namespace, asked(), None, id="an allowed namespace"),
         pytest.param(
-            namespace, replace(asked(), namespaces=("other",)), (Reason.NAMESPACE_NOT_ALLOWED, None), id="another"
+            namespace, asked(namespaces=("other",)), (Reason.NAMESPACE_NOT_ALLOWED, None), id="another"
         ),
         pytest.param(
-            namespace, replace(asked(), namespaces=()), (Reason.NAMESPACE_NOT_ALLOWED, None), id="none allowed"
+            namespace, asked(namespaces=()), (Reason.NAMESPACE_NOT_ALLOWED, None), id="none allowed"
         ),
         pytest.param(freshness, asked(), None, id="seen now"),
         pytest.param(freshness, asked(seen_at=NOW - timedelta(seconds=60)), None, id="just fresh enough"),
         pytest.param(
-            freshness, asked(seen_at=NOW - timedelta(seconds=60.1)), (Reason.EVIDENCE_STALE, 0), id="too old"
+            freshness, asked(seen_at=NOW - timedelta(seconds=60.1)), (Reason.EVIDENCE_STALE, 1), id="too old"
         ),
-        pytest.param(freshness, asked(seen_at=None), (Reason.EVIDENCE_STALE, 0), id="of no time at all"),
-        pytest.param(switch, asked(), None, id="auto under auto"),
-        pytest.param(switch, asked(ceiling=Mode.OBSERVE), (Reason.MODE_OBSERVE, None), id="auto under observe"),
-        pytest.param(switch, asked(mode=Mode.OBSERVE), (Reason.MODE_OBSERVE, None), id="observe under auto"),
-        pytest.param(switch, asked(mode=Mode.APPROVE), (Reason.APPROVAL_REQUIRED, None), id="approve"),
-        pytest.param(switch, asked(ceiling=Mode.DRY_RUN), None, id="a dry run goes on to the server"),
+        pytest.param(
+            freshness, asked(seen_at=NOW + timedelta(seconds=1)), (Reason.EVIDENCE_STALE, 1),
+            id="seen in the future: the clock was set back",
+        ),
+        pytest.param(freshness, asked(seen_at=None), (Reason.EVIDENCE_STALE, 1), id="of no time at all"),
+        pytest.param(mode_guard, asked(), None, id="auto under auto"),
+        pytest.param(mode_guard, asked(ceiling=Mode.OBSERVE), (Reason.MODE_OBSERVE, None), id="auto under observe"),
+        pytest.param(mode_guard, asked(mode=Mode.OBSERVE), (Reason.MODE_OBSERVE, None), id="observe under auto"),
+        pytest.param(mode_guard, asked(mode=Mode.APPROVE), (Reason.APPROVAL_REQUIRED, None), id="approve"),
+        pytest.param(mode_guard, asked(ceiling=Mode.DRY_RUN), None, id="a dry run goes on to the server"),
         pytest.param(busy, asked(), None, id="nothing done before"),
         pytest.param(busy, asked(history=on_target(past(1))), None, id="the last one is settled"),
         pytest.param(
@@ -96,7 +121,7 @@ def on_target(*actions: PastAction) -> History:
             id="one is not settled, however old",
         ),
         pytest.param(
-            busy, asked(history=History(1, (), (past(1, settled=False),), (past(1, settled=False),))), None,
+            busy, asked(history=History(1, NOW, (), (past(1, settled=False),), (past(1, settled=False),))), None,
             id="one on another target is not settled",
         ),
         pytest.param(cooldown, asked(history=on_target(past(300))), None, id="cooled down"),
@@ -105,7 +130,45 @@ def on_target(*actions: PastAction) -> History:
             cooldown, asked(history=on_target(past(10), past(900))), (Reason.COOLING_DOWN, 290), id="after the last"
         ),
         pytest.param(
-            cooldown, asked(history=on_target(past(-60))), (Reason.COOLING_DOWN, 360), id="the clock was set back"
+            cooldown, asked(history=on_target(past(-60))), (Reason.COOLING_DOWN, 300),
+            id="the clock was set back: never longer than the rest is",
+        ),
+        pytest.param(
+            cooldown, asked(history=on_target(past(900, took_s=800))), (Reason.COOLING_DOWN, 200),
+            id="the rest counts from the outcome",
+        ),
+        pytest.param(
+            cooldown, asked(history=on_target(past(900, took_s=600))), None, id="rested since the outcome"
+        ),
+        pytest.param(
+            cooldown, asked(history=on_target(past(10, settled=False))), (Reason.COOLING_DOWN, 290),
+            id="without an outcome from the intent",
+        ),
+        pytest.param(heard, asked(history=History(1, NOW)), None, id="told of just now"),
+        pytest.param(heard, asked(history=History(1, NOW - timedelta(hours=5))), None, id="told of 5 h ago"),
+        pytest.param(
+            heard, asked(history=History(1, NOW - timedelta(hours=5, seconds=1))), (Reason.UNHEARD, 60),
+            id="not told of for longer",
+        ),
+        pytest.param(heard, asked(history=History(0, None)), None, id="nothing fires: another guard's no"),
+        pytest.param(clock, asked(), None, id="the clock never stepped"),
+        pytest.param(
+            clock, asked(sound_at=NOW + timedelta(seconds=90)), (Reason.CLOCK_STEPPED, 90), id="it stepped just now"
+        ),
+        pytest.param(clock, asked(sound_at=NOW), None, id="it is trusted again"),
+        pytest.param(same_object, asked(), None, id="the one that was seen"),
+        pytest.param(same_object, asked(seen_uid="uid-0"), (Reason.TARGET_REPLACED, 0), id="another one"),
+        pytest.param(same_object, asked(seen_uid=None), None, id="it was not seen which one"),
+        pytest.param(same_object, asked(surveys=BLIND), None, id="it cannot be seen now: another guard's no"),
+        pytest.param(owned_elsewhere, asked(), None, id="nobody holds it"),
+        pytest.param(owned_elsewhere, asked(surveys=BLIND), (Reason.OWNER_UNKNOWN, 30), id="unknown who holds it"),
+        pytest.param(
+            owned_elsewhere, asked(surveys=held(Holder(System.FLUX, "Kustomization x"))),
+            (Reason.OWNED_ELSEWHERE, None), id="Flux would put it back",
+        ),
+        pytest.param(
+            owned_elsewhere, asked(surveys=held(Holder(System.OTHER, "kubectl", restores=False))), None,
+            id="who holds it does not put it back",
         ),
         pytest.param(budgets, asked(history=on_target(past(10))), None, id="one of two spent"),
         pytest.param(
@@ -120,11 +183,11 @@ def on_target(*actions: PastAction) -> History:
             id="overspent by an older limit: free when enough have aged out",
         ),
         pytest.param(
-            budgets, asked(history=History(1, (), [past(n) for n in (1, 2, 3, 4)], ())),
+            budgets, asked(history=History(1, NOW, (), [past(n) for n in (1, 2, 3, 4)], ())),
             (Reason.BUDGET_PLAYBOOK, 3_596), id="the playbook's is spent",
         ),
         pytest.param(
-            budgets, asked(overall=Budget(1, 60.0), history=History(1, (), (), (past(20),))),
+            budgets, asked(overall=Budget(1, 60.0), history=History(1, NOW, (), (), (past(20),))),
             (Reason.BUDGET_OVERALL, 40), id="that of all together is spent",
         ),
     ],
@@ -144,13 +207,25 @@ def test_what_no_guard_objects_to_is_allowed() -> None:
     )
 
 
-def test_every_guard_is_in_the_chain() -> None:
-    assert set(CHAIN.values()) == {firing, namespace, freshness, switch, busy, cooldown, budgets}
+def test_every_guard_is_in_the_chain_under_the_name_of_its_file() -> None:
+    known = (
+        firing, heard, namespace, freshness, mode_guard, same_object, owned_elsewhere, clock,
+        explained, busy, cooldown, budgets,
+    )  # fmt: skip
+    assert set(CHAIN.values()) == set(known)
+    assert all(guard.__module__ == f"service.guard.{name}" for name, guard in CHAIN.items())
 
 
-def test_the_first_objection_is_the_ruling() -> None:
-    ruling = rule(replace(asked(ceiling=Mode.OBSERVE, history=History(0)), namespaces=()))
+def test_the_first_objection_is_the_ruling_and_every_answer_is_kept() -> None:
+    ruling = rule(asked(ceiling=Mode.OBSERVE, history=History(0), namespaces=()))
     assert (ruling.guard, ruling.reason) == ("firing", Reason.ALERT_RESOLVED)
+    assert [answer.guard for answer in ruling.answers] == list(CHAIN)
+    said = {answer.guard: answer.reason for answer in ruling.answers if answer.reason}
+    assert said == {
+        "firing": Reason.ALERT_RESOLVED,
+        "namespace": Reason.NAMESPACE_NOT_ALLOWED,
+        "mode": Reason.MODE_OBSERVE,
+    }
 
 
 @pytest.mark.parametrize("place", range(len(CHAIN)))
@@ -171,7 +246,7 @@ def test_a_guard_that_raises_denies(place: int) -> None:
 
 MODES = st.sampled_from(list(Mode))
 PASTS = st.lists(st.builds(past, st.floats(-100, 8_000), settled=st.booleans()), max_size=8)
-HISTORIES = st.builds(History, st.integers(0, 2), PASTS, PASTS, PASTS)
+HISTORIES = st.builds(History, st.integers(0, 2), st.just(NOW), PASTS, PASTS, PASTS)
 
 
 @given(MODES, MODES, HISTORIES)
@@ -206,7 +281,7 @@ def test_no_window_ever_holds_more_actions_than_its_budget(
         history = on_target(*done)
         ruling = rule(asked(limits=limits, overall=overall, history=history, now=now, seen_at=now))
         if ruling.allowed:
-            done.append(replace(past(0), intended_at=now))
+            done.append(replace(past(0), intended_at=now, settled_at=now))
         else:
             assert ruling.retry_at is not None
             assert ruling.retry_at > now
@@ -222,7 +297,9 @@ def test_no_window_ever_holds_more_actions_than_its_budget(
 def test_at_the_time_that_a_budget_names_it_is_free(
     actions: list[PastAction], budget: Budget
 ) -> None:
-    question = asked(limits=Limits(budget, Budget(1_000, 1.0), 0.0), history=History(1, actions))
+    question = asked(
+        limits=Limits(budget, Budget(1_000, 1.0), 0.0), history=History(1, NOW, actions)
+    )
     objection = budgets(question)
     if objection:
         assert objection.retry_at is not None

@@ -14,6 +14,7 @@ from service.model.playbook import Truth
 from service.model.reasons import Reason
 from tests.unit.made import KAFKA, T0, TARGET, evidence, shipped
 
+PLAYBOOK = shipped()  # once: loading it proves every name and type in it
 RUNAWAY = {"longest_query_s": 600.0, "longest_query_id": "q1", "longest_query_user": "ann"}
 HOT = {"hot_partition": "t/3", "hot_share": 0.8, "grows_evenly": False}
 STUCK = {"stuck_partitions": ("t/2",), "grows_evenly": False}
@@ -45,21 +46,28 @@ UNKNOWN = {
         pytest.param({"pods": {"autoscaled": True}}, None, id="an autoscaler scales"),
     ],
 )  # fmt: skip
-def test_each_cause_leads_to_its_rung(
-    changes: Mapping[str, Mapping[str, Any]], rung: str | None
-) -> None:
-    proposal = propose(shipped(), TARGET, evidence(**changes), {}, T0)
+def test_each_cause_leads_to_its_rung(changes: Mapping[str, Any], rung: str | None) -> None:
+    proposal = propose(PLAYBOOK, TARGET, evidence(**changes), {}, T0)
     assert (proposal.rung or None) == rung
 
 
 def test_a_hot_or_stuck_partition_is_named_to_a_person_and_never_scaled() -> None:
     for kafka, partition in ((HOT, "t/3"), (STUCK, "t/2"), ({**HOT, **STUCK}, "t/2")):
-        proposal = propose(shipped(), TARGET, evidence(kafka=kafka), {}, T0)
+        proposal = propose(PLAYBOOK, TARGET, evidence(kafka=kafka), {}, T0)
         assert isinstance(proposal.request, CallHuman)
         assert partition in proposal.request.say
         assert all(
             "normalization-consumer" in c or "kubectl" in c for c in proposal.request.commands
         )
+
+
+@pytest.mark.parametrize("kafka", [HOT, STUCK], ids=["hot", "stuck"])
+def test_a_hot_or_stuck_partition_is_not_scaled_after_a_person_was_told_either(
+    kafka: Mapping[str, Any],
+) -> None:
+    told = {"hot-partition": 1, "stuck-partition": 1}
+    proposal = propose(PLAYBOOK, TARGET, evidence(kafka=kafka), told, T0)
+    assert proposal.request is None
 
 
 @pytest.mark.parametrize(
@@ -71,7 +79,7 @@ def test_a_scale_out_ends_at_five_or_at_the_partitions(
 ) -> None:
     pods = {"desired": desired, "ready": desired}
     seen = evidence(pods=pods, kafka={"members": desired, "partition_count": partitions})
-    proposal = propose(shipped(), TARGET, seen, {}, T0)
+    proposal = propose(PLAYBOOK, TARGET, seen, {}, T0)
     assert proposal.request == Scale(TARGET, desired, wanted)
 
 
@@ -79,13 +87,13 @@ def test_a_scale_out_ends_at_five_or_at_the_partitions(
 def test_a_scale_out_beyond_that_is_not_possible(desired: int, partitions: int) -> None:
     pods = {"desired": desired, "ready": desired}
     seen = evidence(pods=pods, kafka={"members": desired - 1, "partition_count": partitions})
-    proposal = propose(shipped(), TARGET, seen, {}, T0)
+    proposal = propose(PLAYBOOK, TARGET, seen, {}, T0)
     assert not proposal.rung
     assert proposal.considered[-1].reason is Reason.AT_CEILING
 
 
 def test_the_query_that_was_seen_is_ended() -> None:
-    proposal = propose(shipped(), TARGET, evidence(clickhouse=RUNAWAY), {}, T0)
+    proposal = propose(PLAYBOOK, TARGET, evidence(clickhouse=RUNAWAY), {}, T0)
     assert proposal.request == KillQuery(TARGET, "q1", "ann", 300.0)
 
 
@@ -100,7 +108,7 @@ def test_the_query_that_was_seen_is_ended() -> None:
 def test_healed_never_rests_on_a_lag_that_is_not_known(
     kafka: Mapping[str, Any], healed: Truth
 ) -> None:
-    assert shipped().healed.judge({"evidence": facts(evidence(kafka=kafka))}) is healed
+    assert PLAYBOOK.healed.judge({"evidence": facts(evidence(kafka=kafka))}) is healed
 
 
 @pytest.mark.parametrize(
@@ -117,10 +125,10 @@ def test_healed_never_rests_on_a_lag_that_is_not_known(
     ],
 )  # fmt: skip
 def test_worse_is_fewer_pods_a_rebalance_that_stays_or_consumption_that_fell(
-    changes: Mapping[str, Mapping[str, Any]], worse: Truth
+    changes: Mapping[str, Any], worse: Truth
 ) -> None:
     assert KAFKA.consumed_per_s == 300.0
-    condition = shipped().worse
+    condition = PLAYBOOK.worse
     assert condition is not None
     view = {"evidence": facts(evidence(**changes)), "before": facts(evidence())}
     assert condition.judge(view) is worse

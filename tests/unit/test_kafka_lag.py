@@ -55,12 +55,12 @@ def test_of_two_partitions_none_is_hot() -> None:
 @pytest.mark.parametrize(
     ("second", "stuck"),
     [
-        pytest.param({0: (100, 250), 1: (110, 250), 2: (110, 250)}, ("t/0",), id="one, and it is written to"),
-        pytest.param({0: (100, 200), 1: (110, 250), 2: (110, 250)}, ("t/0",), id="one, and it is not"),
-        pytest.param({0: (100, 250), 1: (100, 250), 2: (110, 250)}, ("t/0", "t/1"), id="two"),
-        pytest.param({0: (100, 250), 1: (100, 250), 2: (100, 250)}, (), id="all: nothing is consumed at all"),
+        pytest.param({0: (100, 450), 1: (110, 250), 2: (110, 250)}, ("t/0",), id="one"),
+        pytest.param({0: (100, 450), 1: (100, 900), 2: (110, 250)}, ("t/0", "t/1"), id="two"),
+        pytest.param({0: (100, 250), 1: (110, 250), 2: (110, 250)}, (), id="none: it waits for its turn"),
+        pytest.param({0: (100, 450), 1: (100, 450), 2: (100, 450)}, (), id="all: nothing is consumed at all"),
         pytest.param({0: (200, 200), 1: (110, 250), 2: (110, 250)}, (), id="none: it has caught up"),
-        pytest.param({0: (90, 250), 1: (110, 250), 2: (110, 250)}, ("t/0",), id="one that was set back"),
+        pytest.param({0: (90, 450), 1: (110, 250), 2: (110, 250)}, ("t/0",), id="one that was set back"),
     ],
 )  # fmt: skip
 def test_a_partition_that_does_not_move_while_others_do_is_stuck(

@@ -1,6 +1,7 @@
 """The ladder of chapter 3.1: for each cause the rung that is taken, and for every other rung the word why not."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,10 @@ from service.act.kill_query import KillQuery
 from service.act.rollout_restart import RolloutRestart
 from service.act.scale import Scale
 from service.decide.ladder import propose
-from service.decide.plan import NotPossible, plan
+from service.decide.plan import plan
 from service.diagnose.chapters.high_latency import HighLatencyEvidence
-from service.model.action import Request
-from service.model.evidence import facts
-from service.model.playbook import Do
+from service.model.action import NotPossible, Request
+from service.model.evidence import Unknown, facts
 from service.model.reasons import Reason
 from tests.unit.made import (
     GOOD,
@@ -73,10 +73,6 @@ KILL_RUNG, SCALE_RUNG = "kill-runaway-query", "scale-out"
             id="tried, and at the ceiling",
         ),
         pytest.param(
-            evidence(pods={"desired": 3, "ready": 3}, kafka={"members": 2, "partitions": 3}), {}, None,
-            Reason.NO_RUNG_HOLDS, [Reason.DOES_NOT_HOLD, Reason.AT_CEILING], id="a pod for every partition",
-        ),
-        pytest.param(
             evidence(kafka={"members": 6}), {}, None, Reason.NO_RUNG_HOLDS,
             [Reason.DOES_NOT_HOLD, Reason.DOES_NOT_HOLD], id="a member for every partition",
         ),
@@ -110,7 +106,7 @@ def test_the_ladder_takes_the_first_rung_that_the_evidence_supports(
     reasons: list[Reason | None],
 ) -> None:  # fmt: skip
     proposal = propose(PLAYBOOK, TARGET, seen, tried, T0)
-    assert proposal.action == action
+    assert proposal.request == action
     assert proposal.reason is why
     assert [c.reason for c in proposal.considered] == reasons
     chosen = [c.rung for c in proposal.considered if c.reason is None]
@@ -125,6 +121,19 @@ def test_the_ladder_without_rungs_holds_nothing(tmp_path: Path) -> None:
 
 def test_a_proposal_is_as_old_as_its_oldest_reading() -> None:
     assert propose(PLAYBOOK, TARGET, evidence(T0), {}, after(90)).evidence_at == T0
+    young = evidence(after(60))
+    old = replace(young, usage=replace(evidence(after(20)).usage))
+    assert propose(PLAYBOOK, TARGET, old, {}, after(90)).evidence_at == after(20)
+    assert propose(PLAYBOOK, TARGET, young, {}, after(90)).evidence_at == after(60)
+    nothing = without(young, HighLatencyEvidence.groups())
+    assert propose(PLAYBOOK, TARGET, nothing, {}, after(90)).evidence_at == after(90)
+
+
+def test_of_a_target_that_does_not_exist_nothing_is_proposed_whatever_the_rest_says() -> None:
+    gone = replace(evidence(), target=Unknown(Reason.NOT_FOUND, "kubernetes", T0, 0.1))
+    proposal = propose(PLAYBOOK, TARGET, gone, {}, T0)
+    assert (proposal.request, proposal.reason) == (None, Reason.TARGET_MISSING)
+    assert {c.reason for c in proposal.considered} == {Reason.TARGET_MISSING}
 
 
 @given(
@@ -139,7 +148,7 @@ def test_what_is_unknown_never_argues_for_an_action(
     less = propose(PLAYBOOK, TARGET, without(seen, lost), tried, T0)
     assert len(less.considered) == len(PLAYBOOK.remedies)
     reached = {c.rung: c.reason for c in full.considered}
-    if less.action is not None and less.rung is not None:
+    if less.request is not None and less.rung is not None:
         # It may come down to a rung below an unknown one, never to a rung whose own condition fails.
         assert reached[less.rung] in (None, Reason.NOT_REACHED, Reason.ALREADY_HEALTHY)
         assert PLAYBOOK.remedies[[r.name for r in PLAYBOOK.remedies].index(less.rung)].when.judge(
@@ -148,48 +157,41 @@ def test_what_is_unknown_never_argues_for_an_action(
 
 
 @pytest.mark.parametrize(
-    ("args", "seen", "expected"),
+    ("arguments", "seen", "expected"),
     [
-        pytest.param({"by": 1, "max": 5}, evidence(), Scale(TARGET, 2, 3), id="one more"),
-        pytest.param({"by": 9, "max": 5}, evidence(), Scale(TARGET, 2, 5), id="up to the ceiling"),
+        pytest.param("by: 1, max: 5", evidence(), Scale(TARGET, 2, 3), id="one more"),
+        pytest.param("by: 9, max: 5", evidence(), Scale(TARGET, 2, 5), id="up to the ceiling"),
+        pytest.param("by: 1, max: 2", evidence(), Reason.AT_CEILING, id="at the ceiling"),
+        pytest.param("by: 1, max: 1", evidence(), Reason.AT_CEILING, id="above it, it is not scaled down"),
         pytest.param(
-            {"by": 9, "max": 99}, evidence(), Scale(TARGET, 2, 6), id="up to the partitions"
-        ),
-        pytest.param({"by": 1, "max": 2}, evidence(), Reason.AT_CEILING, id="at the ceiling"),
-        pytest.param(
-            {"by": 1, "max": 1},
-            evidence(),
-            Reason.AT_CEILING,
-            id="above the ceiling it is not scaled down",
+            "by: 1, max: 5", evidence(unknown=["pods"]), Reason.EVIDENCE_UNKNOWN, id="replicas unknown"
         ),
         pytest.param(
-            {"by": 1, "max": 5},
-            evidence(unknown=["pods"]),
-            Reason.EVIDENCE_UNKNOWN,
-            id="replicas unknown",
+            "by: 1, max: 5", evidence(pods={"desired": -1}), Reason.ARGUMENT_OUT_OF_BOUNDS,
+            id="the evidence is out of the argument's bounds",
         ),
     ],
-)
+)  # fmt: skip
 def test_a_scaling_is_absolute_and_bounded(
-    args: Mapping[str, int], seen: HighLatencyEvidence, expected: Scale | Reason
+    arguments: str, seen: HighLatencyEvidence, expected: Scale | Reason, tmp_path: Path
 ) -> None:
-    planned = plan(Do("scale", args), TARGET, {"evidence": facts(seen)})
+    (playbook,) = playbooks_in(tmp_path, GOOD.replace("by: 1, max: 5", arguments))
+    planned = plan(playbook.remedies[0].do, TARGET, {"evidence": facts(seen)})
     assert (planned.reason if isinstance(planned, NotPossible) else planned) == expected
 
 
-def test_a_restart_is_of_the_incidents_own_target() -> None:
-    assert plan(
-        Do("rollout_restart", {}), TARGET, {"evidence": facts(evidence())}
-    ) == RolloutRestart(TARGET)
+def test_a_restart_is_of_the_incidents_own_target(tmp_path: Path) -> None:
+    scale = GOOD[GOOD.index("{scale:") : GOOD.index("    mode")]
+    (playbook,) = playbooks_in(tmp_path, GOOD.replace(scale, "{rollout_restart: {}}\n"))
+    planned = plan(playbook.remedies[0].do, TARGET, {"evidence": facts(evidence())})
+    assert planned == RolloutRestart(TARGET)
 
 
 def test_a_query_is_named_by_id_user_and_age() -> None:
-    args = PLAYBOOK.remedies[0].do.args
-    assert plan(Do("kill_query", args), TARGET, {"evidence": facts(runaway())}) == KILL
-    idle = plan(Do("kill_query", args), TARGET, {"evidence": facts(evidence())})
-    unknown = plan(
-        Do("kill_query", args), TARGET, {"evidence": facts(evidence(unknown=["clickhouse"]))}
-    )
+    kill = PLAYBOOK.remedies[0].do
+    assert plan(kill, TARGET, {"evidence": facts(runaway())}) == KILL
+    idle = plan(kill, TARGET, {"evidence": facts(evidence())})
+    unknown = plan(kill, TARGET, {"evidence": facts(evidence(unknown=["clickhouse"]))})
     assert isinstance(idle, NotPossible)
     assert isinstance(unknown, NotPossible)
     assert (idle.reason, unknown.reason) == (Reason.NO_DATA, Reason.EVIDENCE_UNKNOWN)
@@ -199,4 +201,4 @@ def test_a_query_of_the_anonymous_user_is_of_that_user() -> None:
     seen = evidence(
         clickhouse={"longest_query_s": 600.0, "longest_query_id": "q", "longest_query_user": ""}
     )
-    assert propose(PLAYBOOK, TARGET, seen, {}, T0).action == KillQuery(TARGET, "q", "", 300.0)
+    assert propose(PLAYBOOK, TARGET, seen, {}, T0).request == KillQuery(TARGET, "q", "", 300.0)

@@ -1,5 +1,6 @@
 """Settings: the environment wins over the file, and every mistake is told by its name."""
 
+import traceback
 from pathlib import Path
 
 import pytest
@@ -63,7 +64,10 @@ def test_a_file_sets_what_the_environment_leaves(
         ),
         pytest.param("WORK__WORKERS", "0", "work.workers: ", id="no workers"),
         pytest.param(
-            "INTAKE__BEARER_FILE", "/nowhere/token", "no file /nowhere/token", id="no such file"
+            "INTAKE__BEARER_FILE",
+            "/nowhere/token",
+            "intake.bearer_file: Value error, no such file",
+            id="no such file",
         ),
         pytest.param(
             "INTAKE__TLS_CERT",
@@ -138,3 +142,73 @@ def test_a_secret_is_its_files_content_without_the_last_newline(tmp_path: Path, 
     (tmp_path / "s").write_bytes(text.encode())
     assert secret(tmp_path / "s") == "s3cret"
     assert secret(None) is None
+
+
+SECRET = "hunter2-s3cret"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        pytest.param("MODE", SECRET, id="a word of a list"),
+        pytest.param("INTAKE__PORT", SECRET, id="a number"),
+        pytest.param("INTAKE__BEARER_FILE", SECRET, id="the token in place of its file"),
+        pytest.param("KAFKA__SECURITY_PROTOCOL", SECRET, id="a pattern"),
+        pytest.param("KAFKA", '{"bootstrap": "' + SECRET, id="a group as JSON that is cut short"),
+        pytest.param("KAFKA", '{"bootstrap": ["' + SECRET + '"]}', id="a group of a wrong type"),
+        pytest.param("GUARD__NAMESPACES", '["' + SECRET, id="a list that is cut short"),
+    ],
+)
+def test_the_value_of_a_wrong_setting_is_not_shown(
+    clean_environment: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    clean_environment.setenv(f"PARAMEDIC_{name}", value)
+    with pytest.raises(BadConfig) as caught:
+        load()
+    shown = "".join(traceback.format_exception(caught.value))
+    assert name.split("__", maxsplit=1)[0].lower() in shown.lower()
+    assert SECRET not in shown
+
+
+@pytest.mark.parametrize(
+    ("content", "place"),
+    [
+        pytest.param(f"kafka:\n  x: '{SECRET}\n", "line 3, column 1", id="an open quote"),
+        pytest.param(f"a: *{SECRET}\n", "line 1, column 4", id="an unknown alias"),
+        pytest.param(f"a: !{SECRET} b\n", "line 1, column 4", id="an unknown tag"),
+    ],
+)
+def test_what_a_broken_file_holds_is_not_shown_but_where_it_breaks(
+    clean_environment: pytest.MonkeyPatch, tmp_path: Path, content: str, place: str
+) -> None:
+    (tmp_path / "p.yaml").write_text(content)
+    clean_environment.setenv("PARAMEDIC_CONFIG", str(tmp_path / "p.yaml"))
+    with pytest.raises(BadConfig) as caught:
+        load()
+    shown = "".join(traceback.format_exception(caught.value))
+    assert place in shown
+    assert SECRET not in shown
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        pytest.param("BYTES_IN_FLIGHT", "1000", "at least max_body_bytes", id="less than one body"),
+        pytest.param("UNHEARD_AFTER_S", "60", "at least repeat_interval_s", id="unheard too soon"),
+    ],
+)
+def test_bounds_that_contradict_each_other_are_told(
+    clean_environment: pytest.MonkeyPatch, name: str, value: str, told: str
+) -> None:
+    clean_environment.setenv(f"PARAMEDIC_INTAKE__{name}", value)
+    with pytest.raises(BadConfig, match=told):
+        load()
+
+
+def test_how_long_a_word_counts_is_the_repeat_interval_and_the_slack(
+    clean_environment: pytest.MonkeyPatch,
+) -> None:
+    assert load().intake.heard_within_s == 5 * 3_600
+    clean_environment.setenv("PARAMEDIC_INTAKE__REPEAT_INTERVAL_S", "7200")
+    clean_environment.setenv("PARAMEDIC_INTAKE__SLACK_S", "0")
+    assert load().intake.heard_within_s == 7_200

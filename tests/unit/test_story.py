@@ -17,7 +17,7 @@ STEPS: list[tuple[dict[str, Any], list[str]]] = [
                 "pods": {"reason": "late", "source": "p", "at": AT, "took_s": 1.0, "detail": "no answer in time"},
             },
         },
-        ["diagnosed performance in 0.50 s", "lag_total=5", "rate=0.123", "pods: UNKNOWN, late: no answer in time"],
+        ["diagnosed high_latency in 0.50 s", "lag_total=5", "rate=0.123", "pods: UNKNOWN, late: no answer in time"],
     ),
     (
         {
@@ -37,6 +37,18 @@ STEPS: list[tuple[dict[str, Any], list[str]]] = [
     (
         {"step": "acted", "action": "scale x", "result": {"applied": "done", "reason": "done", "detail": "2 -> 3"}},
         ["acted: scale x: done (done) 2 -> 3"],
+    ),
+    (
+        {"step": "tried", "action": "scale x", "reason": "unreachable", "detail": "refused", "again_at": AT},
+        ["tried: scale x: (unreachable) refused; asked again at 20:34:12"],
+    ),
+    (
+        {"step": "called", "say": "raise the limit", "commands": ["kubectl get x\nkubectl set y"]},
+        ["a person is called: raise the limit", "$ kubectl get x", "$ kubectl set y"],
+    ),
+    (
+        {"step": "again", "times": 7, "last_at": AT, "last": {"moved": {"reason": "no_rung_holds"}}},
+        ["looked again 7x, last at 20:34:12, nothing changed (no_rung_holds)"],
     ),
     ({"step": "read", "healed": "holds", "in_a_row": 2, "facts": {}}, ["healed holds, 2 in a row"]),
     (
@@ -76,6 +88,11 @@ def test_the_story_begins_with_what_where_and_how_it_stands() -> None:
     assert text.splitlines()[0] == "inc-1: high-latency on Deployment/a/b"
     assert "outcome healed, opened 2026-11-23 20:34:12, closed 2026-11-23 20:34:12 (UTC)" in text
     assert "alert ConsumerLagHigh firing, seen 3x  behind" in text
+
+
+def test_an_escalated_incident_says_whose_it_is() -> None:
+    assert "it is yours" in story(record(state="escalated", reason="human_needed"))
+    assert "it is yours" not in story(record(state="healed", reason="readings_good"))
 
 
 def test_an_incident_that_nothing_happened_to_yet_is_told_too() -> None:

@@ -50,13 +50,37 @@ def test_the_labels_name_the_target() -> None:
             id="no kind",
         ),
         pytest.param(
-            labels(workload_kind="Pod"), Reason.TARGET_UNRESOLVED, "'Pod'", id="a kind that is none"
+            labels(workload_kind="ReplicaSet"),
+            Reason.TARGET_UNRESOLVED,
+            "'ReplicaSet'",
+            id="a kind that is none",
         ),
         pytest.param(
             labels(workload_kind="deployment"),
             Reason.TARGET_UNRESOLVED,
             "'deployment'",
             id="a kind's case",
+        ),
+        pytest.param(
+            labels(workload="svc-0/status"),
+            Reason.TARGET_UNRESOLVED,
+            "DNS-1123",
+            id="a subresource",
+        ),
+        pytest.param(
+            labels(workload="../../secrets/x"), Reason.TARGET_UNRESOLVED, "DNS-1123", id="a path"
+        ),
+        pytest.param(
+            labels(workload="Svc"), Reason.TARGET_UNRESOLVED, "DNS-1123", id="a capital letter"
+        ),
+        pytest.param(
+            labels(workload="svc\n"), Reason.TARGET_UNRESOLVED, "DNS-1123", id="a new line"
+        ),
+        pytest.param(
+            labels(workload="a" * 254), Reason.TARGET_UNRESOLVED, "DNS-1123", id="a name too long"
+        ),
+        pytest.param(
+            labels(namespace="a.b"), Reason.TARGET_UNRESOLVED, "DNS-1123", id="a dot in a namespace"
         ),
         pytest.param(
             labels(namespace="kube-system"),
@@ -104,6 +128,84 @@ def test_exported_labels_win_over_those_of_the_scrape() -> None:
 def test_a_recorded_crash_loop_leads_to_the_pod_and_not_to_its_exporter(
     tmp_path: Path, name: str
 ) -> None:
-    (told,) = decode((BODIES / name).read_bytes())
+    ((told,),) = (part.alerts for part in decode((BODIES / name).read_bytes()))
     place = destination(told, playbooks_in(tmp_path, CRASHLOOP), ["payments", "monitoring"])
     assert place == Destination("crash-loop", Target(TargetKind.DEPLOYMENT, "payments", "api"))
+
+
+SHAPES = GOOD.replace(
+    'target: {kind: Deployment, namespace: "{{ labels.namespace }}", name: "{{ labels.workload }}"}',
+    """target:
+  - {kind: "{{ labels.workload_kind }}", namespace: "{{ labels.namespace }}", name: "{{ labels.workload }}"}
+  - {kind: PersistentVolumeClaim, namespace: "{{ labels.namespace }}", name: "{{ labels.persistentvolumeclaim }}"}
+  - {kind: Pod, namespace: "{{ labels.namespace }}", name: "{{ labels.pod }}"}
+  - {kind: ConsumerGroup, namespace: carbon-ingestion, name: "{{ labels.consumergroup }}"}""",
+)
+LAG = {"alertname": "ConsumerLagHigh"}
+
+
+@pytest.mark.parametrize(
+    ("given", "target"),
+    [
+        pytest.param(labels(pod="p-1"), TARGET, id="the workload, though there is a pod as well"),
+        pytest.param(
+            {**LAG, "namespace": NAMESPACE, "pod": "p-1"},
+            Target(TargetKind.POD, NAMESPACE, "p-1"),
+            id="only a pod",
+        ),
+        pytest.param(
+            {**LAG, "namespace": "monitoring", "pod": "ksm-1",
+             "exported_namespace": NAMESPACE, "exported_pod": "p-1"},
+            Target(TargetKind.POD, NAMESPACE, "p-1"),
+            id="only a pod, pushed aside by the exporter's own",
+        ),
+        pytest.param(
+            {**LAG, "namespace": NAMESPACE, "persistentvolumeclaim": "data-kafka-0", "pod": "p-1"},
+            Target(TargetKind.PERSISTENT_VOLUME_CLAIM, NAMESPACE, "data-kafka-0"),
+            id="a claim",
+        ),
+        pytest.param(
+            labels(workload_kind="ReplicaSet", pod="p-1"),
+            Target(TargetKind.POD, NAMESPACE, "p-1"),
+            id="a workload of no such kind, and a pod",
+        ),
+        pytest.param(
+            {**LAG, "consumergroup": "Readers of 3/4"},
+            Target(TargetKind.CONSUMER_GROUP, NAMESPACE, "Readers of 3/4"),
+            id="a group, named as Kafka lets it",
+        ),
+    ],
+)  # fmt: skip
+def test_the_first_shape_that_the_labels_fill_is_taken(
+    tmp_path: Path, given: dict[str, str], target: Target
+) -> None:
+    place = destination(alert(labels=given), playbooks_in(tmp_path, SHAPES), [NAMESPACE])
+    assert place == Destination("lag", target)
+
+
+@pytest.mark.parametrize(
+    "name", ["\x1b[2J", "a" * 254, "two\nlines"], ids=["an escape", "too long", "two lines"]
+)
+def test_a_name_that_cannot_be_shown_is_no_target(tmp_path: Path, name: str) -> None:
+    given = {**LAG, "consumergroup": name}
+    place = destination(alert(labels=given), playbooks_in(tmp_path, SHAPES), [NAMESPACE])
+    assert isinstance(place, Unrouted)
+    assert place.reason is Reason.TARGET_UNRESOLVED
+
+
+def test_what_no_shape_names_is_told_for_each_of_them(tmp_path: Path) -> None:
+    place = destination(alert(labels=LAG), playbooks_in(tmp_path, SHAPES), [NAMESPACE])
+    assert isinstance(place, Unrouted)
+    for label in ("labels.workload_kind", "labels.namespace", "labels.consumergroup"):
+        assert label in place.detail
+
+
+@pytest.mark.parametrize("kind", TargetKind, ids=str)
+def test_what_is_an_object_of_the_api_has_a_path_and_nothing_else_has(kind: TargetKind) -> None:
+    target = Target(kind, NAMESPACE, "x")
+    objects = {
+        "Deployment": "apps/v1", "StatefulSet": "apps/v1", "DaemonSet": "apps/v1", "Job": "batch/v1",
+        "CronJob": "batch/v1", "Pod": "v1", "PersistentVolumeClaim": "v1",
+    }  # fmt: skip
+    assert (target.ref.api if target.ref else None) == objects.get(kind)
+    assert (target.workload is not None) == (kind in ("Deployment", "StatefulSet"))

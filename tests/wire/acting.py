@@ -1,6 +1,6 @@
 """A cluster, a writer on it, and attempts at actions as the executor makes them. Used by the tests of the kinds."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ from service.act.kind import Deed, Writers
 from service.clients.kubernetes_write import KubernetesWriter
 from service.kit.clock import VirtualClock
 from service.kit.deadline import Deadline
-from service.model.action import Applied, Intent, Mode, NotPossible, Request
+from service.model.action import Applied, Intent, Mode, NotPossible
 from service.model.reasons import Reason
 from service.model.target import Target, TargetKind
 from service.settings import KubernetesSettings
@@ -34,7 +34,7 @@ def failed(reason: Reason) -> tuple[Applied, Reason]:
     return Applied.FAILED, reason
 
 
-def planned(kind: str, target: Target, **arguments: Any) -> Any:
+def planned(kind: str, target: Target, /, **arguments: Any) -> Any:
     """The request of a kind, or NotPossible, from arguments as YAML has them."""
     known = KINDS[kind]
     return known.plan(target, known.arguments(**arguments))
@@ -42,7 +42,7 @@ def planned(kind: str, target: Target, **arguments: Any) -> Any:
 
 def intent(
     kind: str,
-    request: Request,
+    request: Any,
     *,
     mode: Mode = Mode.AUTO,
     action_id: str = "act-1",
@@ -52,11 +52,32 @@ def intent(
     return Intent(action_id, "inc-1", "rung", kind, request, mode, T0, uids or {})
 
 
+class Raced(KubernetesWriter):
+    """A writer with somebody behind it, who acts once: after the object was read, right before the first write."""
+
+    race: Callable[[], object] | None = None
+
+    async def patch(self, path: str, body: Any, **options: Any) -> Any:
+        self._run(options)
+        return await super().patch(path, body, **options)
+
+    async def apply(self, path: str, body: Any, **options: Any) -> Any:
+        self._run(options)
+        return await super().apply(path, body, **options)
+
+    def _run(self, options: dict[str, Any]) -> None:
+        race = self.race
+        if race is not None and not options.get("dry_run"):
+            self.race = None
+            race()
+
+
 @dataclass
 class Stage:
     """One cluster, and the executor on it."""
 
     cluster: Cluster
+    writer: Raced
     executor: Executor
     clock: VirtualClock
     confirmed: list[str] = field(default_factory=list)
@@ -86,7 +107,7 @@ class Stage:
         return [
             f"{asked.method} {asked.path}"
             for asked in self.cluster.requests
-            if asked.method != "GET" and "dryRun" not in str(asked.query)
+            if asked.method != "GET" and "dryRun" not in f"{asked.query} {asked.body}"
         ]
 
     def get(self, plural: str, name: str) -> Any:
@@ -113,10 +134,10 @@ async def staged(
 ) -> AsyncIterator[Stage]:
     async with Cluster(seeds, delays=Delays(0, 0, 0, 0), **more) as cluster:
         settings = KubernetesSettings(kubeconfig=cluster.kubeconfig(folder / "kubeconfig"))
-        async with KubernetesWriter(settings) as writer:
+        async with Raced(settings) as writer:
             clock = VirtualClock(T0)
             writers = Writers(clock, kubernetes=writer, known_good=known_good)
-            yield Stage(cluster, Executor.of(KINDS, writers), clock)
+            yield Stage(cluster, writer, Executor.of(KINDS, writers), clock)
 
 
 def dry(intended: Intent[Any]) -> Intent[Any]:

@@ -1,12 +1,11 @@
 """A diagnosis of a recorded cluster and what the shipped playbook proposes for it: the way from answers to a rung."""
 
-import shutil
-import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from service.act import KINDS
 from service.clients.clickhouse import ClickHouseClient
 from service.clients.prometheus import PrometheusClient
 from service.decide.ladder import propose
@@ -20,19 +19,16 @@ from service.model.playbook import Playbook
 from service.model.ruling import Proposal
 from service.model.target import Target, TargetKind
 from service.playbooks.load import load
-from tests.unit.kinds import ALL_KINDS
 from tests.wire.recorded import NAMESPACE, Recorded, playing
 
 PLAYBOOKS = Path(__file__).resolve().parents[2] / "rules" / "playbooks"
+_SHIPPED = load(PLAYBOOKS, CHAPTERS, KINDS)
 RECORDED_AT = datetime(2026, 11, 23, 18, 50, tzinfo=UTC)
 
 
 def playbook(file: str) -> Playbook:
-    """The shipped playbook in this file, without the others: they may need kinds that are not there yet."""
-    with tempfile.TemporaryDirectory() as folder:
-        shutil.copy(PLAYBOOKS / file, folder)
-        (only,) = load(Path(folder), CHAPTERS, ALL_KINDS)
-    return only
+    """The shipped playbook in this file."""
+    return next(p for p in _SHIPPED if file in p.source)
 
 
 def deployment(name: str, namespace: str = NAMESPACE) -> Target:

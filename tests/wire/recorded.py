@@ -84,8 +84,10 @@ class Recorded:
             return web.json_response(body, status=status)
         if asked.path == REVIEWS:
             spec = json.loads(asked.body)["spec"]
-            found = next((b for s, b in self.reviews if s == spec), {"status": {"allowed": False}})
-            return web.json_response(found, status=201)
+            said: Object = next(
+                (b for s, b in self.reviews if s == spec), {"status": {"allowed": False}}
+            )
+            return web.json_response(said, status=201)
         if asked.path in self.objects:
             chosen = by_labels(asked.query.get("labelSelector", ""))
             items = [o for o in self.objects[asked.path].values() if chosen(o)]

@@ -11,12 +11,16 @@ from service.clients.clickhouse import ClickHouseClient
 from service.clients.kafka import KafkaClient
 from service.clients.kubernetes import KubernetesReader
 from service.clients.prometheus import PrometheusClient
-from service.diagnose import CHAPTERS
-from service.diagnose.chapters.high_latency import HighLatencyEvidence, HighLatencyParameters
+from service.diagnose.chapter import Look
+from service.diagnose.chapters.high_latency import (
+    HighLatencyEvidence,
+    HighLatencyParameters,
+    high_latency,
+)
 from service.diagnose.sources import Sources
 from service.kit.clock import SystemClock
 from service.kit.deadline import Deadline
-from service.model.evidence import Known
+from service.model.evidence import Known, facts
 from service.model.target import Target, TargetKind
 from service.settings import (
     ClickHouseSettings,
@@ -65,14 +69,9 @@ async def sources(tmp_path) -> AsyncIterator[Sources]:
 
 async def diagnose(sources: Sources, sample_s: float) -> tuple[HighLatencyEvidence, float]:
     started = time.monotonic()
-    evidence = await CHAPTERS["high_latency"].run(
-        sources,
-        TARGET,
-        HighLatencyParameters("normalization", sample_s=sample_s, series={"two": "1 + 1"}),
-        deadline=Deadline.after(10.0),
-        clock=SystemClock(),
-        observe=lambda *_: None,
-    )
+    look = Look(sources, TARGET, Deadline.after(10.0), SystemClock(), lambda *_: None)
+    params = HighLatencyParameters("normalization", sample_s=sample_s, series={"two": "1 + 1"})
+    evidence = await high_latency(look, params)
     return evidence, time.monotonic() - started
 
 
@@ -81,8 +80,10 @@ async def test_everything_is_known_and_the_whole_takes_as_long_as_its_slowest_pr
     evidence, took_s = await diagnose(sources, 0.3)
     readings = evidence.readings()
     assert all(isinstance(reading, Known) for reading in readings.values()), readings
-    assert (evidence.kafka.value.lag_total, evidence.kafka.value.partitions) == (4, 3)
-    assert evidence.pods.value.rollout_complete
-    assert evidence.usage.value.cpu_cores > 0
-    assert evidence.series.value.values == {"two": 2.0}
+    seen = facts(evidence)
+    assert (seen["kafka"]["lag_total"], seen["kafka"]["partition_count"]) == (4, 3)
+    assert seen["kafka"]["partitions"][0]["lag"] == 4
+    assert seen["pods"]["rollout_complete"]
+    assert seen["usage"]["cpu_cores"] > 0
+    assert seen["series"] == {"two": 2.0}
     assert took_s / max(reading.took_s for reading in readings.values()) < 1.15

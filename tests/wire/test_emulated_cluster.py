@@ -13,6 +13,7 @@ from service.model.errors import Indeterminate, Refused, Unavailable
 from service.model.reasons import Reason
 from service.model.target import Target, TargetKind
 from service.settings import KubernetesSettings
+from tests.wire.staged import at_once
 
 NS = "carbon-ingestion"
 TARGET = Target(TargetKind.DEPLOYMENT, NS, "normalization-service")
@@ -41,7 +42,13 @@ def soon(seconds: float = 5.0) -> Deadline:
 async def restart(writer: KubernetesWriter, value: str = "a-1", *, dry_run: bool = False) -> None:
     body = {"spec": {"template": {"metadata": {"annotations": {"paramedic/restarted": value}}}}}
     await writer.patch(
-        PATH, body, content_type=STRATEGIC, action_id=value, dry_run=dry_run, deadline=soon(0.5)
+        PATH,
+        body,
+        content_type=STRATEGIC,
+        action_id=value,
+        confirm=at_once,
+        dry_run=dry_run,
+        deadline=soon(0.5),
     )
 
 
@@ -81,7 +88,9 @@ async def test_a_crash_is_seen_in_restarts_and_waiting_containers(cluster, write
 async def test_a_field_that_does_not_exist_is_refused(writer):
     body = {"spec": {"replicaz": 3}}
     with pytest.raises(Refused) as refused:
-        await writer.patch(PATH, body, content_type=MERGE, action_id="a", deadline=soon())
+        await writer.patch(
+            PATH, body, content_type=MERGE, action_id="a", confirm=at_once, deadline=soon()
+        )
     assert refused.value.reason is Reason.INVALID_REQUEST
 
 
@@ -90,7 +99,9 @@ async def test_a_stale_version_is_a_conflict(cluster, writer):
     await restart(writer)
     body = {"metadata": {"resourceVersion": version}, "spec": {"replicas": 9}}
     with pytest.raises(Refused) as refused:
-        await writer.patch(PATH, body, content_type=MERGE, action_id="a", deadline=soon())
+        await writer.patch(
+            PATH, body, content_type=MERGE, action_id="a", confirm=at_once, deadline=soon()
+        )
     assert refused.value.reason is Reason.CONFLICT
 
 

@@ -5,6 +5,8 @@ import signal
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -19,11 +21,16 @@ from service.settings import KafkaSettings
 from tests.servers import kafka as servers
 from tests.servers import kafka_newer
 
-SERVERS: dict[str, Callable] = {"noida": servers.noida, "apache kafka": servers.apache_kafka}
+SERVERS: dict[str, Callable[..., Any]] = {
+    "noida": servers.noida,
+    "apache kafka": servers.apache_kafka,
+}
 
 
 @pytest_asyncio.fixture(params=list(SERVERS), scope="module", loop_scope="module")
-async def broker(request, tmp_path_factory) -> AsyncIterator[servers.Broker]:
+async def broker(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[servers.Broker]:
     async with SERVERS[request.param](tmp_path_factory.mktemp("kafka")) as started:
         yield started
 
@@ -35,7 +42,7 @@ def name() -> str:
 
 
 @pytest.fixture
-async def kafka(broker) -> AsyncIterator[KafkaClient]:
+async def kafka(broker: servers.Broker) -> AsyncIterator[KafkaClient]:
     async with KafkaClient(KafkaSettings(bootstrap=broker.bootstrap)) as client:
         yield client
 
@@ -45,14 +52,21 @@ def soon(seconds: float = 10.0) -> Deadline:
 
 
 async def _traffic(
-    broker, name: str, *, partitions: int, written: dict[int, int], committed: dict[int, int]
+    broker: servers.Broker,
+    name: str,
+    *,
+    partitions: int,
+    written: dict[int, int],
+    committed: dict[int, int],
 ) -> None:
     await servers.create_topic(broker.bootstrap, name, partitions)
     await servers.produce(broker.bootstrap, name, written)
     await servers.commit(broker.bootstrap, name, {(name, p): o for p, o in committed.items()})
 
 
-async def test_offsets_of_a_stopped_group_are_read(broker, kafka, name):
+async def test_offsets_of_a_stopped_group_are_read(
+    broker: servers.Broker, kafka: KafkaClient, name: str
+) -> None:
     await _traffic(broker, name, partitions=3, written={0: 5, 1: 2}, committed={0: 1, 1: 2})
     expected = {
         (name, 0): PartitionOffsets(1, 5),
@@ -65,7 +79,9 @@ async def test_offsets_of_a_stopped_group_are_read(broker, kafka, name):
     assert (state.state, state.members) == ("Empty", ())
 
 
-async def test_members_and_their_partitions_of_a_running_group_are_seen(broker, kafka, name):
+async def test_members_and_their_partitions_of_a_running_group_are_seen(
+    broker: servers.Broker, kafka: KafkaClient, name: str
+) -> None:
     await _traffic(broker, name, partitions=2, written={0: 3}, committed={0: 0})
     async with servers.consuming(broker.bootstrap, name, name) as consumer:
         await consumer.getone()
@@ -77,7 +93,9 @@ async def test_members_and_their_partitions_of_a_running_group_are_seen(broker, 
         assert member.host == "127.0.0.1"
 
 
-async def test_a_group_of_the_newer_protocol_is_not_taken_for_dead(tmp_path, name):
+async def test_a_group_of_the_newer_protocol_is_not_taken_for_dead(
+    tmp_path: Path, name: str
+) -> None:
     async with servers.apache_kafka(tmp_path) as broker:
         await servers.create_topic(broker.bootstrap, name, 2)
         async with KafkaClient(KafkaSettings(bootstrap=broker.bootstrap)) as kafka:
@@ -89,7 +107,9 @@ async def test_a_group_of_the_newer_protocol_is_not_taken_for_dead(tmp_path, nam
             assert (member.client_id, member.host) == ("newer", "127.0.0.1")
 
 
-async def test_an_unknown_group_is_dead_and_has_no_data(broker, kafka, name):
+async def test_an_unknown_group_is_dead_and_has_no_data(
+    broker: servers.Broker, kafka: KafkaClient, name: str
+) -> None:
     state = await kafka.group(name, deadline=soon())
     assert (state.state, state.members) == ("Dead", ())
     assert await kafka.offsets(name, None, deadline=soon()) == {}
@@ -98,7 +118,9 @@ async def test_an_unknown_group_is_dead_and_has_no_data(broker, kafka, name):
     assert unavailable.value.reason is Reason.NO_DATA
 
 
-async def test_an_unknown_topic_is_not_found_and_is_not_created(broker, kafka, name):
+async def test_an_unknown_topic_is_not_found_and_is_not_created(
+    broker: servers.Broker, kafka: KafkaClient, name: str
+) -> None:
     with pytest.raises(Refused) as refused:
         await kafka.offsets(name, [name], deadline=soon())
     assert refused.value.reason is Reason.NOT_FOUND
@@ -106,8 +128,8 @@ async def test_an_unknown_topic_is_not_found_and_is_not_created(broker, kafka, n
 
 
 async def test_a_group_that_committed_nothing_on_a_named_topic_has_only_uncommitted_partitions(
-    broker, kafka, name
-):
+    broker: servers.Broker, kafka: KafkaClient, name: str
+) -> None:
     await servers.create_topic(broker.bootstrap, name, 2)
     offsets = await kafka.offsets(name, [name], deadline=soon())
     assert offsets == dict.fromkeys([(name, 0), (name, 1)], PartitionOffsets(None, 0, 0))
@@ -167,7 +189,9 @@ async def test_a_commit_beyond_the_end_is_no_lag_of_zero(
     assert lag.partitions[0].committed == 50
 
 
-async def test_growth_and_rates_are_seen_between_the_two_samples(broker, kafka, name):
+async def test_growth_and_rates_are_seen_between_the_two_samples(
+    broker: servers.Broker, kafka: KafkaClient, name: str
+) -> None:
     await _traffic(broker, name, partitions=1, written={0: 10}, committed={0: 0})
 
     async def meanwhile() -> None:
@@ -184,26 +208,29 @@ async def test_growth_and_rates_are_seen_between_the_two_samples(broker, kafka, 
     assert 5.0 < lag.consumed_per_s * 6 <= lag.produced_per_s * 1.01 <= 31.0
 
 
-async def test_a_short_deadline_gets_a_short_sample_rather_than_none(broker, kafka, name):
+async def test_a_short_deadline_gets_a_short_sample_rather_than_none(
+    broker: servers.Broker, kafka: KafkaClient, name: str
+) -> None:
     await _traffic(broker, name, partitions=1, written={0: 1}, committed={0: 0})
     lag = await kafka_lag(kafka, name, [], 60.0, deadline=soon(1.0), clock=SystemClock())
     assert lag.lag_total == 1
 
 
 async def test_several_calls_at_once_share_one_connection_and_do_not_disturb_each_other(
-    broker, kafka, name
-):
+    broker: servers.Broker, kafka: KafkaClient, name: str
+) -> None:
     await _traffic(broker, name, partitions=2, written={0: 4}, committed={0: 1})
-    calls = [kafka.offsets(name, None, deadline=soon()) for _ in range(8)]
-    calls += [kafka.group(f"{name}-{n}", deadline=soon()) for n in range(8)]
-    answers = await asyncio.gather(*calls)
-    assert all(answer[name, 0] == PartitionOffsets(1, 4) for answer in answers[:8])
-    assert {answer.state for answer in answers[8:]} == {"Dead"}
+    offsets, groups = await asyncio.gather(
+        asyncio.gather(*(kafka.offsets(name, None, deadline=soon()) for _ in range(8))),
+        asyncio.gather(*(kafka.group(f"{name}-{n}", deadline=soon()) for n in range(8))),
+    )
+    assert all(answer[name, 0] == PartitionOffsets(1, 4) for answer in offsets)
+    assert {answer.state for answer in groups} == {"Dead"}
 
 
 async def test_a_frozen_broker_is_late_at_the_deadline_and_answers_again_when_it_goes_on(
-    broker, kafka, name
-):
+    broker: servers.Broker, kafka: KafkaClient, name: str
+) -> None:
     await _traffic(broker, name, partitions=1, written={0: 1}, committed={0: 0})
     assert await kafka.offsets(name, None, deadline=soon())
     broker.process.send(signal.SIGSTOP)
@@ -218,8 +245,8 @@ async def test_a_frozen_broker_is_late_at_the_deadline_and_answers_again_when_it
 
 
 async def test_a_broker_that_was_killed_is_unreachable_and_is_found_again_after_its_restart(
-    tmp_path, name
-):
+    tmp_path: Path, name: str
+) -> None:
     async with (
         servers.noida(tmp_path) as broker,
         KafkaClient(KafkaSettings(bootstrap=broker.bootstrap)) as kafka,
@@ -234,7 +261,9 @@ async def test_a_broker_that_was_killed_is_unreachable_and_is_found_again_after_
         assert (await kafka.group(name, deadline=soon())).members == ()
 
 
-async def test_a_dead_bootstrap_server_costs_nothing_while_another_lives(tmp_path, name):
+async def test_a_dead_bootstrap_server_costs_nothing_while_another_lives(
+    tmp_path: Path, name: str
+) -> None:
     async with servers.noida(tmp_path) as broker:
         dead = KafkaSettings(bootstrap=f"127.0.0.1:1,{broker.bootstrap}")
         async with KafkaClient(dead) as kafka:
@@ -242,8 +271,8 @@ async def test_a_dead_bootstrap_server_costs_nothing_while_another_lives(tmp_pat
 
 
 async def test_sasl_lets_the_right_password_in_and_tells_a_wrong_one_from_a_dead_broker(
-    tmp_path, name
-):
+    tmp_path: Path, name: str
+) -> None:
     right, wrong = tmp_path / "right", tmp_path / "wrong"
     right.write_text("secret\n")
     wrong.write_text("guess\n")

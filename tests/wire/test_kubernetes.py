@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from rehearsal.servers import free_port
 from service.clients.kubernetes import REVIEWS, KubernetesReader, Object, workload_path
 from service.clients.kubernetes_write import MERGE, KubernetesWriter
 from service.kit.deadline import Deadline
-from service.model.errors import BadConfig, Indeterminate, Refused, Unavailable
+from service.model.errors import BadConfig, Indeterminate, ParamedicError, Refused, Unavailable
 from service.model.reasons import Reason
 from service.model.target import Target, TargetKind
 from service.settings import KubernetesSettings
@@ -46,7 +47,7 @@ async def api() -> AsyncIterator[Scripted]:
 
 
 @pytest.fixture
-async def reader(api, tmp_path) -> AsyncIterator[KubernetesReader]:
+async def reader(api: Scripted, tmp_path: Path) -> AsyncIterator[KubernetesReader]:
     async with KubernetesReader(
         KubernetesSettings(kubeconfig=kubeconfig(tmp_path, api.url))
     ) as client:
@@ -54,7 +55,7 @@ async def reader(api, tmp_path) -> AsyncIterator[KubernetesReader]:
 
 
 @pytest.fixture
-async def writer(api, tmp_path) -> AsyncIterator[KubernetesWriter]:
+async def writer(api: Scripted, tmp_path: Path) -> AsyncIterator[KubernetesWriter]:
     async with KubernetesWriter(
         KubernetesSettings(kubeconfig=kubeconfig(tmp_path, api.url))
     ) as client:
@@ -75,7 +76,9 @@ def status(code: int, message: str, reason: str = "") -> dict[str, object]:
     }
 
 
-async def test_an_object_is_read_as_it_is_with_our_name_and_token(api, reader):
+async def test_an_object_is_read_as_it_is_with_our_name_and_token(
+    api: Scripted, reader: KubernetesReader
+) -> None:
     api.always(200, {"kind": "Deployment", "spec": {"replicas": 3}})
     assert (await reader.get(PATH, deadline=soon()))["spec"] == {"replicas": 3}
     (asked,) = api.asked
@@ -102,8 +105,8 @@ async def test_an_object_is_read_as_it_is_with_our_name_and_token(api, reader):
     ],
 )
 async def test_each_status_has_its_reason_and_the_next_request_is_answered(
-    api, reader, code, reason, kind
-):
+    api: Scripted, reader: KubernetesReader, code: int, reason: Reason, kind: type[ParamedicError]
+) -> None:
     for body in (
         status(code, "said so"),
         "said so",
@@ -117,21 +120,27 @@ async def test_each_status_has_its_reason_and_the_next_request_is_answered(
     assert await reader.get(PATH, deadline=soon())
 
 
-async def test_load_shedding_says_when_to_come_again(api, reader):
+async def test_load_shedding_says_when_to_come_again(
+    api: Scripted, reader: KubernetesReader
+) -> None:
     api.always(429, "Too many requests", **{"Retry-After": "7"})
     with pytest.raises(Unavailable) as unavailable:
         await reader.get(PATH, deadline=soon())
     assert unavailable.value.retry_after_s == 7.0
 
 
-async def test_a_message_that_quotes_a_whole_object_is_cut(api, reader):
+async def test_a_message_that_quotes_a_whole_object_is_cut(
+    api: Scripted, reader: KubernetesReader
+) -> None:
     api.always(422, status(422, "Secret is invalid: " + "c2VjcmV0" * 1000))
     with pytest.raises(Refused) as refused:
         await reader.get(PATH, deadline=soon())
     assert len(refused.value.detail) < 320
 
 
-async def test_an_answer_that_is_no_object_is_wrong(api, reader):
+async def test_an_answer_that_is_no_object_is_wrong(
+    api: Scripted, reader: KubernetesReader
+) -> None:
     for body in ("<html>", "[1, 2]"):
         api.always(200, body)
         with pytest.raises(Unavailable) as unavailable:
@@ -139,7 +148,7 @@ async def test_an_answer_that_is_no_object_is_wrong(api, reader):
         assert unavailable.value.reason is Reason.WRONG_ANSWER
 
 
-async def test_a_list_is_read_page_by_page(api, reader):
+async def test_a_list_is_read_page_by_page(api: Scripted, reader: KubernetesReader) -> None:
     def page(asked: Asked) -> web.Response:
         token = asked.query.get("continue", "0")
         last = token == "2"
@@ -155,12 +164,14 @@ async def test_a_list_is_read_page_by_page(api, reader):
     assert all(a.query["fieldSelector"] == "c=d" for a in api.asked)
 
 
-async def test_an_empty_list_may_be_null(api, reader):
+async def test_an_empty_list_may_be_null(api: Scripted, reader: KubernetesReader) -> None:
     api.always(200, {"kind": "PodList", "metadata": {}, "items": None})
     assert await reader.list("/api/v1/namespaces/x/pods", deadline=soon()) == []
 
 
-async def test_a_log_is_text_whatever_its_bytes_are(api, reader):
+async def test_a_log_is_text_whatever_its_bytes_are(
+    api: Scripted, reader: KubernetesReader
+) -> None:
     api.answer = lambda _: web.Response(body=b"good\n\xff\xfebad\n", content_type="text/plain")
     text = await reader.log("x", "pod-1", "main", previous=True, tail=7, deadline=soon())
     assert text == "good\n\ufffd\ufffdbad\n"
@@ -172,8 +183,8 @@ async def test_a_log_is_text_whatever_its_bytes_are(api, reader):
     "name", ["../../secrets", "a/../../../secrets/b", "a?x=y", "a#b", "a%2Fb", "a b", "", ".", "a/"]
 )
 async def test_a_name_that_would_lead_elsewhere_is_refused_before_anything_is_sent(
-    api, reader, name
-):
+    api: Scripted, reader: KubernetesReader, name: str
+) -> None:
     path = workload_path(Target(TargetKind.DEPLOYMENT, "x", name))
     with pytest.raises(Refused) as refused:
         await reader.get(path, deadline=soon())
@@ -317,7 +328,7 @@ async def test_a_reader_can_send_nothing_that_changes_something(
     assert not any(hasattr(reader, name) for name in ("patch", "apply", "create", "delete"))
 
 
-async def test_a_kubeconfig_that_cannot_be_read_is_a_bad_configuration(tmp_path):
+async def test_a_kubeconfig_that_cannot_be_read_is_a_bad_configuration(tmp_path: Path) -> None:
     file = tmp_path / "kubeconfig"
     file.write_text("contexts: [")
     with pytest.raises(BadConfig, match="kubeconfig"):
@@ -347,7 +358,9 @@ async def _patch(
     )
 
 
-async def test_a_patch_is_sent_once_with_its_manager_and_strict_fields(api, writer):
+async def test_a_patch_is_sent_once_with_its_manager_and_strict_fields(
+    api: Scripted, writer: KubernetesWriter
+) -> None:
     api.always(200, {"kind": "Deployment", "metadata": {"generation": 2}})
     assert (await _patch(writer))["metadata"] == {"generation": 2}
     (asked,) = api.asked
@@ -382,8 +395,13 @@ async def test_a_patch_is_sent_once_with_its_manager_and_strict_fields(api, writ
     ],
 )
 async def test_each_refusal_of_a_patch_says_whether_it_may_have_been_done(
-    api, writer, code, message, kind, reason
-):
+    api: Scripted,
+    writer: KubernetesWriter,
+    code: int,
+    message: str,
+    kind: type[ParamedicError],
+    reason: Reason,
+) -> None:
     api.always(code, status(code, message))
     with pytest.raises(kind) as raised:
         await _patch(writer)
@@ -391,7 +409,9 @@ async def test_each_refusal_of_a_patch_says_whether_it_may_have_been_done(
     assert len(api.asked) == (2 if code == 401 else 1)  # with credentials that were read anew
 
 
-async def test_a_patch_whose_success_cannot_be_read_is_indeterminate(api, writer):
+async def test_a_patch_whose_success_cannot_be_read_is_indeterminate(
+    api: Scripted, writer: KubernetesWriter
+) -> None:
     api.always(200, "<html>")
     with pytest.raises(Indeterminate):
         await _patch(writer)
@@ -409,8 +429,8 @@ async def test_a_patch_whose_success_cannot_be_read_is_indeterminate(api, writer
     ],
 )
 async def test_a_patch_that_met_no_server_was_not_sent_and_any_other_lost_reply_is_indeterminate(
-    api, tmp_path, fault, kind
-):
+    api: Scripted, tmp_path: Path, fault: Fault, kind: type[ParamedicError]
+) -> None:
     api.always(200, {"kind": "Deployment"})
     async with FaultyProxy(api.port) as proxy:
         settings = KubernetesSettings(
@@ -491,9 +511,9 @@ async def test_a_deletion_names_the_uid_and_how_long_it_may_take(
     api: Scripted, writer: KubernetesWriter
 ) -> None:
     api.always(200, {"kind": "Status", "status": "Success"})
-    options = {"uid": "u-1", "action_id": "a", "confirm": at_once}
-    await writer.delete(PATH, **options, deadline=soon())
-    await writer.delete(PATH, **options, grace_s=0, dry_run=True, deadline=soon())
+    delete = partial(writer.delete, PATH, uid="u-1", action_id="a", confirm=at_once)
+    await delete(deadline=soon())
+    await delete(grace_s=0, dry_run=True, deadline=soon())
     first, second = (json.loads(asked.body) for asked in api.asked)
     assert [asked.method for asked in api.asked] == ["DELETE", "DELETE"]
     assert first["preconditions"] == {"uid": "u-1"}
@@ -535,14 +555,16 @@ async def test_each_kind_of_write_says_whether_it_may_have_been_done(
     assert len(api.asked) == 1
 
 
-async def test_a_patch_after_its_deadline_is_not_sent(api, writer):
+async def test_a_patch_after_its_deadline_is_not_sent(
+    api: Scripted, writer: KubernetesWriter
+) -> None:
     with pytest.raises(Unavailable) as unavailable:
         await _patch(writer, Deadline.after(0))
     assert unavailable.value.reason is Reason.LATE
     assert api.asked == []
 
 
-async def test_the_writer_uses_the_acting_account(api, tmp_path):
+async def test_the_writer_uses_the_acting_account(api: Scripted, tmp_path: Path) -> None:
     (tmp_path / "act").mkdir()
     settings = KubernetesSettings(
         kubeconfig=kubeconfig(tmp_path, api.url),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.act.rollout_restart import ACTION, RESTARTED_AT
+from service.act.pod_template import ACTION, RESTARTED_AT
 from service.clients.kubernetes import KubernetesReader
 from service.diagnose.holders import holder_of, holds, holds_around, lasting, value_of
 from service.diagnose.probes.ownership import REPLICAS, survey

@@ -69,7 +69,7 @@ async def test_declared_series_have_their_values(prometheus):
         "nothing": "absent_metric",
         "ratio": "vector(0) / 0",
     }
-    assert (await series(prometheus, queries, deadline=soon())).values == {"p99": 0.25, "rate": 2.0}
+    assert await series(prometheus, queries, deadline=soon()) == {"p99": 0.25, "rate": 2.0}
 
 
 async def test_a_frozen_prometheus_is_late_and_answers_when_it_goes_on(server, prometheus):

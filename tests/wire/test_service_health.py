@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -149,7 +150,7 @@ Change = Callable[[Recorded], None]
 )  # fmt: skip
 async def test_a_recorded_failure_of_chapter_1_1_leads_to_its_rung(
     scenario: str, until: str | None, target: Target, change: Change, tried: Mapping[str, int],
-    rung: str | None, says: str, tmp_path,
+    rung: str | None, says: str, tmp_path: Path,
 ) -> None:  # fmt: skip
     cluster = Recorded(scenario, until)
     change(cluster)
@@ -174,7 +175,7 @@ async def test_a_recorded_failure_of_chapter_1_1_leads_to_its_rung(
     ],
 )  # fmt: skip
 async def test_a_stuck_rollout_leads_to_its_rung(
-    scenario: str, until: str, target: Target, rung: str, says: str, tmp_path
+    scenario: str, until: str, target: Target, rung: str, says: str, tmp_path: Path
 ) -> None:
     # What these two need is not there in their small namespaces, and is none of this cause.
     params = {**NOT_ASKED, "dependencies": {}}
@@ -229,7 +230,7 @@ MEMORY = {"memory_of_limit": 0.95, "memory_growth": 100_000.0, "restarts_10m": 1
 )  # fmt: skip
 async def test_a_recorded_failure_of_chapter_1_2_leads_to_its_rung(
     scenario: str, target: Target, series: Mapping[str, float] | None, tried: Mapping[str, int],
-    rung: str | None, says: str, tmp_path,
+    rung: str | None, says: str, tmp_path: Path,
 ) -> None:  # fmt: skip
     evidence = await diagnosed(Recorded(scenario), target, RESTARTS, tmp_path)
     if series is not None:
@@ -241,7 +242,7 @@ async def test_a_recorded_failure_of_chapter_1_2_leads_to_its_rung(
 
 
 async def test_a_process_that_logs_errors_before_liveness_kills_it_is_not_only_slow(
-    tmp_path,
+    tmp_path: Path,
 ) -> None:
     cluster, target = Recorded("02g_liveness_kills"), deployment("enrichment-service")
     for key, (status, text) in list(cluster.logs.items()):
@@ -254,7 +255,7 @@ async def test_a_process_that_logs_errors_before_liveness_kills_it_is_not_only_s
     assert proposed(evidence, target, RESTARTS).rung == "read-the-logs"
 
 
-async def test_what_nobody_can_read_argues_for_nothing(tmp_path) -> None:
+async def test_what_nobody_can_read_argues_for_nothing(tmp_path: Path) -> None:
     """The API server answers 403 to everything but the pods: no rung that needs more may hold."""
     cluster = Recorded("02a_crashloop")
     whole = cluster.answer

@@ -187,23 +187,48 @@ async def test_its_inverse_takes_it_back(stage: Stage, life: Life) -> None:
     assert life.see(stage) == life.before
 
 
+def other(found: Any) -> None:
+    if "data" in found:
+        found["data"]["PARALLELISM"] = "6"
+        return
+    template = found["spec"]["template"]
+    template["metadata"].setdefault("annotations", {})["prometheus.io/scrape"] = "false"
+    first = template["spec"]["containers"][0]
+    first["resources"]["limits"]["memory"] = "3Gi"
+    first["livenessProbe"]["initialDelaySeconds"] = 45
+
+
 @pytest.mark.parametrize("life", LIVES[:4], ids=[life.kind for life in LIVES[:4]])
 async def test_what_somebody_else_has_set_in_between_stays(stage: Stage, life: Life) -> None:
-    def other(found: Any) -> None:
-        if "data" in found:
-            found["data"]["PARALLELISM"] = "6"
-            return
-        template = found["spec"]["template"]
-        template["metadata"].setdefault("annotations", {})["prometheus.io/scrape"] = "false"
-        first = template["spec"]["containers"][0]
-        first["resources"]["limits"]["memory"] = "3Gi"
-        first["livenessProbe"]["initialDelaySeconds"] = 45
-
     plural, name = life.path.split("/")[-2:]
     stage.cluster.edit(plural, SERVICE.namespace, name, other)
     theirs = life.see(stage)
     assert await stage.said(intent(life.kind, life.request())) == failed(Reason.TARGET_CHANGED)
     assert (life.see(stage), stage.writes) == (theirs, [])
+
+
+@ALL
+async def test_an_object_that_is_made_anew_in_between_is_not_written_to(
+    stage: Stage, life: Life
+) -> None:
+    plural, name = life.path.split("/")[-2:]
+    stage.writer.race = lambda: stage.replace(plural, name)
+    attempt = await stage.attempt(intent(life.kind, life.request(), uids=seen(stage, life)))
+    assert getattr(attempt, "applied", None) in (None, Applied.FAILED)
+    assert life.see(stage) == life.before
+
+
+def seen(stage: Stage, life: Life) -> dict[str, str]:
+    plural, name = life.path.split("/")[-2:]
+    return {life.path: stage.get(plural, name)["metadata"]["uid"]}
+
+
+@pytest.mark.parametrize("life", LIVES[:4], ids=[life.kind for life in LIVES[:4]])
+async def test_a_change_by_somebody_else_in_between_wins(stage: Stage, life: Life) -> None:
+    plural, name = life.path.split("/")[-2:]
+    stage.writer.race = lambda: stage.cluster.edit(plural, SERVICE.namespace, name, other)
+    assert await stage.said(intent(life.kind, life.request())) == failed(Reason.TARGET_CHANGED)
+    assert life.see(stage) not in (life.before, life.after)
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,8 @@ def summary(
     newest = max(good, key=lambda b: b.ended_at or now, default=None)
     at = newest.ended_at if newest else None
     failed = [b for b in seen if b.status == "BACKUP_FAILED"]
-    since = [b for b in failed if at is None or (b.ended_at and b.ended_at > at)]
+    # Times are whole seconds: one that failed in the second of the good one counts as later.
+    since = [b for b in failed if at is None or (b.ended_at and b.ended_at >= at)]
     running = sum(b.status in ("CREATING_BACKUP", "RESTORING") for b in seen)
     return Backups(
         disk=disk,

@@ -6,7 +6,7 @@ Never here: what a reason calls for.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from service.clients.kubernetes import Object
@@ -14,6 +14,7 @@ from service.diagnose.probes.plain_text import safe
 from service.diagnose.probes.snapshot import Snapshot, instant, metadata
 
 MOST_SHOWN = 20
+_READ = 600  # characters of a message that are kept until it is shown
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
@@ -58,7 +59,7 @@ def summary(found: Sequence[Object]) -> Events:
     for event in seen:
         reasons[event.reason] += event.count
     return Events(
-        newest=tuple(seen[:MOST_SHOWN]),
+        newest=tuple(shown(e) for e in seen[:MOST_SHOWN]),
         warnings=sum(e.count for e in seen if e.type == "Warning"),
         by_reason=dict(reasons.most_common(30)),
         liveness_failures=_times(seen, "Unhealthy", "Liveness probe"),
@@ -72,7 +73,7 @@ def summary(found: Sequence[Object]) -> Events:
 
 
 def as_event(event: Object) -> ClusterEvent:
-    """One event of core/v1."""
+    """One event of core/v1, its message as it is: redacting takes a while, and few of many events are shown."""
     involved, series = event.get("involvedObject") or {}, event.get("series") or {}
     times = (
         series.get("lastObservedTime"),
@@ -86,10 +87,15 @@ def as_event(event: Object) -> ClusterEvent:
         name=str(involved.get("name", "")),
         type=str(event.get("type") or "Normal"),
         reason=str(event.get("reason") or ""),
-        message=safe(str(event.get("message") or "")),
+        message=str(event.get("message") or "")[:_READ],
         count=max(1, int(series.get("count") or event.get("count") or 1)),
         last_at=next((at for text in times if (at := instant(text))), None),
     )
+
+
+def shown(event: ClusterEvent) -> ClusterEvent:
+    """The same event, its message bounded and redacted."""
+    return replace(event, message=safe(event.message))
 
 
 def _times(seen: Sequence[ClusterEvent], reason: str, text: str) -> int:
@@ -97,4 +103,4 @@ def _times(seen: Sequence[ClusterEvent], reason: str, text: str) -> int:
 
 
 def _newest(seen: Sequence[ClusterEvent], reason: str, text: str = "") -> str:
-    return next((e.message for e in seen if e.reason == reason and text in e.message), "")
+    return safe(next((e.message for e in seen if e.reason == reason and text in e.message), ""))

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from statistics import median
 from typing import TypeAlias
 
 from service.clients.kafka import KafkaClient, PartitionOffsets
@@ -19,6 +20,7 @@ from service.model.reasons import Reason
 
 # As the classic and the newer group protocol call it. Consumption pauses meanwhile, and that proves nothing.
 _REBALANCING = frozenset({"PreparingRebalance", "CompletingRebalance", "Assigning", "Reconciling"})
+STUCK_FACTOR = 2.0  # times the median lag of those that move
 FEWEST_FOR_HOT = 3  # partitions: of two, one always holds at least half
 
 
@@ -216,11 +218,20 @@ def _partition(
 
 
 def _stuck(partitions: Sequence[PartitionLag], behind_before: set[Key]) -> tuple[str, ...]:
-    """Those that were behind at both samples and did not move, if any other one did."""
-    if not any(p.consumed_per_s > 0.0 for p in partitions):
+    """Those that were behind at both samples, did not move while others did, and are far further behind than these.
+
+    A healthy consumer reads its partitions by turns, a batch of one and then of the next: one that only waits for its
+    turn is about as far behind as those that move. One that is stuck falls behind by all that is written.
+    """
+    moving = [p.lag or 0 for p in partitions if p.consumed_per_s > 0.0]
+    if not moving:
         return ()
+    far = STUCK_FACTOR * median(moving)
     return tuple(
         p.name
         for p in partitions
-        if p.lag and p.consumed_per_s == 0.0 and (p.topic, p.partition) in behind_before
+        if p.lag
+        and p.lag > far
+        and p.consumed_per_s == 0.0
+        and (p.topic, p.partition) in behind_before
     )

@@ -18,6 +18,7 @@ from service.model.errors import Refused
 
 TAIL = 100  # lines of each log
 MOST_LOGS = 12  # at most 12 * 256 KiB at once
+_READ = 1_000  # characters of a line that are looked at
 MOST_KEPT = 10  # lines that are kept of each log
 PATTERNS: Mapping[str, re.Pattern[str]] = {
     "validation_error": re.compile(r"(?i)validation[_ ]error"),
@@ -74,10 +75,10 @@ async def logs(snapshot: Snapshot, now: datetime) -> Logs:
     worst = details(snapshot.target.kind, await snapshot.workload(), found).pods
     wanted = list(_wanted(worst))[:MOST_LOGS]
     texts = await asyncio.gather(*(_read(snapshot, *one) for one in wanted))
-    return _together(
-        [(*one, text) for one, text in zip(wanted, texts, strict=True) if text is not None],
-        unreadable=sum(text is None for text in texts),
-        now=now,
+    read = [(*one, text) for one, text in zip(wanted, texts, strict=True) if text is not None]
+    # Twelve logs of long lines are a second of patterns: off the loop.
+    return await asyncio.to_thread(
+        summary, read, unreadable=sum(text is None for text in texts), now=now
     )
 
 
@@ -107,13 +108,12 @@ async def _read(snapshot: Snapshot, pod: str, container: str, previous: bool) ->
         raise
 
 
-def _together(
-    read: Sequence[tuple[str, str, bool, str]], *, unreadable: int, now: datetime
-) -> Logs:
+def summary(read: Sequence[tuple[str, str, bool, str]], *, unreadable: int, now: datetime) -> Logs:
+    """The same from the texts, as (pod, container, previous, text), without waiting."""
     lines, levels, patterns = 0, Counter[str](), Counter[str]()
     as_json, sizes, errors, each = 0, [0], [], []
     for pod, container, previous, text in read:
-        seen = [line[:2_000] for line in text.splitlines()[-TAIL:]]
+        seen = [line[:_READ] for line in text.splitlines()[-TAIL:]]
         bad = [line for line in seen if _is_bad(line)]
         times = [at for line in reversed(seen) if (at := written_at(line))]
         lines += len(seen)

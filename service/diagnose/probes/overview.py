@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 
 from service.clients.kubernetes import KubernetesReader, Object
 from service.diagnose.probes.events import ClusterEvent, as_event
-from service.diagnose.probes.pods import MOST_SHOWN, PodState, as_pod
+from service.diagnose.probes.events import shown as shown_event
+from service.diagnose.probes.pods import MOST_SHOWN, PodState, as_pod, shown
 from service.diagnose.probes.snapshot import MOST_EVENTS, name, pages
 from service.diagnose.probes.usage import quantity
 from service.diagnose.probes.workload import desired, rollout_complete
@@ -135,7 +136,7 @@ async def all_pods(
         oom_killed=tuple(
             f"{p.name}/{c.name}" for p, c in containers if c.last_reason == "OOMKilled"
         )[:MOST_SHOWN],
-        worst=tuple(found[:MOST_SHOWN]),
+        worst=tuple(shown(p) for p in found[:MOST_SHOWN]),
         top={n: f"{usage[n][0]:.3f} {int(usage[n][1])}" for n in hungriest},
     )
 
@@ -150,7 +151,7 @@ async def warnings(kubernetes: KubernetesReader, namespace: str, *, deadline: De
     reasons: Counter[str] = Counter()
     for event in seen:
         reasons[event.reason] += event.count
-    return Warnings(tuple(seen[:MOST_SHOWN]), dict(reasons.most_common(30)))
+    return Warnings(tuple(shown_event(e) for e in seen[:MOST_SHOWN]), dict(reasons.most_common(30)))
 
 
 async def nodes(kubernetes: KubernetesReader, *, deadline: Deadline) -> Nodes:

@@ -14,7 +14,7 @@ from service.kit.deadline import Deadline
 from service.model.errors import Refused
 from service.model.objects import Holder, ObjectRef, Survey, System, Write
 from service.model.reasons import Reason
-from service.model.target import TargetKind
+from service.model.target import WORKLOADS, TargetKind
 
 REPLICAS = ("spec", "replicas")
 # Owners of these groups are Kubernetes' own controllers, which restore pods and ReplicaSets, not fields of ours.
@@ -81,7 +81,7 @@ def _foremost(
 
 
 def _rolls(ref: ObjectRef, found: Object) -> bool:
-    if ref.api != "apps/v1" or ref.kind not in tuple(TargetKind):
+    if ref.api != "apps/v1" or ref.kind not in WORKLOADS:
         return False
     return not rollout_complete(TargetKind(ref.kind), found)
 

@@ -4,7 +4,7 @@ Never here: what to do about a container.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from service.diagnose.probes.workload import desired, rollout_complete
 from service.model.target import TargetKind
 
 MOST_SHOWN = 20  # pods in full; all are counted
+_READ = 600  # characters of a message that are kept until it is shown
 _IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName"})
 
 
@@ -143,7 +144,7 @@ def details(kind: TargetKind, workload: Object, found: Sequence[Object]) -> PodD
         rollout_complete=rollout_complete(kind, workload),
         paused=bool((workload.get("spec") or {}).get("paused")),
         waiting=waiting,
-        unschedulable=unplaced.unschedulable if unplaced else "",
+        unschedulable=safe(unplaced.unschedulable) if unplaced else "",
         unschedulable_pod=unplaced.name if unplaced else "",
         not_ready=tuple(pod.name for pod in states if not pod.ready)[:MOST_SHOWN],
         crash_looping="CrashLoopBackOff" in waiting,
@@ -157,7 +158,7 @@ def details(kind: TargetKind, workload: Object, found: Sequence[Object]) -> PodD
         killed_container=killed.name if killed else "",
         killed_initial_delay_s=(killed.liveness_initial_delay_s or 0) if killed else 0,
         containers=groups,
-        pods=tuple(states[:MOST_SHOWN]),
+        pods=tuple(shown(pod) for pod in states[:MOST_SHOWN]),
     )
 
 
@@ -170,7 +171,7 @@ def _distinct(reasons: Iterable[str]) -> tuple[str, ...]:
 
 
 def as_pod(pod: Object) -> PodState:
-    """One pod from its object."""
+    """One pod from its object, its texts as they are: redacting takes a while, and few of many pods are shown."""
     status, labels = pod.get("status") or {}, metadata(pod).get("labels") or {}
     conditions = status.get("conditions") or ()
     untrue = [c for c in conditions if c.get("status") != "True"]
@@ -188,10 +189,16 @@ def as_pod(pod: Object) -> PodState:
         ),
         created_at=instant(metadata(pod).get("creationTimestamp")),
         problems=_distinct(str(c.get("reason") or c.get("type")) for c in untrue),
-        unschedulable=safe(str(unplaced.get("message") or "Unschedulable")) if unplaced else "",
+        unschedulable=str(unplaced.get("message") or "Unschedulable")[:_READ] if unplaced else "",
         restarts=sum(c.restarts for c in containers),
         containers=tuple(containers),
     )
+
+
+def shown(pod: PodState) -> PodState:
+    """The same pod, its texts bounded and redacted."""
+    containers = tuple(replace(c, message=safe(c.message)) for c in pod.containers)
+    return replace(pod, unschedulable=safe(pod.unschedulable), containers=containers)
 
 
 def _container(status: Mapping[str, Any], *, init: bool) -> ContainerState:  # Any: JSON
@@ -207,7 +214,7 @@ def _container(status: Mapping[str, Any], *, init: bool) -> ContainerState:  # A
         started=bool(status.get("started")),
         restarts=int(status.get("restartCount") or 0),
         waiting=str(waiting.get("reason") or ""),
-        message=safe(str(waiting.get("message") or "")),
+        message=str(waiting.get("message") or "")[:_READ],
         last_reason=str(end.get("reason") or ""),
         last_exit=int(end["exitCode"]) if end.get("exitCode") is not None else None,
         last_finished_at=ended,
@@ -243,7 +250,7 @@ def _group(written: Mapping[str, Any], states: Sequence[ContainerState]) -> Cont
         restarts=sum(s.restarts for s in states),
         restarts_max=max((s.restarts for s in states), default=0),
         waiting=_distinct(s.waiting for s in states),
-        message=next((s.message for s in states if s.message), ""),
+        message=safe(next((s.message for s in states if s.message), "")),
         oom_killed=len(oom),
         killed=sum(s.last_exit == 137 for s in ended) - sum(s.last_exit == 137 for s in oom),
         crashed=sum(s.last_exit not in (0, 137, 143) for s in ended),

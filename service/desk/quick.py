@@ -1,0 +1,227 @@
+"""Quick diagnostics for a person: of what chapter 0 saw, what is wrong first; as text for 3 a.m. and as JSON.
+
+The order is that in which people should look: nodes, data stores, volumes, workloads, endpoints, lag, the rest. What
+could not be read is said after what is known to be wrong, and never counted as well.
+Never here: reading anything, doing anything.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from datetime import datetime, timedelta
+from enum import Enum, StrEnum
+from typing import Any, TypeVar
+
+from service.diagnose.chapters.quick import QuickEvidence
+from service.model.evidence import Known, Reading, Unknown
+
+V = TypeVar("V")
+
+MOST_EXAMPLES = 5
+WIDTH = 110  # columns of the text
+_STORES = ("kafka", "clickhouse", "zookeeper")
+
+
+class Weight(StrEnum):
+    """How bad it is."""
+
+    DOWN = "down"  # something does not work
+    BAD = "bad"  # something works badly, or will not for long
+    UNKNOWN = "unknown"  # nobody could tell
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong, in a sentence, and where to look next."""
+
+    weight: Weight
+    what: str
+    next: str = ""  # a command, "" for none
+
+
+@dataclass(frozen=True, slots=True)
+class Quick:
+    """The whole answer: what is wrong, worst first."""
+
+    namespace: str
+    at: datetime
+    findings: tuple[Finding, ...]
+    healthy: bool  # everything could be read and nothing is wrong
+
+
+def quick(seen: QuickEvidence, namespace: str, now: datetime) -> Quick:
+    """What is wrong, in the order in which to look."""
+    found = [*_findings(seen, namespace)]
+    order = list(Weight)
+    found.sort(
+        key=lambda f: order.index(f.weight)
+    )  # stable: within a weight the order of looking stays
+    return Quick(namespace, now, tuple(found), not found)
+
+
+def as_text(answer: Quick) -> str:
+    """Plain lines of at most WIDTH columns: the worst first, each with the command that shows more."""
+    head = f"{answer.namespace} at {answer.at:%Y-%m-%d %H:%M:%S} UTC"
+    if answer.healthy:
+        return f"{head}: nothing is wrong.\n"
+    known = [f for f in answer.findings if f.weight is not Weight.UNKNOWN]
+    first = f"look first: {known[0].what}" if known else "nothing is known to be wrong"
+    lines = [f"{head}: {len(known)} findings", first, ""]
+    for finding in answer.findings:
+        lines.append(f"{finding.weight.upper():8}{finding.what}")
+        if finding.next:
+            lines.append(f"        $ {finding.next}")
+    return "\n".join(_cut(line) for line in lines) + "\n"
+
+
+def as_json(answer: Quick, seen: QuickEvidence) -> Mapping[str, Any]:  # Any: JSON
+    """The findings and everything that was seen, as plain JSON values."""
+    return {
+        "namespace": answer.namespace,
+        "at": answer.at.isoformat(),
+        "healthy": answer.healthy,
+        "findings": [_plain(f) for f in answer.findings],
+        "evidence": {name: _reading(reading) for name, reading in seen.readings().items()},
+    }
+
+
+def _findings(seen: QuickEvidence, namespace: str) -> Iterable[Finding]:
+    yield from _nodes(seen)
+    yield from _workloads(seen, namespace)
+    yield from _volumes(seen, namespace)
+    yield from _pods(seen, namespace)
+    yield from _ends(seen, namespace)
+    yield from _data(seen, namespace)
+    yield from _unknown(seen)
+
+
+def _nodes(seen: QuickEvidence) -> Iterable[Finding]:
+    nodes = _of(seen.nodes)
+    for node in nodes.nodes if nodes else ():
+        if not node.ready:
+            text = f"node {node.name} is not ready"
+            yield Finding(Weight.DOWN, text, f"kubectl describe node {node.name}")
+        elif node.pressures:
+            text = f"node {node.name} has {', '.join(node.pressures)}"
+            yield Finding(Weight.BAD, text, f"kubectl describe node {node.name}")
+
+
+def _workloads(seen: QuickEvidence, namespace: str) -> Iterable[Finding]:
+    workloads = _of(seen.workloads)
+    wrong = [w for w in workloads.workloads if w.problem] if workloads else []
+    # What others depend on comes first: a service that waits for Kafka is no cause.
+    wrong.sort(key=lambda w: not any(store in w.workload for store in _STORES))
+    for w in wrong:
+        weight = Weight.DOWN if w.problem == "down" else Weight.BAD
+        text = f"{w.workload} is {w.problem}: {w.ready} of {w.desired} ready"
+        if w.problem in ("not all ready", "rolling out"):
+            text = f"{w.workload}: {w.problem}, {w.ready} of {w.desired} ready"
+        yield Finding(weight, text, f"kubectl -n {namespace} describe {w.workload}")
+
+
+def _volumes(seen: QuickEvidence, namespace: str) -> Iterable[Finding]:
+    volumes = _of(seen.volumes)
+    if volumes is None:
+        return
+    for name in volumes.lost:
+        text = f"claim {name} has lost its volume"
+        yield Finding(Weight.DOWN, text, f"kubectl -n {namespace} describe pvc {name}")
+    for name in volumes.pending:
+        text = f"claim {name} gets no volume"
+        yield Finding(Weight.BAD, text, f"kubectl -n {namespace} describe pvc {name}")
+    if volumes.fullest_ratio is not None and volumes.fullest_ratio > 0.9:
+        text = f"claim {volumes.fullest} is {volumes.fullest_ratio:.0%} full"
+        yield Finding(Weight.BAD, text, f"kubectl -n {namespace} describe pvc {volumes.fullest}")
+
+
+def _pods(seen: QuickEvidence, namespace: str) -> Iterable[Finding]:
+    pods = _of(seen.pods)
+    if pods is None:
+        return
+    for reason, count in sorted(pods.waiting.items(), key=lambda item: (-item[1], item[0])):
+        said = [(p.name, c) for p in pods.worst for c in p.containers if c.waiting == reason]
+        example = f", as {said[0][0]}/{said[0][1].name}: {said[0][1].message}" if said else ""
+        show = f"kubectl -n {namespace} describe pod {said[0][0]}" if said else ""
+        yield Finding(Weight.BAD, f"{count} containers wait, {reason}{example}", show)
+    for pod in (p for p in pods.worst if p.unschedulable):
+        text = f"no node takes {pod.name}: {pod.unschedulable}"
+        yield Finding(Weight.BAD, text, f"kubectl -n {namespace} describe pod {pod.name}")
+    for name in pods.oom_killed[:MOST_EXAMPLES]:
+        pod_name, _, container = name.partition("/")
+        show = f"kubectl -n {namespace} logs {pod_name} -c {container} --previous"
+        yield Finding(Weight.BAD, f"{name} was killed for its memory", show)
+
+
+def _ends(seen: QuickEvidence, namespace: str) -> Iterable[Finding]:
+    services = _of(seen.services)
+    for name in services.without_ready if services else ():
+        text = f"Service {name} has no ready endpoint"
+        yield Finding(Weight.DOWN, text, f"kubectl -n {namespace} describe service {name}")
+    for which, reading in (("health", seen.health), ("metrics", seen.metrics)):
+        ends = _of(reading)
+        for end in (e for e in ends.endpoints if not e.ok) if ends else ():
+            said = f"answers {end.status}" if end.status else f"does not answer ({end.problem})"
+            weight = Weight.DOWN if which == "health" else Weight.BAD
+            yield Finding(weight, f"{which} of {end.name} {said}", f"curl -i {end.url}")
+
+
+def _data(seen: QuickEvidence, namespace: str) -> Iterable[Finding]:
+    lag = _of(seen.kafka)
+    if lag is not None and lag.lag_growing:
+        text = f"{lag.group} falls behind: {lag.lag_total} messages, {lag.members} members"
+        yield Finding(Weight.BAD, text)
+    load = _of(seen.clickhouse)
+    if load is not None and load.longest_query_s > 300.0:
+        text = f"ClickHouse runs one query for {load.longest_query_s:.0f} s, of {load.longest_query_user}"
+        yield Finding(Weight.BAD, text)
+    free = load.disk_free_ratio if load else None
+    if load is not None and free is not None and free < 0.1:
+        yield Finding(Weight.BAD, f"ClickHouse disk {load.disk_fullest} has {free:.0%} free")
+    logs = _of(seen.logs)
+    if logs is not None and logs.errors:
+        text = f"{logs.errors} error lines in the last logs, the newest: {logs.examples[-1]}"
+        yield Finding(Weight.BAD, text)
+
+
+def _unknown(seen: QuickEvidence) -> Iterable[Finding]:
+    for name, reading in seen.readings().items():
+        if isinstance(reading, Unknown) and reading.reason != "not_configured":
+            detail = f": {reading.detail}" if reading.detail else ""
+            yield Finding(Weight.UNKNOWN, f"{name} could not be read, {reading.reason}{detail}")
+
+
+def _of(reading: Reading[V]) -> V | None:
+    return reading.value if isinstance(reading, Known) else None
+
+
+def _cut(line: str) -> str:
+    line = "".join(c if c.isprintable() else " " for c in line)
+    return line if len(line) <= WIDTH else line[: WIDTH - 1] + "…"
+
+
+def _reading(reading: Reading[object]) -> Mapping[str, Any]:
+    shared = {"source": reading.source, "at": reading.at.isoformat(), "took_s": reading.took_s}
+    if isinstance(reading, Unknown):
+        return {"unknown": reading.reason.value, "detail": reading.detail, **shared}
+    return {"value": _plain(reading.value), **shared}
+
+
+def _plain(value: object) -> Any:
+    """As JSON has it; numbers that JSON cannot hold become null."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence | set | frozenset):
+        return [_plain(item) for item in value]
+    return str(value)

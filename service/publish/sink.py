@@ -1,0 +1,45 @@
+"""The contract of a sink: one file in this room per sink, and its line in `SINKS`.
+
+Delivery is at least once: after a crash, a lost reply or a takeover by another replica a batch comes again. A sink
+therefore names each thing that it makes by the step's id (an annotation's tag, a message's key, a CloudEvent's id),
+so that delivering twice is delivering once. An entry of kind `again` is delivered when it is made; looks that are
+folded into it later are not told again.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from service.kit.clock import Clock
+from service.kit.deadline import Deadline
+from service.model.journal import JournalEntry
+
+
+class Sink(Protocol):
+    """One receiver outside. `name` is the key of its cursor: renamed, it begins anew."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def deliver(self, steps: Sequence[JournalEntry], deadline: Deadline) -> None:
+        """Delivers steps in their order; one that does not concern this sink is passed over.
+
+        Raises Unavailable or Indeterminate (all come again later), or Refused: where the receiver calls a step
+        itself invalid or too large, that step is left out for good, anything else comes again later.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outlets:
+    """The clients that sinks deliver through. One that is not configured is None."""
+
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class SinkKind:
+    """A sink as the registry has it; `bind` gives None where its receiver is not configured."""
+
+    name: str
+    bind: Callable[[Outlets], Sink | None]

@@ -193,6 +193,14 @@ async def test_a_diagnosis_sees_what_there_is(backends: Backends) -> None:
     assert evidence.zookeeper.value.total == evidence.zookeeper.value.ready
     assert evidence.claims.value.count == 3
     assert evidence.storage.value.largest_topic == TOPIC
+    evidence, _ = await diagnosed(
+        backends.sources, SERVICE, "data-flow", sample_s=0.1, destinations=["127.0.0.1:1"]
+    )
+    assert (evidence.group.value.lag_total, evidence.group.value.group) == (5, GROUP)
+    assert set(evidence.topics.value.missing) >= {"ingestion.miso.enriched.v1"}
+    assert evidence.tables.value.stalest == "bronze_raw_trades"
+    assert evidence.paths.value.blocked == ("127.0.0.1:1",)
+    assert evidence.config.value.missing == ()
     at = {"metrics": f"{backends.url}/metrics"}
     evidence, _ = await diagnosed(backends.sources, SERVICE, "data-quality", endpoints=at)
     assert evidence.registry.value.several == (SUBJECT,)

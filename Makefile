@@ -42,6 +42,9 @@ check: $(READY)  ## Lint, types, import contracts, playbooks
 bench: $(READY)  ## Intake against a bare handler, diagnosis against its slowest probe, start, memory
 	@$(BIN)/python -m tests.bench
 
+manifests: $(READY)  ## Renew deploy/base/rbac.yaml from what the playbooks' rungs need
+	@$(BIN)/paramedic rbac > deploy/base/rbac.yaml
+
 LOCK := uv pip compile -q --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header
 lock:  ## Renew the locks (needs uv): what runs, and what also tests
 	$(LOCK) --extra postgres pyproject.toml -o requirements.lock
@@ -50,4 +53,4 @@ lock:  ## Renew the locks (needs uv): what runs, and what also tests
 clean:  ## Remove everything that was made here
 	rm -rf $(VENV) .servers .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info var
 
-.PHONY: help setup demo servers test simulate check bench lock clean
+.PHONY: help setup demo servers test simulate check bench manifests lock clean

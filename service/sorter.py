@@ -42,9 +42,9 @@ log = structlog.get_logger()
 
 _BATCH_BYTES = 2 * 2**20
 _BATCH_WEBHOOKS = 400
-_GATHER_S = 0.1  # a later batch is a larger one, and costs less for each webhook
+_GATHER_S = 0.05  # a later batch is a larger one, and costs less for each webhook
 _GIVE_WAY = 0.25  # of a transaction's time, for each webhook that waits for its answer
-_GIVE_WAY_S = 0.5  # at most
+_MOST_WAY = 2.0  # at most, of a transaction's time: a storm has to be sorted under load too
 _UNHEARD_EVERY_S = 60.0
 _LOGGED_OPENINGS = 20  # a line each; a storm of thousands is told in one
 
@@ -203,7 +203,7 @@ class Sorter:
         self._tell(result)
         # Receiving goes first: Alertmanager waits for an answer, nobody for sorting.
         took_s = self._clock.monotonic() - began
-        await asyncio.sleep(min(took_s * self._inbox.accepting * _GIVE_WAY, _GIVE_WAY_S))
+        await asyncio.sleep(took_s * min(self._inbox.accepting * _GIVE_WAY, _MOST_WAY))
 
     def _transaction(self, load: Sequence[_Piece], tx: Transaction) -> tuple[Sorted, int]:
         """What the load changes, written. Also how many webhooks are sorted to their end by it."""

@@ -31,10 +31,23 @@ READING: Sequence[Permission] = (
     Permission("autoscaling", "horizontalpodautoscalers", _READ),
     Permission("metrics.k8s.io", "pods", _READ),
     Permission("keda.sh", "scaledobjects", ("list",)),
+    Permission("", "services", _READ),
+    Permission("", "serviceaccounts", _READ),
+    Permission("", "configmaps", _READ),
+    Permission("", "persistentvolumeclaims", _READ),
+    Permission("apps", "daemonsets", _READ),
+    Permission("batch", "jobs", _READ),
+    Permission("discovery.k8s.io", "endpointslices", _READ),
+    Permission("networking.k8s.io", "networkpolicies", _READ),
+    Permission("rbac.authorization.k8s.io", "roles", _READ),
+    Permission("rbac.authorization.k8s.io", "rolebindings", _READ),
+    Permission("core.strimzi.io", "strimzipodsets", _READ),
 )
-# Nodes are in no namespace. Without them the shares of the nodes are unknown, and nothing else.
+# These are in no namespace. Without them what is said of nodes and volumes is unknown, and nothing else.
 READING_NODES: Sequence[Permission] = (
     Permission("", "nodes", _READ),
+    Permission("", "pods", ("list",)),  # of all namespaces: what a node has room for
+    Permission("", "persistentvolumes", _READ),
     Permission("metrics.k8s.io", "nodes", _READ),
 )
 

@@ -303,6 +303,15 @@ async def test_a_file_that_is_another_one_takes_nothing_and_says_so(
     assert isinstance(watching.exception(), Unavailable), "the service hears of it and stops"
 
 
+async def test_a_file_that_is_deleted_while_a_commit_is_under_way_is_noticed_before_the_answer(
+    database: Database, store_url: str
+) -> None:
+    path = Path(store_url.removeprefix("sqlite:///"))
+    with pytest.raises(Unavailable) as caught:
+        await database.write(lambda tx: path.unlink())
+    assert caught.value.reason is Reason.STORE_REPLACED
+
+
 async def test_the_wal_that_is_deleted_is_noticed_too(inbox: Inbox, store_url: str) -> None:
     await inbox.accept(b"before")
     Path(store_url.removeprefix("sqlite:///") + "-wal").unlink()

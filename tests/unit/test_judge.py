@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.model.incident import Outcome, OutcomeKind, Progress
-from service.model.playbook import Truth, VerifyPlan
+from service.model.playbook import Playbook, Truth, VerifyPlan
 from service.model.reasons import Reason
-from service.verify.judge import Again, Reading, begin, judge
+from service.verify.judge import Again, Reading, begin
+from service.verify.judge import judge as judge_reading
 from tests.unit.made import T0, after, shipped
 
 PLAN = VerifyPlan(settle_s=30.0, within_s=120.0, readings=3, every_s=15.0)
@@ -20,6 +21,13 @@ PLAYBOOK = shipped()
 GOOD, BAD, UNKNOWN = Reading(Truth.HOLDS), Reading(Truth.FAILS), Reading(Truth.UNKNOWN)
 WORSE = Reading(Truth.FAILS, Truth.HOLDS)
 REVERTED = Reading(Truth.HOLDS, reverted="somebody took it back")
+
+
+def judge(
+    reading: Reading, progress: Progress, plan: VerifyPlan, playbook: Playbook, now: datetime
+) -> Outcome | Again:
+    """A reading that took no time."""
+    return judge_reading(reading, progress, plan, playbook, began_at=now, now=now)
 
 
 @dataclass
@@ -95,7 +103,15 @@ def test_an_action_is_proved_by_readings(
 def test_after_a_reading_of_a_worker_that_was_late_the_next_is_due_a_whole_pause_later() -> None:
     outcome, read_at = Proof(late_s=5.0).go([BAD])
     assert outcome.kind is OutcomeKind.NOT_HEALED
-    assert read_at == [35, 55, 75, 95, 115]
+    assert read_at == [
+        35,
+        55,
+        75,
+        95,
+        115,
+        135,
+        155,
+    ]  # and being late is not time in which it did not heal
 
 
 def test_without_a_worse_condition_nothing_is_worse() -> None:
@@ -161,4 +177,6 @@ def test_whatever_the_clock_does_no_wait_is_longer_than_written_and_it_ends(
 def test_the_first_reading_is_after_the_settling_and_the_row_begins_anew() -> None:
     again = begin(PLAN, Progress(attempts=2, in_a_row=2, lengthened_s=50.0), after(7))
     assert again.due_at == after(37)
-    assert again.progress == Progress(2, None, 0, after(37), after(127), 0.0)
+    assert again.progress == Progress(
+        attempts=2, due_at=after(37), read_at=after(37), ends_at=after(127), lengthened_s=0.0
+    )

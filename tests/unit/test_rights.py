@@ -9,11 +9,13 @@ import yaml
 
 from service.act import KINDS, rights
 from service.act.rights import Accounts
-from service.model.action import Permission
+from service.diagnose import CHAPTERS
+from service.model.action import Mode, Permission
+from service.playbooks.load import load
+from tests.unit.made import PLAYBOOKS
 
 BASE = Path(__file__).resolve().parents[2] / "deploy" / "base" / "rbac.yaml"
 NAMESPACE = "carbon-ingestion"
-SHIPPED = rights.of(KINDS, ("scale", "rollout_restart", "kill_query", "human"))
 
 
 def allowed(rules: Iterable[Mapping[str, Any]]) -> set[tuple[str, str, str]]:
@@ -35,14 +37,24 @@ def roles(documents: Iterable[Mapping[str, Any]]) -> dict[str, set[tuple[str, st
     }
 
 
-def test_what_deploy_ships_is_rendered_and_the_writes_are_the_same() -> None:
-    base = roles(yaml.safe_load_all(BASE.read_text()))
-    made = roles(yaml.safe_load_all(rights.as_yaml(SHIPPED, [NAMESPACE])))
-    assert made.keys() == base.keys()
-    assert base["paramedic-read"] <= made["paramedic-read"]
-    assert base["paramedic-nodes"] == made["paramedic-nodes"]
-    writes = {right for right in made["paramedic-act"] if right[2] not in ("get", "list")}
-    assert writes == base["paramedic-act"]
+def enabled() -> set[str]:
+    """The kinds of all rungs of the shipped playbooks that may ever act."""
+    playbooks = load(PLAYBOOKS, CHAPTERS, KINDS)
+    return {r.do.kind.name for p in playbooks for r in p.remedies if r.mode is not Mode.OBSERVE}
+
+
+def test_deploy_ships_exactly_the_least_rights_that_the_playbooks_need() -> None:
+    made = rights.as_yaml(rights.of(KINDS, enabled()), [NAMESPACE])
+    assert BASE.read_text() == made, "run `make manifests`"
+
+
+def test_reading_and_acting_are_two_accounts() -> None:
+    subjects = {
+        found["metadata"]["name"]: found["subjects"][0]["name"]
+        for found in yaml.safe_load_all(BASE.read_text())
+        if found["kind"].endswith("Binding")
+    }
+    assert subjects["paramedic-read"] != subjects["paramedic-act"]
 
 
 def test_the_reading_account_can_change_nothing_whatever_is_enabled() -> None:
@@ -60,7 +72,7 @@ def test_nobody_may_touch_a_secret_run_a_command_or_delete_more_than_pods() -> N
 
 
 def test_the_accounts_are_apart_and_bound_in_each_namespace() -> None:
-    made = rights.manifests(SHIPPED, ["a", "b"], Accounts("here", "reads", "acts"))
+    made = rights.manifests(tuple(KINDS.values()), ["a", "b"], Accounts("here", "reads", "acts"))
     bound = [
         (found["metadata"].get("namespace"), found["roleRef"]["name"], found["subjects"][0]["name"])
         for found in made

@@ -1,5 +1,6 @@
-"""The client of the Schema Registry and its probe: on a real Apicurio, and on answers that a real one avoids."""
+"""The client of the Schema Registry and its probe: on a real Apicurio, and on scripted answers."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from service.kit.deadline import Deadline
 from service.model.errors import BadConfig, Refused, Unavailable
 from service.model.reasons import Reason
 from service.settings import SchemaRegistrySettings
-from tests.servers.faults import Asked, scripted
+from tests.servers.faults import Asked, Fault, FaultyProxy, scripted
 from tests.servers.schema_registry import apicurio
 
 
@@ -104,11 +105,18 @@ async def test_credentials_are_sent_and_never_shown(tmp_path: Path) -> None:
     assert seen == ["Basic YW5uOnMzY3JldA=="]
 
 
-async def test_a_silent_registry_costs_its_patience_and_no_more() -> None:
-    async with scripted() as server, client(server.url) as asked:
-        server.answer = None
-        seen = await schema_registry(asked, [], deadline=soon(0.3))
+@pytest.mark.parametrize(
+    "fault", [Fault.SILENT, Fault.REFUSE, Fault.RESET, Fault.HANG_UP, Fault.GARBAGE]
+)
+async def test_a_registry_behind_a_broken_network_is_down_within_the_deadline(fault: Fault) -> None:
+    async with FaultyProxy() as proxy, client(f"http://127.0.0.1:{proxy.port}") as asked:
+        await proxy.set(fault)
+        started = time.monotonic()
+        seen = await schema_registry(asked, [], deadline=soon(0.4))
+        took_s = time.monotonic() - started
     assert not seen.answers
+    assert seen.problem
+    assert took_s < 1.5
 
 
 def test_a_client_needs_an_address() -> None:

@@ -13,6 +13,7 @@ from service.clients.kubernetes import KubernetesReader
 from service.clients.kubernetes_write import KubernetesWriter
 from service.clients.prometheus import PrometheusClient
 from service.clients.schema_registry import SchemaRegistryClient
+from service.desk.looking import QuickLook
 from service.diagnose import Chapters
 from service.diagnose.chapter import Look
 from service.diagnose.probes.ownership import survey
@@ -27,6 +28,7 @@ from service.model.objects import Survey, Write
 from service.model.playbook import Playbook
 from service.model.target import Owner, Target, TargetKind
 from service.phases.rooms import Diagnose, FindOwner, SurveyWrites
+from service.playbooks.quick import ForTarget
 from service.record.metrics import Metrics
 from service.settings import Settings
 
@@ -72,6 +74,14 @@ def diagnosing(
         return evidence
 
     return diagnose
+
+
+def quick_look(
+    settings: Settings, sources: Sources, parameters: ForTarget, clock: Clock
+) -> QuickLook:
+    """Quick diagnostics through these clients."""
+    within_s, inside = settings.work.diagnose_within_s, settings.kubernetes.inside
+    return QuickLook(sources, parameters, clock, within_s, inside)
 
 
 def owning(sources: Sources, clock: Clock) -> FindOwner:

@@ -14,12 +14,15 @@ from service.clients.kubernetes_write import KubernetesWriter
 from service.clients.prometheus import PrometheusClient
 from service.clients.schema_registry import SchemaRegistryClient
 from service.desk.looking import QuickLook
+from service.desk.quick import Quick
 from service.diagnose import Chapters
 from service.diagnose.chapter import Look
+from service.diagnose.chapters.quick import QuickEvidence
+from service.diagnose.gather import Observe
 from service.diagnose.probes.ownership import survey
 from service.diagnose.probes.pod_owner import pod_owner
 from service.diagnose.sources import Sources, configured
-from service.kit.clock import Clock
+from service.kit.clock import Clock, SystemClock
 from service.kit.deadline import Deadline
 from service.model.errors import ParamedicError
 from service.model.evidence import Evidence, Known, Reading, Unknown
@@ -82,6 +85,17 @@ def quick_look(
     """Quick diagnostics through these clients."""
     within_s, inside = settings.work.diagnose_within_s, settings.kubernetes.inside
     return QuickLook(sources, parameters, clock, within_s, inside)
+
+
+async def looked_once(
+    settings: Settings, parameters: ForTarget, namespace: str, observe: Observe
+) -> tuple[Quick, QuickEvidence]:
+    """Quick diagnostics without a running service. Raises BadConfig, Unavailable and BadInput."""
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        sources, _ = await opened(settings, clock, stack)
+        look = quick_look(settings, sources, parameters, clock)
+        return await look.at(namespace, observe)
 
 
 def owning(sources: Sources, clock: Clock) -> FindOwner:

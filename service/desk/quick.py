@@ -6,6 +6,7 @@ Never here: reading anything, doing anything.
 """
 
 import math
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime, timedelta
@@ -21,6 +22,7 @@ V = TypeVar("V")
 
 MOST_EXAMPLES = 5
 WIDTH = 110  # columns of the text
+MOST_LINES = 3  # of one finding
 _STORES = ("kafka", "clickhouse", "zookeeper")
 _OPTIONAL = ("health", "metrics", "kafka", "clickhouse", "logs")  # these may be left unconfigured
 
@@ -47,7 +49,9 @@ class Outcome(StrEnum):
 
     NOTHING_WRONG = "nothing_wrong"  # all that is configured could be read, and nothing is wrong
     WRONG = "wrong"
-    COULD_NOT_LOOK = "could_not_look"  # nothing is known to be wrong, and something could not be read
+    COULD_NOT_LOOK = (
+        "could_not_look"  # nothing is known to be wrong, and something could not be read
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,7 @@ def quick(seen: QuickEvidence, namespace: str, now: datetime, *, inside: bool = 
 
 
 def as_text(answer: Quick) -> str:
-    """Plain lines of at most WIDTH columns: the worst first, each with the command that shows more."""
+    """Plain lines of at most WIDTH columns but for commands: the worst first, each with what shows more."""
     head = f"{answer.namespace} at {answer.at:%Y-%m-%d %H:%M:%S} UTC"
     known = [f for f in answer.findings if f.weight is not Weight.UNKNOWN]
     if answer.outcome is Outcome.NOTHING_WRONG:
@@ -88,14 +92,15 @@ def as_text(answer: Quick) -> str:
     else:
         count = f"{len(known)} finding{'' if len(known) == 1 else 's'}"
         first = f"look first: {known[0].what}" if known else "nothing is known to be wrong, but:"
-        lines = [f"{head}: {count}", first, ""]
+        lines = [f"{head}: {count}", *_wrapped(first, ""), ""]
     for finding in answer.findings:
-        lines.append(f"{finding.weight.upper():8}{finding.what}")
+        lines += _wrapped(finding.what, f"{finding.weight.upper():8}")
         if finding.next:
-            lines.append(f"        $ {finding.next}")
+            lines.append(f"        $ {finding.next}")  # whole: it is to be copied
     if answer.not_asked:
-        lines += ["", "not looked at:", *(f"        {one}" for one in answer.not_asked)]
-    return "\n".join(_cut(line) for line in lines) + "\n"
+        lines += ["", "not looked at:"]
+        lines += [line for one in answer.not_asked for line in _wrapped(one, " " * 8)]
+    return "\n".join(map(_printable, lines)) + "\n"
 
 
 def as_json(answer: Quick, seen: QuickEvidence) -> Mapping[str, Any]:  # Any: JSON
@@ -239,10 +244,14 @@ def _unknown(seen: QuickEvidence) -> Iterable[Finding]:
         if isinstance(reading, Unknown) and not _optional(name, reading):
             alike.setdefault((reading.source, reading.reason), []).append((name, reading))
     for readings in alike.values():
-        names = ", ".join(name for name, _ in readings)
-        first = readings[0][1]
+        name, first = readings[0]
         detail = f": {first.detail}" if first.detail else ""
-        yield Finding(Weight.UNKNOWN, f"{names} could not be read, {first.reason}{detail}")
+        if len(readings) == 1:
+            yield Finding(Weight.UNKNOWN, f"{name} could not be read, {first.reason}{detail}")
+            continue
+        names = ", ".join(name for name, _ in readings)
+        text = f"{first.source} could not be read, {first.reason}{detail} ({names})"
+        yield Finding(Weight.UNKNOWN, text)
     for what, part in (("lag", _of(seen.kafka)), ("logs", _of(seen.logs))):
         for name, why in part.unread.items() if part else ():
             yield Finding(Weight.UNKNOWN, f"{what} of {name} could not be read, {why}")
@@ -270,9 +279,16 @@ def _of(reading: Reading[V]) -> V | None:
     return reading.value if isinstance(reading, Known) else None
 
 
-def _cut(line: str) -> str:
-    line = "".join(c if c.isprintable() else " " for c in line)
-    return line if len(line) <= WIDTH else line[: WIDTH - 1] + "…"
+def _wrapped(text: str, first: str) -> Sequence[str]:
+    """At most MOST_LINES lines of at most WIDTH columns, the following ones indented."""
+    return textwrap.wrap(
+        _printable(text), WIDTH, initial_indent=first, subsequent_indent=" " * len(first),
+        max_lines=MOST_LINES, placeholder=" …",
+    )  # fmt: skip
+
+
+def _printable(line: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in line)
 
 
 def _reading(reading: Reading[object]) -> Mapping[str, Any]:

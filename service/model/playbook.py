@@ -143,7 +143,7 @@ class Playbook:
         return filled(self.params, target, f"playbook {self.name}: with")
 
 
-def filled(params: Mapping[str, Argument], target: Target, place: str) -> Mapping[str, object]:
+def filled(params: Mapping[str, object], target: Target, place: str) -> Mapping[str, object]:
     """Parameters for one target; `place` is where they stand. Raises BadInput(target_unresolved)."""
     view = {"target": target.view}
     return {name: _filled(value, view, f"{place}.{name}") for name, value in params.items()}

@@ -30,7 +30,6 @@ from service.model.evidence import Evidence, Reading
 from service.model.reasons import Reason
 from service.model.target import Target, TargetKind
 
-
 # Kind/name of what has pods that one selector finds.
 Workload: TypeAlias = Annotated[
     str, Field(pattern=r"^(Deployment|StatefulSet)/[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")
@@ -42,7 +41,9 @@ class QuickParameters:
     """What to look at beside the namespace itself."""
 
     consumer_groups: tuple[str, ...] = ()  # () leaves Kafka out
-    sample_s: Annotated[float, Field(gt=0, le=60)] = 2.0  # seconds between the two readings of Kafka offsets
+    sample_s: Annotated[float, Field(gt=0, le=60)] = (
+        2.0  # seconds between the two readings of Kafka offsets
+    )
     logs_of: tuple[Workload, ...] = ()  # () for those of the target
     system_users: tuple[str, ...] = ("system",)  # whose ClickHouse queries are nobody's runaway
     health: Mapping[str, str] = field(default_factory=dict)  # name -> URL

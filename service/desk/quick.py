@@ -22,7 +22,7 @@ V = TypeVar("V")
 
 MOST_EXAMPLES = 5
 WIDTH = 110  # columns of the text
-MOST_LINES = 3  # of one finding
+MOST_LINES = 4  # of one finding
 _STORES = ("kafka", "clickhouse", "zookeeper")
 _OPTIONAL = ("health", "metrics", "kafka", "clickhouse", "logs")  # these may be left unconfigured
 
@@ -90,8 +90,8 @@ def as_text(answer: Quick) -> str:
     if answer.outcome is Outcome.NOTHING_WRONG:
         lines = [f"{head}: nothing is wrong"]
     else:
-        count = f"{len(known)} finding{'' if len(known) == 1 else 's'}"
-        first = f"look first: {known[0].what}" if known else "nothing is known to be wrong, but:"
+        count = f"{len(known) or 'no'} finding{'' if len(known) == 1 else 's'}"
+        first = f"look first: {known[0].what}" if known else "not everything could be looked at"
         lines = [f"{head}: {count}", *_wrapped(first, ""), ""]
     for finding in answer.findings:
         lines += _wrapped(finding.what, f"{finding.weight.upper():8}")
@@ -283,7 +283,7 @@ def _wrapped(text: str, first: str) -> Sequence[str]:
     """At most MOST_LINES lines of at most WIDTH columns, the following ones indented."""
     return textwrap.wrap(
         _printable(text), WIDTH, initial_indent=first, subsequent_indent=" " * len(first),
-        max_lines=MOST_LINES, placeholder=" …",
+        max_lines=MOST_LINES, placeholder=" …", break_on_hyphens=False,
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -152,9 +153,11 @@ def test_a_mistake_in_the_file_is_told_with_its_place(text: str, told: str, tmp_
 
 
 def test_probes_tick_off_on_a_terminal_only() -> None:
-    plain = Console(force_terminal=False, record=True, file=(Path("/dev/null")).open("w"))
-    with plain.file, ticking(["pods"], plain) as observe:
-        observe("pods", "known", 0.1)
-    assert plain.export_text() == ""
+    plain, terminal = (Console(force_terminal=is_one, file=StringIO()) for is_one in (False, True))
+    for console in (plain, terminal):
+        with ticking(["pods"], console) as observe:
+            observe("pods", "known", 0.1)
+    assert plain.file.getvalue() == ""  # type: ignore[attr-defined] # a StringIO
+    assert "✓ pods" in terminal.file.getvalue()  # type: ignore[attr-defined] # a StringIO
     assert line("pods", "known", 0.123).plain.split() == ["✓", "pods", "0.12", "s"]
     assert line("kafka", "late", 5.0).plain.split() == ["-", "kafka", "late"]

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from rehearsal.cluster import Cluster, Delays, carbon_ingestion
 from rehearsal.cluster.failures import Unready
+from service.app import serving
 from service.desk.looking import MOST, QuickLook
 from service.diagnose.chapters.quick import QuickEvidence, QuickParameters
 from service.diagnose.sources import Sources
@@ -20,6 +21,7 @@ from service.kit.clock import SystemClock
 from service.model.errors import Unavailable
 from service.model.evidence import Unknown
 from service.model.reasons import Reason
+from service.settings import IntakeSettings, KubernetesSettings, Settings, StoreSettings
 from tests.servers import ROOT
 
 NS = "carbon-ingestion"
@@ -102,6 +104,32 @@ async def test_all_backends_away_is_exit_code_2_and_says_why_of_each(
     assert out.count("UNKNOWN ") == 3
     for told_of in ("kubernetes at http", "kafka could not", "clickhouse could not"):
         assert told_of in out
+
+
+async def test_a_running_service_looks_for_whom_it_knows_and_where_it_may(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    cluster.break_pods(NS, "kafka", Unready())
+    await cluster.settled()
+    token = tmp_path / "token"
+    token.write_text("s3cret\n")
+    running = Settings(
+        intake=IntakeSettings(port=0, bearer_file=token),
+        store=StoreSettings(url=f"sqlite:///{tmp_path / 'paramedic.db'}"),
+        kubernetes=KubernetesSettings(kubeconfig=cluster.kubeconfig(tmp_path / "kubeconfig")),
+        playbooks=ROOT / "rules" / "playbooks",
+    )
+    async with serving(running) as service:
+        with_token = ("--url", service.url, "--token-file", str(token))
+        code, out, _ = await told(*with_token)
+        assert (code, out.splitlines()[1]) == (
+            1,
+            "look first: StatefulSet/kafka is down: 0 of 3 ready",
+        )
+        code, out, errors = await told(*with_token, "--namespace", "kube-system")
+        assert (code, out, "namespace_not_allowed" in errors) == (2, "", True)
+        code, _, errors = await told("--url", service.url)
+        assert (code, "name the token with --token-file" in errors) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ LABEL org.opencontainers.image.title="paramedic" org.opencontainers.image.licens
 RUN useradd --uid 10001 --no-create-home paramedic && install -d -o paramedic /var/lib/paramedic
 COPY --from=build /venv /venv
 WORKDIR /etc/paramedic
-COPY rules/causes.yaml rules/
+COPY rules/causes.yaml rules/quick.yaml rules/
 COPY rules/playbooks rules/playbooks
 COPY rules/known-good rules/known-good
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \

@@ -26,7 +26,7 @@ from service.kit.clock import Clock, ClockWatch, SystemClock
 from service.kit.tasks import running
 from service.model.errors import Unavailable
 from service.phases.rooms import Attempts, Rooms
-from service.playbooks import causes
+from service.playbooks import causes, quick
 from service.playbooks.load import load
 from service.policy import Limits
 from service.publish import SINKS
@@ -68,6 +68,7 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
     clock = clock or SystemClock()
     playbooks = {p.name: p for p in load(settings.playbooks, CHAPTERS, KINDS)}
     explained = causes.beside(settings.playbooks, playbooks)
+    quick_parameters = quick.beside(settings.playbooks, CHAPTERS["quick"])
     metrics = Metrics()
     metrics.info.labels(version("paramedic"), settings.mode).set(1)
     intake_settings, work = settings.intake, settings.work
@@ -147,7 +148,9 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
                 _ = await stack.enter_async_context(running(f"sink {kind.name}", following, dying))
         ready = partial(_not_ready, intake, inbox)
         credentials = Credentials(intake_settings)
-        api = Api(credentials, inbox, episodes, incidents, ledger, metrics, ready)
+        look = backends.quick_look(settings, sources, quick_parameters, clock)
+        allowed = settings.guard.namespaces
+        api = Api(credentials, inbox, episodes, incidents, ledger, metrics, ready, look, allowed)
         routes = [*intake.routes(), *api.routes()]
         url = await stack.enter_async_context(
             listening(intake_settings, routes, api.plain_routes())

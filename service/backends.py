@@ -13,12 +13,16 @@ from service.clients.kubernetes import KubernetesReader
 from service.clients.kubernetes_write import KubernetesWriter
 from service.clients.prometheus import PrometheusClient
 from service.clients.schema_registry import SchemaRegistryClient
+from service.desk.looking import QuickLook
+from service.desk.quick import Quick
 from service.diagnose import Chapters
 from service.diagnose.chapter import Look
+from service.diagnose.chapters.quick import QuickEvidence
+from service.diagnose.gather import Observe
 from service.diagnose.probes.ownership import survey
 from service.diagnose.probes.pod_owner import pod_owner
 from service.diagnose.sources import Sources, configured
-from service.kit.clock import Clock
+from service.kit.clock import Clock, SystemClock
 from service.kit.deadline import Deadline
 from service.model.errors import ParamedicError
 from service.model.evidence import Evidence, Known, Reading, Unknown
@@ -27,6 +31,7 @@ from service.model.objects import Survey, Write
 from service.model.playbook import Playbook
 from service.model.target import Owner, Target, TargetKind
 from service.phases.rooms import Diagnose, FindOwner, SurveyWrites
+from service.playbooks.quick import ForTarget
 from service.record.metrics import Metrics
 from service.settings import Settings
 
@@ -72,6 +77,25 @@ def diagnosing(
         return evidence
 
     return diagnose
+
+
+def quick_look(
+    settings: Settings, sources: Sources, parameters: ForTarget, clock: Clock
+) -> QuickLook:
+    """Quick diagnostics through these clients."""
+    within_s, inside = settings.work.diagnose_within_s, settings.kubernetes.inside
+    return QuickLook(sources, parameters, clock, within_s, inside)
+
+
+async def looked_once(
+    settings: Settings, parameters: ForTarget, namespace: str, observe: Observe
+) -> tuple[Quick, QuickEvidence]:
+    """Quick diagnostics without a running service. Raises BadConfig, Unavailable and BadInput."""
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        sources, _ = await opened(settings, clock, stack)
+        look = quick_look(settings, sources, parameters, clock)
+        return await look.at(namespace, observe)
 
 
 def owning(sources: Sources, clock: Clock) -> FindOwner:

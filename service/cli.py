@@ -1,11 +1,12 @@
 """The command line: each command is a thin function over one room.
 
-Called by: people and process managers. Never here: anything that a test could want without a terminal.
+Never here: anything that a test could want without a terminal.
 """
 
 import asyncio
 import http.client
 import json
+import re
 import signal
 import sys
 import urllib.error
@@ -107,15 +108,19 @@ def check(
     folder: Folder = Path("rules/playbooks"),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
 ) -> None:
-    """Check playbooks: every field, matcher, condition, type and action. Exit code 2 when something is wrong."""
+    """Check playbooks and the files beside them: every field, matcher, condition, type and action.
+
+    Exit code 2 when something is wrong.
+    """
     from service.act import KINDS
     from service.diagnose import CHAPTERS
-    from service.playbooks import causes
+    from service.playbooks import causes, quick
     from service.playbooks.load import load
 
     try:
         playbooks = load(folder, CHAPTERS, KINDS)
         causes.beside(folder, [p.name for p in playbooks])
+        quick.beside(folder, CHAPTERS["quick"])
     except BadConfig as error:
         if as_json:
             typer.echo(json.dumps({"ok": False, "mistakes": str(error).splitlines()}))
@@ -164,24 +169,115 @@ def incidents(
         typer.echo(listing(found))
 
 
-def _ask(url: str, token_file: Path | None) -> Any:  # Any: JSON
+def _ask(
+    url: str, token_file: Path | None, *, within_s: float = 10.0, failed: int = 1
+) -> Any:  # Any: JSON
+    """The service's answer; without one the exit code is `failed`."""
     try:
         request = urllib.request.Request(url)  # noqa: S310 - the operator's own URL
         if token_file:
             request.add_header("Authorization", f"Bearer {token_file.read_text().strip()}")
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=within_s) as answer:  # noqa: S310
             return json.load(answer)
     except urllib.error.HTTPError as error:
         hint = "; name the token with --token-file" if error.code == 401 and not token_file else ""
         told = error.read().decode(errors="replace")[:500]
-        raise _fail(RuntimeError(f"{url}: {error.code} {told}{hint}"), 1) from error
+        raise _fail(RuntimeError(f"{url}: {error.code} {told}{hint}"), failed) from error
     except urllib.error.URLError as error:
         problem = f"{url}: no answer ({error.reason}); is `paramedic serve` running there?"
-        raise _fail(RuntimeError(problem), 1) from error
+        raise _fail(RuntimeError(problem), failed) from error
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise _fail(
-            RuntimeError(f"{url}: {error}; is that the address of a Paramedic?"), 1
+            RuntimeError(f"{url}: {error}; is that the address of a Paramedic?"), failed
         ) from error
+
+
+# Seconds that a running service is waited for: longer than its own deadline of a diagnosis usually is.
+DIAGNOSIS_WITHIN_S = 60.0
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "PARAMEDIC_KUBERNETES__KUBECONFIG=~/.kube/config paramedic diagnose\n\n"
+    "paramedic diagnose --namespace carbon-ingestion --json\n\n"
+    "paramedic diagnose --url http://127.0.0.1:9095 --token-file token"
+)
+def diagnose(
+    namespace: Annotated[
+        str | None,
+        typer.Option(help="The namespace to look at; without it the first that is allowed."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON for scripts: the findings and all evidence.")
+    ] = False,
+    url: Annotated[
+        str | None, typer.Option(help="Let the running service at this address look.")
+    ] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(help="File with the bearer token, for --url.")
+    ] = None,
+    local: Annotated[
+        bool, typer.Option("--local", help="Look from here, as without --url.")
+    ] = False,
+) -> None:
+    """Look at a namespace now and tell what is wrong, worst first. It changes nothing.
+
+    Without --url it looks from here, with the settings of PARAMEDIC_* and PARAMEDIC_CONFIG; which endpoints, logs
+    and consumer groups it looks at is in quick.yaml beside the folder of playbooks.
+
+    Exit code 0: nothing is wrong. 1: something is wrong. 2: it could not look (settings, credentials, a backend
+    that is away) and nothing else is known to be wrong.
+    """
+    from service.desk import quick as room
+
+    if (url and local) or (token_file and not url):
+        told = "--url and --local exclude each other" if local else "--token-file goes with --url"
+        raise _fail(RuntimeError(told))
+    if namespace is not None and not re.fullmatch("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", namespace):
+        raise _fail(RuntimeError(f"{namespace!r} is no name of a namespace"))
+    found = _let_look(url, token_file, namespace) if url else _look(namespace)
+    try:
+        answer = room.from_json(found)
+    except (KeyError, TypeError, ValueError) as error:
+        told = f"{url}: this is no diagnosis; is that the address of a Paramedic?"
+        raise _fail(RuntimeError(told)) from error
+    typer.echo(json.dumps(found, indent=2) if as_json else room.as_text(answer), nl=as_json)
+    raise typer.Exit(_EXIT_CODES[answer.outcome])
+
+
+_EXIT_CODES = {"nothing_wrong": 0, "wrong": 1, "could_not_look": 2}
+
+
+def _let_look(url: str, token_file: Path | None, namespace: str | None) -> Any:  # Any: JSON
+    query = f"?namespace={namespace}" if namespace else ""
+    path = f"{url.rstrip('/')}/api/v1/diagnose{query}"
+    return _ask(path, token_file, within_s=DIAGNOSIS_WITHIN_S, failed=2)
+
+
+def _look(namespace: str | None) -> Any:  # Any: JSON
+    from rich.console import Console
+
+    from service import backends
+    from service import settings as room
+    from service.desk.progress import ticking
+    from service.desk.quick import as_json
+    from service.diagnose.chapters.quick import CHAPTER
+    from service.model.errors import ParamedicError
+    from service.playbooks import quick
+    from service.record import log
+
+    try:
+        settings = room.load()
+        log.configure(settings.log_format, "error")
+        parameters = quick.beside(settings.playbooks, CHAPTER)
+        asked = namespace or next(iter(settings.guard.namespaces), "")
+        if not asked:
+            raise BadConfig("no namespace is allowed; name one with --namespace")
+        with ticking(CHAPTER.evidence.groups(), Console(stderr=True)) as observe:
+            answer, seen = asyncio.run(backends.looked_once(settings, parameters, asked, observe))
+    except (BadConfig, ParamedicError) as error:
+        raise _fail(error) from error
+    return as_json(answer, seen)
 
 
 @app.command(epilog="Example: paramedic rbac --namespace carbon-ingestion | kubectl apply -f -")

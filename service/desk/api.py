@@ -1,6 +1,6 @@
 """The read-only HTTP API, and the endpoints for probes and Prometheus."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -8,9 +8,12 @@ from aiohttp.typedefs import Handler
 from prometheus_client.aiohttp import make_aiohttp_handler
 from pydantic_core import to_json
 
+from service.desk.looking import QuickLook
+from service.desk.quick import as_json
 from service.desk.record import decision_record, summary
 from service.model.errors import Unavailable
 from service.model.incident import IncidentState
+from service.model.reasons import Reason
 from service.record.metrics import Metrics
 from service.store.episodes import Episodes
 from service.store.inbox import Inbox
@@ -32,6 +35,8 @@ class Api:
     ledger: Ledger
     metrics: Metrics
     ready: Callable[[], Awaitable[str | None]]  # None, or why not
+    look: QuickLook
+    namespaces: Sequence[str]  # that may be looked at on demand; the first is the default
 
     def routes(self) -> list[web.RouteDef]:
         """The API for people and scripts."""
@@ -41,6 +46,7 @@ class Api:
             web.get("/api/v1/actions", self._guarded(self.list_actions)),
             web.get("/api/v1/unrouted", self._guarded(self.list_unrouted)),
             web.get("/api/v1/dead-letters", self._guarded(self.list_dead_letters)),
+            web.get("/api/v1/diagnose", self._guarded(self.diagnose)),
             *self.plain_routes(),
         ]
 
@@ -61,7 +67,9 @@ class Api:
                     )
                 return await handler(request)
             except Unavailable as error:
-                return _error(503, error.reason, "no answer can be given now")
+                busy = error.reason is Reason.DIAGNOSING
+                told = error.detail if busy else "no answer can be given now"
+                return _error(503, error.reason, told)
 
         return guarded
 
@@ -113,6 +121,15 @@ class Api:
     async def list_dead_letters(self, request: web.Request) -> web.Response:
         """Bodies that could not be taken, and why."""
         return _json(await self.inbox.dead(_limit(request)))
+
+    async def diagnose(self, request: web.Request) -> web.Response:
+        """Quick diagnostics of `?namespace=`, now: what is wrong, worst first, and all that was seen."""
+        namespace = request.query.get("namespace") or next(iter(self.namespaces), "")
+        if namespace not in self.namespaces:
+            told = f"only these may be looked at: {', '.join(self.namespaces) or 'none'}"
+            return _error(403, Reason.NAMESPACE_NOT_ALLOWED, told)
+        answer, seen = await self.look.at(namespace, self.metrics.probe)
+        return _json(as_json(answer, seen))
 
 
 def _limit(request: web.Request) -> int:

@@ -4,7 +4,7 @@ Never here: what a probe asks.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -16,7 +16,7 @@ from service.model.errors import ParamedicError
 from service.model.evidence import Known, Reading, Unknown
 from service.model.reasons import Reason
 
-# Hears of each probe: its name, "known" or the reason, and the seconds it took.
+# Hears of each probe as it ends: its name, "known" or the reason, and the seconds it took.
 Observe: TypeAlias = Callable[[str, str, float], None]
 
 log = structlog.get_logger(__name__)
@@ -42,18 +42,32 @@ async def gather(
         name: asyncio.create_task(_read(name, probe, clock), name=f"probe {name}")
         for name, probe in probes.items()
     }
+    names = {task: name for name, task in tasks.items()}
+    waiting = set(names)
+
+    def tell(ended: Iterable[asyncio.Task[Reading[Any]]]) -> None:
+        for task in ended:
+            reading = task.result()
+            outcome = reading.reason if isinstance(reading, Unknown) else "known"
+            observe(names[task], outcome, reading.took_s)
+
     try:
-        if tasks:
-            await asyncio.wait(tasks.values(), timeout=deadline.remaining_s())
+        while waiting:
+            ended, waiting = await asyncio.wait(
+                waiting,
+                timeout=deadline.remaining_s(),
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if not ended:
+                break
+            tell(ended)
     finally:
-        for task in tasks.values():
+        for task in names:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks.values())
-    readings = {name: task.result() for name, task in tasks.items()}
-    for name, reading in readings.items():
-        observe(name, reading.reason if isinstance(reading, Unknown) else "known", reading.took_s)
-    return readings
+        if names:
+            await asyncio.wait(names)
+    tell(waiting)
+    return {name: task.result() for name, task in tasks.items()}
 
 
 async def _read(name: str, probe: Probe, clock: Clock) -> Reading[Any]:

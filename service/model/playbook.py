@@ -140,11 +140,13 @@ class Playbook:
 
     def params_for(self, target: Target) -> Mapping[str, object]:
         """`with` for one target. Raises BadInput(target_unresolved) when a template has no value for it."""
-        view = {"target": target.view}
-        return {
-            name: _filled(value, view, f"{self.name}: with.{name}")
-            for name, value in self.params.items()
-        }
+        return filled(self.params, target, f"playbook {self.name}: with")
+
+
+def filled(params: Mapping[str, object], target: Target, place: str) -> Mapping[str, object]:
+    """Parameters for one target; `place` is where they stand. Raises BadInput(target_unresolved)."""
+    view = {"target": target.view}
+    return {name: _filled(value, view, f"{place}.{name}") for name, value in params.items()}
 
 
 def _filled(value: object, view: Mapping[str, Facts], place: str) -> object:
@@ -158,6 +160,6 @@ def _filled(value: object, view: Mapping[str, Facts], place: str) -> object:
     if filled is None:
         raise BadInput(
             Reason.TARGET_UNRESOLVED,
-            f"playbook {place}: {value.text} has no value for {view['target']}",
+            f"{place}: {value.text} has no value for {view['target']}",
         )
     return filled

@@ -125,4 +125,5 @@ class Reason(StrEnum):
     INTAKE_FULL = "intake_full"  # too many bytes of webhooks are under way: asked to come again
     STORE_REPLACED = "store_replaced"  # the store's file was deleted or replaced while it was open: the service stops
     STORE_DOWN = "store_down"  # the store did not commit: asked to come again
+    DIAGNOSING = "diagnosing"  # enough quick diagnostics are under way: asked to come again
     SHUTTING_DOWN = "shutting_down"  # the service is about to stop: asked to come again

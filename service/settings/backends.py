@@ -41,7 +41,12 @@ class KubernetesSettings(Group):
     @property
     def configured(self) -> bool:
         """A kubeconfig is named, or this process runs in a pod."""
-        return self.kubeconfig is not None or "KUBERNETES_SERVICE_HOST" in os.environ
+        return self.kubeconfig is not None or self.inside
+
+    @property
+    def inside(self) -> bool:
+        """This process runs in a pod of a cluster."""
+        return "KUBERNETES_SERVICE_HOST" in os.environ
 
 
 class KafkaSettings(Group):

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -67,3 +68,34 @@ async def test_a_limit_that_makes_no_sense_harms_nobody(store_url: str, limit: s
 async def test_an_unknown_incident_is_404_with_advice(store_url: str) -> None:
     async with opened(store_url) as (_, session), session.get("/api/v1/incidents/inc-0") as answer:
         assert (answer.status, (await answer.json())["reason"]) == (404, "not_found")
+
+
+async def test_quick_diagnostics_are_told_of_an_allowed_namespace(store_url: str) -> None:
+    async with opened(store_url) as (_, session):
+        first = await asked(session, "/api/v1/diagnose")
+        other = await asked(session, "/api/v1/diagnose", params={"namespace": "payments"})
+    assert (first["namespace"], other["namespace"]) == ("carbon-ingestion", "payments")
+    assert first["outcome"] == "could_not_look"
+    assert first["evidence"]["pods"]["unknown"] == "not_configured"
+
+
+async def test_quick_diagnostics_of_another_namespace_are_403_with_a_reason(
+    store_url: str,
+) -> None:
+    async with opened(store_url) as (_, session):
+        path = "/api/v1/diagnose?namespace=kube-system"
+        async with session.get(path) as answer:
+            told = await answer.json()
+    assert (answer.status, told["reason"]) == (403, "namespace_not_allowed")
+    assert "carbon-ingestion, payments" in told["detail"]
+
+
+async def test_quick_diagnostics_want_the_credentials_of_every_read(
+    store_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text("s3cret")
+    async with opened(store_url, bearer_file=tmp_path / "token") as (_, session):
+        async with session.get("/api/v1/diagnose") as answer:
+            assert answer.status == 401
+        headers = {"Authorization": "Bearer s3cret"}
+        await asked(session, "/api/v1/diagnose", headers=headers)

@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from service.clients.kafka import KafkaClient, PartitionOffsets
 from service.diagnose.probes.kafka_lag import KafkaLag, Reset, kafka_lag
+from service.diagnose.probes.several import kafka_lags
 from service.kit.clock import SystemClock
 from service.kit.deadline import Deadline
 from service.model.errors import Refused, Unavailable
@@ -313,3 +314,15 @@ async def test_a_peer_that_floods_is_cut_off_before_it_fills_the_memory() -> Non
     server.close()
     assert caught.value.reason is Reason.CONNECTION_LOST
     assert sent < 64 * 2**20
+
+
+async def test_of_several_groups_one_that_cannot_be_read_costs_the_others_nothing(
+    broker: servers.Broker, kafka: KafkaClient, name: str
+) -> None:
+    await _traffic(broker, name, partitions=1, written={0: 5}, committed={0: 1})
+    seen = await kafka_lags(kafka, [name, "nobody"], 0.1, deadline=soon(), clock=SystemClock())
+    assert [(lag.group, lag.lag_total) for lag in seen.groups] == [(name, 4)]
+    assert seen.unread == {"nobody": "no_data: group nobody has committed no offset"}
+    with pytest.raises(Unavailable) as unavailable:
+        await kafka_lags(kafka, ["nobody"], 0.1, deadline=soon(), clock=SystemClock())
+    assert unavailable.value.reason is Reason.NO_DATA

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated, TypeAlias
+
+from pydantic import Field
 
 from service.diagnose.chapter import Chapter, Look
 from service.diagnose.gather import Probe
 from service.diagnose.probes.clickhouse_load import ClickHouseLoad, clickhouse_load
 from service.diagnose.probes.endpoints import Endpoints, endpoints
-from service.diagnose.probes.kafka_lag import KafkaLag, kafka_lag
-from service.diagnose.probes.logs import Logs, logs
 from service.diagnose.probes.overview import (
     Nodes,
     PodsOverview,
@@ -20,18 +21,30 @@ from service.diagnose.probes.overview import (
     workloads,
 )
 from service.diagnose.probes.services import Services, services
+from service.diagnose.probes.several import GroupLags, SeveralLogs, kafka_lags, several_logs
 from service.diagnose.probes.snapshot import Snapshot
 from service.diagnose.probes.volumes import Volumes, volumes
 from service.diagnose.sources import configured
+from service.model.errors import Unavailable
 from service.model.evidence import Evidence, Reading
+from service.model.reasons import Reason
+from service.model.target import Target, TargetKind
+
+# Kind/name of what has pods that one selector finds.
+Workload: TypeAlias = Annotated[
+    str, Field(pattern=r"^(Deployment|StatefulSet)/[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")
+]
 
 
 @dataclass(frozen=True)
 class QuickParameters:
     """What to look at beside the namespace itself."""
 
-    consumer_group: str = ""  # "" leaves Kafka out
-    sample_s: float = 2.0  # seconds between the two readings of Kafka offsets
+    consumer_groups: tuple[str, ...] = ()  # () leaves Kafka out
+    sample_s: Annotated[float, Field(gt=0, le=60)] = (
+        2.0  # seconds between the two readings of Kafka offsets
+    )
+    logs_of: tuple[Workload, ...] = ()  # () for those of the target
     system_users: tuple[str, ...] = ("system",)  # whose ClickHouse queries are nobody's runaway
     health: Mapping[str, str] = field(default_factory=dict)  # name -> URL
     metrics: Mapping[str, str] = field(default_factory=dict)  # name -> URL of /metrics
@@ -48,10 +61,10 @@ class QuickEvidence(Evidence):
     events: Reading[Warnings]
     nodes: Reading[Nodes]
     volumes: Reading[Volumes]
-    logs: Reading[Logs]  # of the target's worst pods
+    logs: Reading[SeveralLogs]  # of the worst pods of each
     health: Reading[Endpoints]
     metrics: Reading[Endpoints]
-    kafka: Reading[KafkaLag]
+    kafka: Reading[GroupLags]
     clickhouse: Reading[ClickHouseLoad]
 
 
@@ -60,10 +73,18 @@ async def quick(look: Look, params: QuickParameters) -> QuickEvidence:
     sources, namespace, deadline = look.sources, look.target.namespace, look.deadline
     cluster = sources.name_of("kubernetes")
 
-    async def ask_kafka() -> KafkaLag:
-        kafka = configured(sources.kafka if params.consumer_group else None, "Kafka")
-        group, sample_s = params.consumer_group, params.sample_s
-        return await kafka_lag(kafka, group, (), sample_s, deadline=deadline, clock=look.clock)
+    async def ask_kafka() -> GroupLags:
+        groups, sample_s = params.consumer_groups, params.sample_s
+        kafka = configured(sources.kafka if groups else None, "Kafka")
+        return await kafka_lags(kafka, groups, sample_s, deadline=deadline, clock=look.clock)
+
+    async def ask_logs() -> SeveralLogs:
+        configured(sources.kubernetes, "Kubernetes")
+        named = [one.split("/") for one in params.logs_of]
+        of = [Target(TargetKind(kind), namespace, name) for kind, name in named]
+        if not of and look.target.workload is None:
+            raise Unavailable(Reason.NOT_CONFIGURED, "no workload is named whose logs are read")
+        return await several_logs(sources, of or [look.target], deadline=deadline, clock=look.clock)
 
     async def ask_clickhouse() -> ClickHouseLoad:
         clickhouse = configured(sources.clickhouse, "ClickHouse")
@@ -91,7 +112,7 @@ async def quick(look: Look, params: QuickParameters) -> QuickEvidence:
                         snapshot.kubernetes, sources.prometheus, namespace, deadline=deadline
                     ),
                 ),
-                "logs": Probe(cluster, lambda: logs(snapshot, look.clock.now())),
+                "logs": Probe(cluster, ask_logs),
                 "health": Probe("endpoints", lambda: endpoints(params.health, deadline=deadline)),
                 "metrics": Probe(
                     "endpoints", lambda: endpoints(params.metrics, params.names, deadline=deadline)

@@ -243,7 +243,7 @@ def test_a_test_proves_that_the_cause_leads_to_its_rung(cause: Cause) -> None:
 
 def _section(row: Found) -> str:
     """The part of a runbook that is about a row, from its heading to the next of its level."""
-    runbook = next(c["runbook"] for c in catalogue()["chapters"] if c["row"] == row["row"])
+    runbook = str(next(c["runbook"] for c in catalogue()["chapters"] if c["row"] == row["row"]))
     text = (ROOT / runbook.partition("#")[0]).read_text()
     heading = "## Quick diagnostics" if row["row"] == "0" else f"## {row['row']} "
     return text.partition(f"\n{heading}")[2].partition("\n## ")[0]

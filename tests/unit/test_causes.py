@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from service.act import KINDS
+from service.diagnose import CHAPTERS
 from service.guard.chain import CHAIN
 from service.guard.explained import explained
 from service.guard.question import Policy, Question
@@ -17,7 +19,8 @@ from service.model.playbook import Budget, Limits
 from service.model.reasons import Reason
 from service.model.ruling import History, OpenCause, Proposal
 from service.playbooks.causes import beside, load
-from tests.unit.made import NAMESPACE, PLAYBOOKS, SCALE, T0, TARGET, shipped
+from service.playbooks.load import load as load_playbooks
+from tests.unit.made import NAMESPACE, PLAYBOOKS, SCALE, T0, TARGET
 
 BUDGET = Budget(9, 3600.0)
 LOADED = ("high-latency", "kafka", "clickhouse", "data-flow")
@@ -180,4 +183,13 @@ def test_without_the_file_nothing_explains_anything(tmp_path: Path) -> None:
 
 
 def test_the_shipped_table_fits_the_shipped_playbooks() -> None:
-    assert "kafka" in beside(PLAYBOOKS, [shipped().name]).of("high-latency")
+    loaded = [p.name for p in load_playbooks(PLAYBOOKS, CHAPTERS, KINDS)]
+    table = beside(PLAYBOOKS, loaded)
+    assert {"kafka", "clickhouse"} <= set(table.of("high-latency")) & set(table.of("data-flow"))
+    named = {name for effect in loaded for name in (*table.of(effect), *table.effects(effect))}
+    assert named <= set(loaded)
+
+
+def test_a_backup_waits_for_nobody() -> None:
+    loaded = [p.name for p in load_playbooks(PLAYBOOKS, CHAPTERS, KINDS)]
+    assert beside(PLAYBOOKS, loaded).of("data-loss-prevention") == ()

@@ -4,6 +4,7 @@ Never here: registering or deleting a schema; what a schema says.
 """
 
 import asyncio
+import base64
 import json
 from types import TracebackType
 from typing import Self
@@ -110,6 +111,6 @@ class SchemaRegistryClient:
         headers = {"Accept": "application/vnd.schemaregistry.v1+json, application/json"}
         if self._settings.user is not None:
             password = secret(self._settings.password_file) or ""
-            login = aiohttp.BasicAuth(self._settings.user, password, encoding="utf-8")
-            headers["Authorization"] = login.encode()
+            login = f"{self._settings.user}:{password}".encode()
+            headers["Authorization"] = f"Basic {base64.b64encode(login).decode()}"
         return headers

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from service.incident.lifecycle import Patience
 from service.kit.clock import VirtualClock
@@ -179,3 +180,18 @@ async def test_closing_wakes_what_waits_in_its_own_namespace_and_nothing_else(
         here = f"Deployment/{NAMESPACE}/normalization-service"
         assert changed == {here, f"StatefulSet/{NAMESPACE}/kafka"}
         assert after[here] == clock.now()
+
+
+@pytest.mark.only_on("sqlite")
+async def test_open_causes_are_found_by_an_index(
+    store_url: str, clock: VirtualClock, more: Mapping[str, Any]
+) -> None:
+    async with world(store_url, clock, **more) as made:
+        found = (
+            "SELECT id FROM incidents WHERE target_namespace = 'a' AND playbook IN ('b', 'c')"
+            " AND state <> 'closed' ORDER BY id LIMIT 10"
+        )
+        plan = await made.database.read(
+            lambda c: c.execute(sa.text(f"EXPLAIN QUERY PLAN {found}")).all()
+        )
+        assert any("incidents_open_in (target_namespace=? AND playbook=?)" in r[3] for r in plan)

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
@@ -72,10 +73,11 @@ async def pair(folder: Path) -> AsyncIterator[tuple[ApacheKafka, SecondBroker]]:
 
 async def create(bootstrap: str, topic: str, replicas: dict[int, list[int]]) -> None:
     """A topic whose partitions have these replicas: partition -> ids of brokers, the leader first."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    admin: Any = AIOKafkaAdminClient(bootstrap_servers=bootstrap)  # Any: aiokafka has no types
+    described: Any = NewTopic
     try:
         await admin.start()
-        new = NewTopic(topic, -1, -1, replica_assignments=replicas)
+        new = described(topic, -1, -1, replica_assignments=replicas)
         answer = await admin.create_topics([new])
         assert all(code == 0 for _, code, *_ in answer.topic_errors), answer
     finally:

@@ -108,7 +108,7 @@ REFUSED = [
     ("patch_config", {**CONFIG, "config_map": "../secrets/a"}, Reason.BAD_NAME),
     ("patch_config", {**CONFIG, "key": "a b"}, Reason.BAD_NAME),
     ("patch_config", {**CONFIG, "to": "x" * 5_000}, Reason.ARGUMENT_OUT_OF_BOUNDS),
-    ("patch_config", {**CONFIG, "readers": ["DaemonSet/a"]}, Reason.TARGET_UNRESOLVED),
+    ("patch_config", {**CONFIG, "readers": ["DaemonSet/a"]}, Reason.BAD_NAME),
     ("patch_config", {**CONFIG, "readers": ["other/Deployment/a"]}, Reason.BAD_NAME),
     ("patch_config", {**CONFIG, "readers": ["Deployment/"]}, Reason.BAD_NAME),
     ("patch_config", {**CONFIG, "readers": ["a"] * 11}, Reason.ARGUMENT_OUT_OF_BOUNDS),

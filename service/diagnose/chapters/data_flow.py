@@ -35,7 +35,7 @@ class DataFlowParameters:
     subjects: tuple[str, ...] = ()  # of the Schema Registry, that ought to be there
     connectors: str = "connector-registry"  # Deployment that runs the connectors
     connectors_config: str = "connectors-config"  # ConfigMap with their configuration
-    broker_pods: str = "app=kafka"  # label selector
+    broker_pods: str = "StatefulSet/kafka"  # Kind/name, or a label selector
     destinations: tuple[str, ...] = ()  # host:port that the platform's parts need
     domain: str = ""  # put behind names without a dot: carbon-ingestion.svc
     known_good: str = ""  # folder of known-good NetworkPolicies; "" is not compared

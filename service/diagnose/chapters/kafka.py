@@ -22,8 +22,8 @@ from service.model.target import Target, TargetKind
 class KafkaParameters:
     """A playbook's `with:` for this chapter."""
 
-    broker_pods: str  # label selector of the brokers' pods
-    zookeeper_pods: str = ""  # label selector; "" for a cluster without ZooKeeper (KRaft)
+    broker_pods: str  # Kind/name of the brokers' workload, or a label selector of their pods
+    zookeeper_pods: str = ""  # likewise; "" for a cluster without ZooKeeper (KRaft)
     kafka: str = "kafka"  # the StatefulSet, or under Strimzi the name of the cluster
     claims: str = "data-kafka-"  # beginning of the names of the brokers' volume claims
 
@@ -46,11 +46,11 @@ async def kafka(look: Look, params: KafkaParameters) -> KafkaEvidence:
     sources, target, deadline, now = look.sources, look.target, look.deadline, look.clock.now()
     cluster, brokers = sources.name_of("kubernetes"), sources.name_of("kafka")
 
-    async def ask_pods(selector: str) -> SelectedPods:
-        if not selector:
-            raise Unavailable(Reason.NOT_CONFIGURED, "no label selector of these pods is given")
+    async def ask_pods(which: str) -> SelectedPods:
+        if not which:
+            raise Unavailable(Reason.NOT_CONFIGURED, "no workload of these pods is given")
         kubernetes = configured(sources.kubernetes, "Kubernetes")
-        return await selected_pods(kubernetes, target.namespace, selector, now, deadline=deadline)
+        return await selected_pods(kubernetes, target.namespace, which, now, deadline=deadline)
 
     async def ask_claims() -> Claims:
         kubernetes = configured(sources.kubernetes, "Kubernetes")

@@ -1,4 +1,4 @@
-"""The pods behind a label selector, whoever makes them: how many are ready, and which one is not and for how long.
+"""The pods of a workload, or behind a label selector: how many are ready, and which one is not and for how long.
 
 Never here: what a missing pod means for a quorum.
 """
@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from service.clients.kubernetes import KubernetesReader, Object
+from service.clients.kubernetes import KubernetesReader, Object, workload_path
 from service.diagnose.probes.pods import PodState, as_pod
 from service.diagnose.probes.snapshot import instant, metadata, pages
+from service.diagnose.probes.workload import desired, selector
 from service.kit.deadline import Deadline
-from service.model.errors import Unavailable
+from service.model.errors import BadInput, Unavailable
 from service.model.reasons import Reason
+from service.model.target import Target, TargetKind
 
 MOST = 100
 
@@ -21,8 +23,10 @@ MOST = 100
 class SelectedPods:
     """The pods that carry the labels, without those that are being deleted."""
 
-    selector: str
-    total: int
+    selector: str  # labels, as kubectl's -l takes them
+    total: (
+        int  # that there ought to be: spec.replicas where a workload was named, or those there are
+    )
     ready: int
     not_ready: tuple[str, ...]  # names
     # The only one that is not ready: "" when all are, or several are not.
@@ -38,35 +42,43 @@ class SelectedPods:
 
 
 async def selected_pods(
-    kubernetes: KubernetesReader,
-    namespace: str,
-    selector: str,
-    now: datetime,
-    *,
-    deadline: Deadline,
+    kubernetes: KubernetesReader, namespace: str, which: str, now: datetime, *, deadline: Deadline
 ) -> SelectedPods:
-    """The pods now. None with these labels: Unavailable(no_data), for a wrong selector must not look healthy."""
+    """The pods now. `which` is Kind/name of a workload, or a label selector (`strimzi.io/name=carbon-kafka`).
+
+    No pod with these labels: Unavailable(no_data), for a wrong selector must not look healthy.
+    """
+    labels, wanted = which, 0
+    if "=" not in which:
+        kind, _, workload = which.partition("/")
+        if kind not in tuple(TargetKind):
+            raise BadInput(Reason.INVALID_REQUEST, f"{which[:80]!r}: write Kind/name, or labels")
+        of = Target(TargetKind(kind), namespace, workload)
+        found = await kubernetes.get(workload_path(of), deadline=deadline)
+        labels, wanted = selector((found.get("spec") or {}).get("selector") or {}), desired(found)
     path = f"/api/v1/namespaces/{namespace}/pods"
-    found = [
+    present = [
         pod
-        async for pod in pages(kubernetes, path, labels=selector, deadline=deadline, most=MOST)
+        async for pod in pages(kubernetes, path, labels=labels, deadline=deadline, most=MOST)
         if not metadata(pod).get("deletionTimestamp")
     ]
-    if not found:
-        raise Unavailable(Reason.NO_DATA, f"no pod carries the labels {selector[:200]}")
-    return summary(selector, found, now)
+    if not present and not wanted:
+        raise Unavailable(Reason.NO_DATA, f"no pod carries the labels {labels[:200]}")
+    return summary(labels, present, wanted, now)
 
 
-def summary(selector: str, found: Sequence[Object], now: datetime) -> SelectedPods:
+def summary(labels: str, found: Sequence[Object], wanted: int, now: datetime) -> SelectedPods:
     """The same from the objects. Pure."""
     states = sorted((as_pod(pod) for pod in found), key=lambda p: p.name)
     broken = [p for p in states if not p.ready]
-    stuck = broken[0] if len(broken) == 1 else None
+    # Where pods are missing altogether, the one that is not ready is not the only one that is away.
+    whole = len(states) >= wanted
+    stuck = broken[0] if len(broken) == 1 and whole else None
     since = {as_pod(pod).name: _unready_since(pod) for pod in found}
     at = since[stuck.name] if stuck else None
     return SelectedPods(
-        selector=selector,
-        total=len(states),
+        selector=labels,
+        total=max(len(states), wanted),
         ready=len(states) - len(broken),
         not_ready=tuple(p.name for p in broken),
         stuck=stuck.name if stuck else "",

@@ -187,3 +187,9 @@ def test_every_name_of_the_shipped_table_is_a_shipped_playbook() -> None:
     table = beside(PLAYBOOKS, names)
     assert "kafka" in table.of("high-latency")
     assert {n for e, causes in table.explained_by.items() for n in (e, *causes)} <= names
+
+
+def test_a_backup_waits_for_nobody() -> None:
+    """A disk that fills is given room only after a good backup: waiting for ClickHouse, neither would come."""
+    names = {playbook.name for playbook in playbooks.load(PLAYBOOKS, CHAPTERS, KINDS)}
+    assert beside(PLAYBOOKS, names).of("data-loss-prevention") == ()

@@ -210,6 +210,25 @@ async def test_a_cause_of_chapter_7_2_leads_to_its_rung(
 
 
 @pytest.mark.parametrize(
+    ("changes", "rung", "says"),
+    [
+        ({"failed_volumes": ("pv-13-a",)}, "volume-failed", "pv-13-a"),
+        ({"healthy": False}, "claim-deleting", "deleted"),
+    ],
+)
+async def test_a_volume_in_trouble_is_named_once_a_backup_was_made(
+    changes: Mapping[str, Any], rung: str, says: str, tmp_path: Path
+) -> None:
+    evidence = await diagnosed(Recorded(), CLICKHOUSE, PERSISTENCE, tmp_path)
+    volumes: Volumes = evidence.readings()["volumes"].value  # type: ignore[union-attr,assignment]
+    troubled = replace(volumes, **{"healthy": False, **changes})
+    seen = known(evidence, backups=YOUNG, volumes=troubled)
+    proposal = proposed(seen, CLICKHOUSE, PERSISTENCE, {"back-up": 1})
+    assert proposal.rung == rung, [(c.rung, c.reason, c.detail) for c in proposal.considered]
+    assert says in str(proposal.request)
+
+
+@pytest.mark.parametrize(
     ("until", "phases", "released"),
     [
         ("pv-bound", {"data-kafka-0": ("Bound", "Bound", False)}, ()),

@@ -14,6 +14,8 @@ from service.diagnose.probes.plain_text import safe
 from service.diagnose.probes.targets import last_errors
 from service.kit.deadline import Deadline
 from service.model.errors import Unavailable
+from service.model.evidence import Evidence
+from service.model.playbook import Playbook
 from service.model.target import Target
 from service.settings import PrometheusSettings
 from tests.servers.faults import Asked, scripted
@@ -151,7 +153,8 @@ async def test_a_cause_of_chapter_6_2_leads_to_its_rung(
     assert says in str(proposal.request or "")
 
 
-async def test_a_volume_for_logs_that_fills_goes_to_a_person(tmp_path: Path) -> None:
+async def with_full_volume(cluster: Recorded, of: Playbook, tmp_path: Path) -> Evidence:
+    """The evidence while Prometheus tells that a claim has 5 of 100 bytes left."""
     used = {"persistentvolumeclaim": "data-kafka-0"}
 
     def answer(asked: Asked) -> web.Response:
@@ -162,7 +165,20 @@ async def test_a_volume_for_logs_that_fills_goes_to_a_person(tmp_path: Path) -> 
     async with scripted() as server:
         server.answer = answer
         async with PrometheusClient(PrometheusSettings(url=server.url)) as prometheus:
-            evidence = await diagnosed(Recorded(), TARGET, VOLUME, tmp_path, prometheus=prometheus)
+            return await diagnosed(cluster, TARGET, of, tmp_path, prometheus=prometheus)
+
+
+async def test_a_service_that_writes_no_lines_for_want_of_room_goes_to_a_person(
+    tmp_path: Path,
+) -> None:
+    cluster = Recorded()
+    silent_at_debug(cluster)
+    proposal = proposed(await with_full_volume(cluster, LOGGING, tmp_path), TARGET, LOGGING)
+    assert (proposal.rung, "data-kafka-0" in str(proposal.request)) == ("volume-full", True)
+
+
+async def test_a_volume_for_logs_that_fills_goes_to_a_person(tmp_path: Path) -> None:
+    evidence = await with_full_volume(Recorded(), VOLUME, tmp_path)
     claim = evidence.readings()["volumes"].value.claims[0]  # type: ignore[union-attr]
     assert (claim.used_ratio, claim.free_bytes, claim.full_in_s) == (0.95, 5, 50.0)
     proposal = proposed(evidence, TARGET, VOLUME)

@@ -38,11 +38,13 @@ class Question:
     seen_uid: str | None  # of the target, as the evidence has it
     surveys: Reading[tuple[Survey, ...]]
     now: datetime
+    diagnose_only: bool = False  # the alerts themselves ask for no more than a look
 
     @property
     def mode(self) -> Mode:
-        """The rung's mode under the global ceiling."""
-        return self.proposal.mode.capped(self.policy.ceiling)
+        """The rung's mode under the global ceiling, and under what the alerts ask for."""
+        mode = self.proposal.mode.capped(self.policy.ceiling)
+        return Mode.OBSERVE if self.diagnose_only else mode
 
     @property
     def known_surveys(self) -> tuple[Survey, ...]:

@@ -101,6 +101,11 @@ class Incident:
     def firing(self) -> tuple[Alert, ...]:
         return tuple(a for a in self.alerts if a.status == "firing")
 
+    @property
+    def diagnose_only(self) -> bool:
+        """Every alert that fires says `remediate="diagnose"`: people want to know, and nothing is to be done."""
+        return all(a.labels.get("remediate") == "diagnose" for a in self.firing)
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:

@@ -40,8 +40,9 @@ async def admit(
 
     def judge(history: History) -> tuple[Ruling, Change]:
         question = Question(
-            proposal, incident.target, playbook.limits, policy, history, seen_uid, surveys, now
-        )
+            proposal, incident.target, playbook.limits, policy, history, seen_uid, surveys, now,
+            incident.diagnose_only,
+        )  # fmt: skip
         ruling = rule(question, rooms.chain)
         event = from_denial(ruling)
         if ruling.allowed:

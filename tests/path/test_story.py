@@ -453,6 +453,7 @@ async def test_two_replicas_of_prometheus_give_one_alert_two_starts_and_one_end(
 
 
 async def test_an_alert_that_starts_anew_has_ended_before(lively: World) -> None:
+    lively.clock.advance(7_200)
     await lively.deliver(item(starts_at="2026-01-01T02:00:00Z"))
     assert [a.starts_at.hour for a in (await lively.only()).firing] == [2]
 
@@ -501,10 +502,22 @@ async def test_an_incident_that_is_due_again_and_again_delays_no_new_one(
         for n in range(5):
             await made.fires(f"f{n}", workload=f"service-{n}")
         for _ in range(20):
-            assert await made.round()
+            await made.step_when_due()
         await made.fires("new", workload="new-service")
         (held,) = await made.claim()
         assert held.incident.target.name == "new-service"
+
+
+async def test_an_alert_that_asks_for_a_look_alone_is_never_acted_on(
+    store_url: str, clock: VirtualClock
+) -> None:
+    anything = replace(shipped(), matchers=shipped().matchers[:1])
+    async with world(store_url, clock, playbooks=(anything,)) as made:
+        await made.fires(remediate="diagnose")
+        await made.settle()
+        incident = await made.only()
+        assert (incident.state, incident.reason) == (ESCALATED, Reason.MODE_OBSERVE)
+        assert made.platform.effects == []
 
 
 async def test_verification_holds_no_worker(store_url: str, clock: VirtualClock) -> None:

@@ -3,9 +3,14 @@
 import asyncio
 import sys
 
-from tests.bench import diagnosis, footprint, intake
+from tests.bench import diagnosis, footprint, intake, work
 
-BENCHES = {"intake": intake.run, "diagnosis": diagnosis.run, "footprint": footprint.run}
+BENCHES = {
+    "intake": intake.run,
+    "work": work.run,
+    "diagnosis": diagnosis.run,
+    "footprint": footprint.run,
+}
 
 
 async def main(names: list[str]) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 from rehearsal.platform import NAMESPACE, WORKLOAD, platform
 from service.clients.kafka import KafkaClient
 from service.clients.kubernetes import KubernetesReader
-from service.diagnose.chapters.high_latency import HighLatencyParameters, performance
+from service.diagnose.chapter import Look
+from service.diagnose.chapters.high_latency import HighLatencyParameters, high_latency
 from service.diagnose.sources import Sources
 from service.kit.clock import SystemClock
 from service.kit.deadline import Deadline
@@ -37,12 +38,16 @@ async def run() -> None:
                     slowest = max(slowest, took_s)
 
                 began = time.perf_counter()
-                await performance(
+                look = Look(
                     Sources(kubernetes=kubernetes, kafka=kafka),
                     Target(TargetKind.DEPLOYMENT, NAMESPACE, WORKLOAD),
-                    HighLatencyParameters(consumer_group=world.load.group, sample_s=0.2),
-                    deadline=Deadline.after(10), clock=SystemClock(), observe=observe,
-                )  # fmt: skip
+                    Deadline.after(10),
+                    SystemClock(),
+                    observe,
+                )
+                await high_latency(
+                    look, HighLatencyParameters(consumer_group=world.load.group, sample_s=0.2)
+                )
                 wholes.append(time.perf_counter() - began)
                 ratios.append(wholes[-1] / slowest)
     print(

@@ -1,7 +1,9 @@
 """How incidents share the workers: until the last of 200 is diagnosed, and 10,000 under verification."""
 
 import asyncio
+import logging
 import resource
+import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+import structlog
 
 from service.act.scale import Scale
 from service.incident.lifecycle import Patience
@@ -22,6 +25,7 @@ from service.model.target import Target, TargetKind
 from service.store.codec import plain
 from service.store.schema import incidents, ledger
 from service.verify.judge import begin
+from tests.bench.results import Figure, save
 from tests.path.world import Platform, World
 from tests.unit.made import evidence, item, shipped
 
@@ -151,3 +155,20 @@ def _resident_mib() -> float:
 async def _ended(task: "asyncio.Task[Any]") -> None:
     task.cancel()
     await asyncio.wait([task])
+
+
+async def run() -> None:
+    """Prints and saves the figures."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    with tempfile.TemporaryDirectory() as folder:
+        took_s = await two_hundred(Path(folder))
+    figures = [Figure("last of 200 diagnosed (probes of 1 s, 8 slots)", "s", [took_s])]
+    with tempfile.TemporaryDirectory() as folder:
+        many = await ten_thousand(Path(folder))
+    figures += [
+        Figure("10,000 verifying incidents followed up", "s", [many["took_s"]]),
+        Figure("10,000 verifying incidents, memory added", "MiB", [many["added_mib"]]),
+    ]
+    for figure in figures:
+        print(figure, flush=True)
+    save(figures)

@@ -6,11 +6,11 @@ Never here: reading an object, HorizontalPodAutoscalers and owners (probes/owner
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from service.model.objects import FieldPath, Holder, Survey, System
+from service.model.objects import FieldPath, Holder, System
 
 Object: TypeAlias = Mapping[str, Any]  # Any: the JSON of an API object
 
@@ -203,30 +203,3 @@ def _metadata(found: Object) -> Object:
 
 def _joined(namespace: str, name: str) -> str:
     return f"{namespace}/{name}" if namespace else name
-
-
-def lasting(written: Mapping[str, Any], survey: Survey) -> str | None:
-    """None while every written field still is as it was written; else what it is now and who holds it.
-
-    `written` has the values by the field's key (`Write.key`); None for a field that was taken away.
-    """
-    changed = list(_changed(written, survey))
-    return f"{survey.ref}: {'; '.join(changed)}" if changed else None
-
-
-def _changed(written: Mapping[str, Any], survey: Survey) -> Iterator[str]:
-    for key, value in written.items():
-        now = survey.values.get(key)
-        if now == value:
-            continue
-        holder = survey.holders.get(key)
-        # A revert erases our own entry, and a write through /scale may leave none at all (recorded).
-        who = "who did it is unknown"
-        if holder is not None:
-            by = f" (as {holder.manager})" if holder.manager not in ("", holder.name) else ""
-            who = f"it is held by {holder.name}{by}"
-        yield f"{key} is {_shown(now)}, and {_shown(value)} was written: {who}"
-
-
-def _shown(value: Any) -> str:
-    return "not there" if value is None else json.dumps(value)[:200]

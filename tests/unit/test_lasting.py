@@ -25,15 +25,15 @@ def survey(value: object | None, holder: Holder | None = None) -> Survey:
         pytest.param([WRITE], [], None, id="not surveyed: nobody says that it was changed"),
         pytest.param([], [survey(2)], None, id="nothing was written"),
         pytest.param(
-            [WRITE], [survey(2, ARGO)], "Application carbon (argocd-controller)", id="changed back"
+            [WRITE], [survey(2, ARGO)], "Application carbon (as argocd-controller)", id="changed back"
         ),
-        pytest.param([WRITE], [survey(2)], "it is not known who", id="by nobody knows whom"),
-        pytest.param([WRITE], [survey(None)], "set to 3 and is None", id="taken away"),
+        pytest.param([WRITE], [survey(2)], "who did it is unknown", id="by nobody knows whom"),
+        pytest.param([WRITE], [survey(None)], "is not there, and 3 was written", id="taken away"),
         pytest.param(
             [Write(REF, ("spec", "replicas"), None)], [survey(None)], None, id="it was to be taken away"
         ),
         pytest.param(
-            [Write(REF, ("spec", "paused"), None), WRITE], [survey(4)], "spec.replicas was set to 3 and is 4",
+            [Write(REF, ("spec", "paused"), None), WRITE], [survey(4)], "spec.replicas is 4, and 3 was written",
             id="one of several",
         ),
     ],

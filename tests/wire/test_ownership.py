@@ -8,7 +8,7 @@ import pytest
 
 from service.act.pod_template import ACTION, RESTARTED_AT
 from service.clients.kubernetes import KubernetesReader
-from service.diagnose.holders import holder_of, holds, holds_around, lasting, value_of
+from service.diagnose.holders import holder_of, holds, holds_around, value_of
 from service.diagnose.probes.ownership import REPLICAS, survey
 from service.diagnose.probes.seen import seen
 from service.kit.deadline import Deadline
@@ -17,6 +17,7 @@ from service.model.objects import Holder, ObjectRef, Survey, System, Write
 from service.model.reasons import Reason
 from service.model.target import Target, TargetKind
 from service.settings import KubernetesSettings
+from service.verify.lasting import lasting
 from tests.recordings import recorded, serves
 from tests.servers.faults import Scripted, scripted
 from tests.wire.test_kubernetes import kubeconfig

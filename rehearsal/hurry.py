@@ -30,6 +30,7 @@ def hurry(shipped: Path, into: Path) -> Path:
         content["verify"] = {"settle": "3s", "within": "40s", "every": "1s", "readings": 3}
         content["limits"] = {**content.get("limits", {}), "cooldown": "1s"}
         for remedy in content.get("remedies", ()):
+            remedy.pop("verify", None)  # the playbook's, which is short now
             if "kill_query" in remedy["do"]:
                 remedy["do"]["kill_query"]["min_elapsed_s"] = RUNAWAY_S
                 remedy["verify"] = {"settle": "1s", "within": "6s", "every": "1s", "readings": 3}

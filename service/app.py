@@ -59,6 +59,7 @@ class Service:
     url: str
     metrics: Metrics
     intake: Intake
+    inbox: Inbox
     failed: "asyncio.Future[str]"
 
 
@@ -156,7 +157,7 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             listening(intake_settings, routes, api.plain_routes())
         )
         log.info("ready", url=url, mode=settings.mode, playbooks=list(playbooks))
-        yield Service(url, metrics, intake, failed)
+        yield Service(url, metrics, intake, inbox, failed)
         intake.close()
 
 

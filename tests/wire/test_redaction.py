@@ -95,7 +95,7 @@ _SURROUND: dict[str, Callable[[str], str]] = {
     "single": lambda s: "'" + s.replace("\\", "\\\\").replace("'", "''") + "'",
     "escaped": lambda s: "'" + s.replace("\\", "\\\\").replace("'", "\\'") + "'",
     "double": lambda s: '"' + s.replace("\\", "\\\\").replace('"', '\\"') + '"',
-    "heredoc": lambda s: "$k$" + s.replace("$", "") + "$k$",
+    "heredoc": lambda s: " $k$" + s.replace("$", "") + "$k$",  # a name may hold dollars
     "curly": lambda s: "\u2018" + s.replace("\u2019", "") + "\u2019",
     "comment": lambda s: "/*" + s.replace("*/", "") + "*/",
 }

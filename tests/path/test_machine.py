@@ -48,7 +48,7 @@ from tests.unit.made import GOOD, NAMESPACE, T0, evidence, item, playbooks_in
 
 T = TypeVar("T")
 
-SEQUENCES = int(os.environ.get("PARAMEDIC_SEQUENCES", "20"))
+SEQUENCES = int(os.environ.get("PARAMEDIC_SEQUENCES", "10"))
 # Shrinking a red sequence takes minutes: PARAMEDIC_SHRINK=0 shows it as it was found.
 PHASES = (
     (Phase.generate, Phase.shrink)

@@ -1,6 +1,6 @@
 """The demo: a platform under load on this machine, Paramedic beside it as a process of its own, and the story told.
 
-Called by: cli. Exit code 0 when the incident ended as healed, 1 when it did not in time.
+Exit code 0 when the incident ended as healed, 1 when it did not in time.
 """
 
 import asyncio

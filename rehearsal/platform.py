@@ -1,6 +1,6 @@
 """The platform under load: broker, database, cluster, traffic, and the exporter that Prometheus would scrape.
 
-Called by: the demo and the e2e tests. Every wire is real; the cluster is an emulator that says so.
+Every wire is real; the cluster is an emulator that says so.
 """
 
 import os

@@ -1,6 +1,6 @@
 """Real messages: a producer that outruns its consumers, and one consumer a pod.
 
-Called by: the platform. Never here: what the cluster thinks of a pod; it tells when one starts and stops.
+Never here: what the cluster thinks of a pod; it tells when one starts and stops.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Real servers that need no installation of their own: a Kafka broker and a ClickHouse, each a child process.
 
-Called by: the demo (rehearsal) and the tests. Never here: anything that a deployed service needs.
+Never here: anything that a deployed service needs.
 """
 
 import os

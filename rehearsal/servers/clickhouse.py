@@ -2,7 +2,7 @@
 
 The npm package `@chdb/lib-linux-x64-gnu` holds all of clickhouse-local; at its prompt `SYSTEM START LISTEN TCP`
 makes a server of it. The prompt needs a terminal, so it gets a pseudo one. Installed by tests/servers/install.sh.
-Called by: the demo and the tests. Never here: tables and queries.
+Never here: tables and queries.
 Limits: no TLS; a failed login would end the process, so it runs without passwords unless a test wants users.
 """
 

@@ -2,7 +2,7 @@
 
 The library ClickHouse of `clickhouse.py` ends its process when a client resets a connection, and asynch does
 that after an answer it did not read to the end.
-Called by: clickhouse.py. Never here: faults on purpose (tests/servers/faults.py).
+Never here: faults on purpose (tests/servers/faults.py).
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """noida-db: a broker that speaks Kafka's protocol, one file in a wheel, up in 15 ms.
 
-Called by: the demo and the tests (`pip install paramedic[demo]`). Never here: topics and traffic.
+Never here: topics and traffic.
 """
 
 import importlib.resources

@@ -1,6 +1,6 @@
 """A child process that listens on a port: started, waited for, frozen, ended.
 
-Called by: the servers here and in tests/servers. Never here: what the server is.
+Never here: what the server is.
 """
 
 import asyncio

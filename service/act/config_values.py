@@ -187,3 +187,14 @@ async def restarted(
         if annotations_of(found, "spec", "template").get(ACTION) != mark:
             return False
     return True
+
+
+def change_of(
+    target: Target, config_map: str, key: str, from_: str, to: str, readers: Sequence[str]
+) -> tuple[Target, ...] | NotPossible:
+    """The readers of a change of one key, the target itself without any; or why there can be no such change."""
+    if why := refused(config_map, key, to):
+        return why
+    if from_ == to:
+        return NotPossible(Reason.AT_CEILING, f"{key} is {to[:60]} already")
+    return readers_of(target, readers or (target.name,))

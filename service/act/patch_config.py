@@ -50,11 +50,9 @@ class PatchConfig:
 def plan(target: Target, arguments: ConfigArguments) -> PatchConfig | NotPossible:
     """The change, of a ConfigMap and readers in the target's namespace."""
     from_, to = str(arguments.from_), str(arguments.to)
-    if why := config_values.refused(arguments.config_map, arguments.key, to):
-        return why
-    if from_ == to:
-        return NotPossible(Reason.AT_CEILING, f"{arguments.key} is {to[:60]} already")
-    readers = config_values.readers_of(target, arguments.readers or (target.name,))
+    readers = config_values.change_of(
+        target, arguments.config_map, arguments.key, from_, to, arguments.readers
+    )
     if isinstance(readers, NotPossible):
         return readers
     return PatchConfig(target, arguments.config_map, arguments.key, from_, to, readers)

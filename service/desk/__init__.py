@@ -1,4 +1,4 @@
 """What people and scripts read: incidents with their decision records, dead letters, the ledger, health, metrics.
 
-Called by: app. Never here: a write to anything.
+Never here: a write to anything.
 """

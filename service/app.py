@@ -30,8 +30,7 @@ from service.playbooks import causes, quick
 from service.playbooks.load import load
 from service.policy import Limits
 from service.publish import SINKS
-from service.publish.follower import Follower
-from service.publish.sink import Outlets
+from service.publish.follower import followers
 from service.record.journal import Journal
 from service.record.metrics import Metrics
 from service.route.sorting import Rules
@@ -43,6 +42,7 @@ from service.store.inbox import Inbox
 from service.store.incidents import Incidents
 from service.store.ledger import Ledger
 from service.store.outbox import Outbox
+from service.store.tallies import Tallies
 from service.web.credentials import Credentials
 from service.web.server import serving as listening
 from service.worker import Worker
@@ -141,12 +141,14 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         ):
             _ = await stack.enter_async_context(running(name, eternal, partial(_died, failed)))
         outbox = Outbox(database)
-        for kind in SINKS.values():
-            sink = kind.bind(Outlets(clock))
-            if sink is not None:
-                following = Follower(sink, outbox, clock, worker.owner).run()
-                dying = partial(_died, failed)
-                _ = await stack.enter_async_context(running(f"sink {kind.name}", following, dying))
+        if database.dialect == "sqlite":
+            await outbox.release_all()
+        stack.push_async_callback(_let_others_follow, outbox, worker.owner)
+        outlets = await backends.outlets(settings, clock, Tallies(database), stack)
+        for follower in followers(SINKS, outlets, outbox, worker.owner):
+            following, dying = follower.run(), partial(_died, failed)
+            name = f"sink {follower.name}"
+            _ = await stack.enter_async_context(running(name, following, dying))
         ready = partial(_not_ready, intake, inbox)
         credentials = Credentials(intake_settings)
         look = backends.quick_look(settings, sources, quick_parameters, clock)
@@ -164,6 +166,14 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
 def _longest_step_s(work: WorkSettings) -> float:
     """All deadlines of one step together, and some time for the store."""
     return work.diagnose_within_s + work.attempt_within_s + 45.0
+
+
+async def _let_others_follow(outbox: Outbox, owner: str) -> None:
+    """When the followers have ended. Not done, another process waits for the lease to run out, and no more."""
+    try:
+        await outbox.release(owner)
+    except Unavailable as error:
+        log.error("sinks not released", reason=error.reason, detail=error.detail)
 
 
 async def _not_ready(intake: Intake, inbox: Inbox) -> str | None:

@@ -7,10 +7,16 @@ of each sink's own. A new sink is a file, a line below, and its tests. Never her
 from collections.abc import Mapping
 from typing import TypeAlias
 
+from service.publish import grafana, kafka, kube_events, tally
 from service.publish.sink import SinkKind
 
 Sinks: TypeAlias = Mapping[str, SinkKind]
 
-_ALL: tuple[SinkKind, ...] = ()
+_ALL: tuple[SinkKind, ...] = (
+    tally.SINK,
+    grafana.SINK,
+    kube_events.SINK,
+    kafka.SINK,
+)
 
 SINKS: Sinks = {kind.name: kind for kind in _ALL}

@@ -37,12 +37,19 @@ class Follower:
         owner: str,
         *,
         deliver_within_s: float = 10.0,
+        from_the_first: bool = False,
     ) -> None:
         self._sink = sink
         self._outbox = outbox
         self._clock = clock
         self._owner = owner
         self._deliver_within_s = deliver_within_s
+        self._from_the_first = from_the_first
+
+    @property
+    def name(self) -> str:
+        """The sink's."""
+        return self._sink.name
 
     async def run(self) -> None:
         """Follows for ever; whatever goes wrong is logged and tried again."""
@@ -62,10 +69,14 @@ class Follower:
         Raises Unavailable when the store is away.
         """
         now = self._clock.now()
-        cursor = await self._outbox.claim(self._sink.name, self._owner, now, _LEASE)
+        cursor = await self._outbox.claim(
+            self._sink.name, self._owner, now, _LEASE, from_the_first=self._from_the_first
+        )
         if cursor is None:
             return False
-        steps = await self._outbox.after(cursor.step_id, _BATCH)
+        # A receiver that did not take a batch in time gets smaller ones, down to a step.
+        batch = max(1, _BATCH >> min(cursor.failures, 10))
+        steps = await self._outbox.after(cursor.step_id, batch)
         if not steps:
             return False
         try:
@@ -115,8 +126,12 @@ def followers(
     sinks: Mapping[str, SinkKind], outlets: Outlets, outbox: Outbox, owner: str
 ) -> Sequence[Follower]:
     """A follower for every sink whose receiver is configured."""
-    bound = [kind.bind(outlets) for kind in sinks.values()]
-    return [Follower(sink, outbox, outlets.clock, owner) for sink in bound if sink is not None]
+    bound = [(kind, kind.bind(outlets)) for kind in sinks.values()]
+    return [
+        Follower(sink, outbox, outlets.clock, owner, from_the_first=kind.from_the_first)
+        for kind, sink in bound
+        if sink is not None
+    ]
 
 
 async def follow_all(all_of_them: Sequence[Follower]) -> None:

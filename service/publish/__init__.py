@@ -7,6 +7,7 @@ of each sink's own. A new sink is a file, a line below, and its tests. Never her
 from collections.abc import Mapping
 from typing import TypeAlias
 
+from service.model.action import Permission
 from service.publish import grafana, kafka, kube_events, tally
 from service.publish.sink import SinkKind
 
@@ -20,3 +21,8 @@ _ALL: tuple[SinkKind, ...] = (
 )
 
 SINKS: Sinks = {kind.name: kind for kind in _ALL}
+
+
+def needs(sinks: Sinks = SINKS) -> tuple[Permission, ...]:
+    """What all sinks need on the Kubernetes API."""
+    return tuple(need for kind in sinks.values() for need in kind.needs)

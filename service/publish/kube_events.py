@@ -11,7 +11,7 @@ from typing import Any
 
 from service.clients.kubernetes_events import KubernetesEvents
 from service.kit.deadline import Deadline
-from service.model.action import Applied, Mode
+from service.model.action import Applied, Mode, Permission
 from service.model.incident import OutcomeKind
 from service.model.journal import JournalEntry
 from service.publish.sink import Outlets, Sink, SinkKind
@@ -118,4 +118,4 @@ def _bind(outlets: Outlets) -> Sink | None:
     return EventSink(outlets.events) if outlets.events else None
 
 
-SINK = SinkKind("kube_events", _bind)
+SINK = SinkKind("kube_events", _bind, needs=(Permission("", "events", ("create",)),))

@@ -15,6 +15,7 @@ from service.clients.kafka_write import KafkaPublisher
 from service.clients.kubernetes_events import KubernetesEvents
 from service.kit.clock import Clock
 from service.kit.deadline import Deadline
+from service.model.action import Permission
 from service.model.journal import JournalEntry
 from service.store.tallies import Tallies
 
@@ -60,3 +61,4 @@ class SinkKind:
     name: str
     bind: Callable[[Outlets], Sink | None]
     from_the_first: bool = False
+    needs: Sequence[Permission] = ()  # rights on the Kubernetes API, for the acting account

@@ -4,6 +4,7 @@ Never here: a decision; this file only says who gets what.
 """
 
 import asyncio
+import platform
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from service import backends
 from service.act import KINDS
 from service.act.executor import Executor
 from service.desk.api import Api
+from service.desk.scraping import Scraping
 from service.diagnose import CHAPTERS
 from service.guard.chain import CHAIN
 from service.incident.lifecycle import Patience
@@ -38,6 +40,7 @@ from service.settings import Settings, WorkSettings
 from service.sorter import Sorter
 from service.store.database import Database
 from service.store.episodes import Episodes
+from service.store.figures import Figures
 from service.store.inbox import Inbox
 from service.store.incidents import Incidents
 from service.store.ledger import Ledger
@@ -72,10 +75,12 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
     quick_parameters = quick.beside(settings.playbooks, CHAPTERS["quick"])
     metrics = Metrics()
     metrics.info.labels(version("paramedic"), settings.mode).set(1)
+    metrics.build_info.labels(version("paramedic"), platform.python_version()).set(1)
     intake_settings, work = settings.intake, settings.work
     async with AsyncExitStack() as stack:
         database = await Database.open(settings.store.url)
         stack.push_async_callback(database.close)
+        database.timed = metrics.stored
         inbox = Inbox(
             database,
             clock,
@@ -140,12 +145,12 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             ("clock", limits.run(incidents, worker)),
         ):
             _ = await stack.enter_async_context(running(name, eternal, partial(_died, failed)))
-        outbox = Outbox(database)
+        outbox, tallies = Outbox(database), Tallies(database)
         if database.dialect == "sqlite":
             await outbox.release_all()
         stack.push_async_callback(_let_others_follow, outbox, worker.owner)
-        outlets = await backends.outlets(settings, clock, Tallies(database), stack)
-        for follower in followers(SINKS, outlets, outbox, worker.owner):
+        outlets = await backends.outlets(settings, clock, tallies, stack)
+        for follower in followers(SINKS, outlets, outbox, worker.owner, metrics.published):
             following, dying = follower.run(), partial(_died, failed)
             name = f"sink {follower.name}"
             _ = await stack.enter_async_context(running(name, following, dying))
@@ -153,7 +158,13 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         credentials = Credentials(intake_settings)
         look = backends.quick_look(settings, sources, quick_parameters, clock)
         allowed = settings.guard.namespaces
-        api = Api(credentials, inbox, episodes, incidents, ledger, metrics, ready, look, allowed)
+        scraping = Scraping(
+            metrics, Figures(database), tallies, outbox, inbox, list(playbooks.values()),
+            limits.policy, clock,
+        )  # fmt: skip
+        api = Api(
+            credentials, inbox, episodes, incidents, ledger, metrics, ready, look, scraping, allowed
+        )
         routes = [*intake.routes(), *api.routes()]
         url = await stack.enter_async_context(
             listening(intake_settings, routes, api.plain_routes())

@@ -4,8 +4,9 @@ Each sink has a follower of its own, so a dead receiver delays only itself. Neve
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from typing import TypeAlias
 
 import structlog
 
@@ -26,6 +27,13 @@ _LEASE = timedelta(seconds=60)  # another replica follows when this one has been
 _OF_THE_STEP = (Reason.INVALID_REQUEST, Reason.TOO_LARGE)
 
 
+Observe: TypeAlias = Callable[[str, str], None]  # a sink's name, and "delivered" or a reason
+
+
+def _unobserved(sink: str, result: str) -> None:
+    return None
+
+
 class Follower:
     """Brings one sink up to date, again and again. `owner` names this process among its replicas."""
 
@@ -38,6 +46,7 @@ class Follower:
         *,
         deliver_within_s: float = 10.0,
         from_the_first: bool = False,
+        observe: Observe = _unobserved,
     ) -> None:
         self._sink = sink
         self._outbox = outbox
@@ -45,6 +54,7 @@ class Follower:
         self._owner = owner
         self._deliver_within_s = deliver_within_s
         self._from_the_first = from_the_first
+        self._observe = observe
 
     @property
     def name(self) -> str:
@@ -85,6 +95,7 @@ class Follower:
             await self._put_off(cursor, error)
             return False
         await self._outbox.advance(self._sink.name, self._owner, steps[-1].id)
+        self._observe(self._sink.name, "delivered")
         return True
 
     async def _deliver(self, steps: Sequence[JournalEntry]) -> None:
@@ -117,18 +128,30 @@ class Follower:
             if isinstance(error, ParamedicError)
             else f"{type(error).__name__}: {error}"
         )
+        self._observe(self._sink.name, reason)
         say = log.warning if isinstance(error, ParamedicError) else log.exception
         say("not published", sink=self._sink.name, reason=reason, detail=detail[:500])
         await self._outbox.put_off(self._sink.name, self._owner, retry_at, reason, detail[:500])
 
 
 def followers(
-    sinks: Mapping[str, SinkKind], outlets: Outlets, outbox: Outbox, owner: str
+    sinks: Mapping[str, SinkKind],
+    outlets: Outlets,
+    outbox: Outbox,
+    owner: str,
+    observe: Observe = _unobserved,
 ) -> Sequence[Follower]:
     """A follower for every sink whose receiver is configured."""
     bound = [(kind, kind.bind(outlets)) for kind in sinks.values()]
     return [
-        Follower(sink, outbox, outlets.clock, owner, from_the_first=kind.from_the_first)
+        Follower(
+            sink,
+            outbox,
+            outlets.clock,
+            owner,
+            from_the_first=kind.from_the_first,
+            observe=observe,
+        )
         for kind, sink in bound
         if sink is not None
     ]

@@ -104,7 +104,11 @@ class Receivers:
                     record = await consumer.getone(place)
                     headers = dict(record.headers)
                     found.append(
-                        (record.key.decode(), headers["ce_id"].decode(), headers["ce_type"].decode())
+                        (
+                            record.key.decode(),
+                            headers["ce_id"].decode(),
+                            headers["ce_type"].decode(),
+                        )
                     )
             return found
         finally:

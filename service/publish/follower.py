@@ -20,7 +20,8 @@ from service.store.outbox import Cursor, Outbox
 
 log = structlog.get_logger()
 
-_BATCH = 200
+_BATCH = 50  # a longer one would keep the event loop from webhooks
+_REST = 3.0  # times as long as a batch took: who is far behind may not take the loop from webhooks
 _IDLE_S = 1.0
 _LONGEST_PAUSE_S = 300.0
 _LEASE = timedelta(seconds=60)  # another replica follows when this one has been silent for so long
@@ -64,8 +65,11 @@ class Follower:
     async def run(self) -> None:
         """Follows for ever; whatever goes wrong is logged and tried again."""
         while True:
+            began_s = self._clock.monotonic()
             try:
-                pause_s = 0.0 if await self.follow() else _IDLE_S
+                behind = await self.follow()
+                took_s = self._clock.monotonic() - began_s
+                pause_s = min(_IDLE_S, _REST * took_s) if behind else _IDLE_S
             except Unavailable as error:
                 log.error(
                     "not published, the store is away", sink=self._sink.name, detail=error.detail

@@ -4,6 +4,7 @@ In binary mode: the attributes are headers, the value is the step as JSON, which
 reads without a library.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -28,7 +29,10 @@ class KafkaSink:
     name: str = field(default="kafka", init=False)
 
     async def deliver(self, steps: Sequence[JournalEntry], deadline: Deadline) -> None:
-        records = [record_of(step, self.publisher.source) for step in steps]
+        records = []
+        for step in steps:
+            records.append(record_of(step, self.publisher.source))
+            await asyncio.sleep(0)  # evidence is large, and webhooks wait on this loop too
         await self.publisher.send(records, deadline=deadline)
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from rehearsal.cluster import Cluster, Fault, carbon_ingestion
 from service.clients.grafana import Annotation, GrafanaAnnotations
@@ -18,7 +17,7 @@ from service.model.errors import BadConfig, ParamedicError, Refused, Unavailable
 from service.model.reasons import Reason
 from service.settings import KafkaSettings, KubernetesSettings, PublishSettings
 from tests.servers.grafana import Grafana, grafana
-from tests.servers.kafka import create_topic, noida, produce
+from tests.servers.kafka import create_topic, noida, produce, records
 
 AT = datetime(2026, 11, 24, tzinfo=UTC)
 REGION = Annotation(AT, None, ["remediation", "rid:act-1"], "scale")
@@ -101,20 +100,8 @@ def record(number: int, key: str = "inc-1", source: str = "/a", size: int = 3) -
 
 
 async def values(bootstrap: str, topic: str) -> list[int]:
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
-    await consumer.start()
-    try:
-        place = TopicPartition(topic, 0)
-        consumer.assign([place])
-        end = (await consumer.end_offsets([place]))[place]
-        consumer.seek(place, 0)
-        found = []
-        while await consumer.position(place) < end:
-            headers = dict((await consumer.getone(place)).headers)
-            found.append(int(headers.get("ce_id", b"-1")))
-        return found
-    finally:
-        await consumer.stop()
+    found = await records(bootstrap, topic)
+    return [int(headers.get("ce_id", "-1")) for _, headers in found]
 
 
 async def test_records_are_sent_once_also_by_the_next_process_and_beside_strangers(

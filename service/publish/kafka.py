@@ -29,7 +29,7 @@ class KafkaSink:
 def _bind(outlets: Outlets) -> Sink | None:
     if outlets.kafka is None:
         return None
-    # Late: the library takes 80 ms to load, and most services need it not.
+    # Late: the library takes 80 ms to load, and a service without a topic does not need it.
     from service.publish.cloud_events import record_of
 
     return KafkaSink(outlets.kafka, record_of)

@@ -33,7 +33,7 @@ test: $(READY) servers  ## Every test and check (STRICT=1: a missing server fail
 simulate: $(READY)  ## Thousands of random lives of incidents, crashes and outages included (SEQUENCES=10000)
 	@jobs=$$(nproc); each=$$(( ($(or $(SEQUENCES),10000) + jobs - 1) / jobs )); running=(); \
 	for job in $$(seq $$jobs); do \
-	  PARAMEDIC_SEQUENCES=$$each $(BIN)/pytest -q -s -x --hypothesis-seed=$${SEED:-$$RANDOM} \
+	  PARAMEDIC_SEQUENCES=$$each $(BIN)/pytest -q -s -x --hypothesis-seed=$$(( $${SEED:-$$RANDOM} + job )) \
 	    tests/path/test_machine.py & running+=($$!); \
 	done; \
 	failed=0; for one in $${running[@]}; do wait $$one || failed=1; done; exit $$failed

@@ -436,7 +436,7 @@ async def test_a_step_that_commits_after_a_later_number_is_not_passed_over(
     numbered, go_on = asyncio.Event(), asyncio.Event()
 
     async def hesitate() -> None:
-        async with slow.database._backend.begin() as connection:  # type: ignore[union-attr]
+        async with slow.database._backend.engine.begin() as connection:  # type: ignore[attr-defined]
             await connection.execute(slow.insert())
             numbered.set()
             await go_on.wait()

@@ -4,6 +4,7 @@ from typing import Any, TypeAlias
 
 from pydantic_core import to_jsonable_python
 
+from service.diagnose.redact import redacted_labels, redacted_line
 from service.store.incidents import Incidents
 from service.store.ledger import Ledger
 
@@ -48,4 +49,9 @@ def summary(row: Json) -> Json:
 
 def _alert(episode: Json) -> Json:
     hidden = ("incident_id", "unrouted", "resolved_seen_at")
-    return {name: value for name, value in episode.items() if name not in hidden}
+    shown = {name: value for name, value in episode.items() if name not in hidden}
+    for texts in ("labels", "annotations"):
+        shown[texts] = redacted_labels(shown[texts] or {})
+    if shown.get("generator_url"):
+        shown["generator_url"] = redacted_line(shown["generator_url"])
+    return shown

@@ -442,7 +442,8 @@ async def test_a_step_that_commits_after_a_later_number_is_not_passed_over(
             await go_on.wait()
 
     hesitating = asyncio.create_task(hesitate())
-    await numbered.wait()
+    async with asyncio.timeout(20):
+        await numbered.wait()
     await journal.tell()  # number 2 is committed, number 1 is not
     following = asyncio.create_task(journal.follower(board).follow())
     await asyncio.sleep(0.2)

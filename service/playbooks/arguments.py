@@ -112,7 +112,7 @@ class Values:
         """Bounds, types and choices, as the annotation has them."""
         try:
             # As JSON, so that a list may fill a tuple and yet no text is taken for a number.
-            _adapter(hint).validate_json(json.dumps(value), strict=True)
+            adapter_of(hint).validate_json(json.dumps(value), strict=True)
         except ValidationError as error:
             for mistake in error.errors(include_url=False):
                 told = sentence(mistake)
@@ -195,5 +195,6 @@ def _is_open(value: object) -> bool:
 
 
 @cache
-def _adapter(hint: Any) -> TypeAdapter[Any]:  # Any: annotations have no type of their own
-    return TypeAdapter(hint)  # building one takes milliseconds
+def adapter_of(hint: Any) -> TypeAdapter[Any]:  # Any: annotations have no type of their own
+    """What checks values of a type or annotation; building one takes milliseconds."""
+    return TypeAdapter(hint)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-
 from service.model import matcher
 from service.model.action import AnyKind, Kinds
 from service.model.errors import BadConfig

@@ -9,7 +9,6 @@ import dataclasses
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
@@ -194,7 +193,11 @@ def _is_open(value: object) -> bool:
     return not (value is None or isinstance(value, str | int | float))
 
 
-@cache
+_ADAPTERS: dict[Any, TypeAdapter[Any]] = {}  # building one takes milliseconds
+
+
 def adapter_of(hint: Any) -> TypeAdapter[Any]:  # Any: annotations have no type of their own
-    """What checks values of a type or annotation; building one takes milliseconds."""
-    return TypeAdapter(hint)
+    """What checks values of a type or annotation."""
+    if hint not in _ADAPTERS:
+        _ADAPTERS[hint] = TypeAdapter(hint)
+    return _ADAPTERS[hint]

@@ -217,7 +217,7 @@ class _Builder:
             do=Do(
                 kind,
                 arguments.compiled(given or {}, (*above, "do", name)),
-                _checker(kind.arguments),
+                _checker(kind),
             ),
             mode=rung.mode,
             times=rung.times,

@@ -97,7 +97,7 @@ def _by_kind(rows: Sequence[Any]) -> list[ActionTotal]:
         kind = target_key.partition("/")[0]
         known = (playbook, rung, action, kind, mode, applied, outcome)
         sums[known] = sums.get(known, 0) + count
-    return [ActionTotal(*known, count) for known, count in sums.items()]
+    return [ActionTotal._make((*known, count)) for known, count in sums.items()]
 
 
 class Figures:

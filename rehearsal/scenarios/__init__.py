@@ -1,0 +1,25 @@
+"""Scenarios: one file for each row of the troubleshooting playbook, each breaks the demo's world in its way.
+
+`SCENARIOS` has all of them by name. A new one owns one file here, and its line below.
+"""
+
+import difflib
+
+from rehearsal.scenarios import service_start
+from rehearsal.scenarios.scenario import Scenario
+
+_ALL = (
+    service_start.MEMORY,
+    service_start.DEPENDENCY,
+)
+
+SCENARIOS = {scenario.name: scenario for scenario in _ALL}
+
+
+def find(name: str) -> Scenario:
+    """The scenario of this name. LookupError, with the one that was probably meant, where there is none."""
+    if name in SCENARIOS:
+        return SCENARIOS[name]
+    near = difflib.get_close_matches(name, SCENARIOS, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(SCENARIOS)}"
+    raise LookupError(f"there is no scenario {name!r}; {hint}")

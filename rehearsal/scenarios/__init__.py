@@ -5,12 +5,29 @@
 
 import difflib
 
-from rehearsal.scenarios import service_start
+from rehearsal.scenarios import (
+    authentication,
+    logging,
+    metrics,
+    network,
+    outage,
+    quick,
+    service_restarts,
+    service_start,
+)
 from rehearsal.scenarios.scenario import Scenario
 
 _ALL = (
+    quick.SCENARIO,
     service_start.MEMORY,
     service_start.DEPENDENCY,
+    service_restarts.MEMORY,
+    authentication.SCENARIO,
+    network.SCENARIO,
+    metrics.ANNOTATIONS,
+    metrics.PROMETHEUS,
+    logging.SCENARIO,
+    outage.DEPENDENCY,
 )
 
 SCENARIOS = {scenario.name: scenario for scenario in _ALL}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+import yaml
 
 from rehearsal.cluster import Cluster, Delays, Object, carbon_ingestion
 from rehearsal.hurry import beside, hurry
@@ -84,6 +85,19 @@ class World:
             for status in pod["status"].get("containerStatuses", ())
             if "waiting" in status["state"]
         }
+
+    def restarts(self, workload: str) -> int:
+        """Of all containers of its present pods."""
+        return sum(
+            int(status["restartCount"])
+            for pod in self.pods(workload)
+            for status in pod["status"].get("containerStatuses", ())
+        )
+
+    def seed_known_good(self, *manifests: str) -> None:
+        """These manifests of the known-good folder are in the cluster."""
+        texts = ((KNOWN_GOOD / f"{name}.yaml").read_text() for name in manifests)
+        self.cluster.seed(yaml.safe_load(text) for text in texts)
 
     async def until(self, true: Callable[[], bool], within_s: float = 30.0) -> None:
         """Waits for the world to be as it was broken. RuntimeError when it does not come to that."""

@@ -7,10 +7,16 @@ import difflib
 
 from rehearsal.scenarios import (
     authentication,
+    data_flow,
+    data_quality,
+    high_latency,
+    kafka,
     logging,
+    low_throughput,
     metrics,
     network,
     outage,
+    persistence,
     quick,
     service_restarts,
     service_start,
@@ -22,12 +28,21 @@ _ALL = (
     service_start.MEMORY,
     service_start.DEPENDENCY,
     service_restarts.MEMORY,
+    data_flow.POLICY,
+    data_flow.REGISTRY,
+    data_quality.SCENARIO,
+    high_latency.SCENARIO,
+    low_throughput.SCENARIO,
+    kafka.QUORUM,
+    kafka.BROKER,
     authentication.SCENARIO,
     network.SCENARIO,
     metrics.ANNOTATIONS,
     metrics.PROMETHEUS,
     logging.SCENARIO,
     outage.DEPENDENCY,
+    persistence.BACKUP,
+    persistence.DISK,
 )
 
 SCENARIOS = {scenario.name: scenario for scenario in _ALL}

@@ -52,7 +52,7 @@ async def _enforced(world: World) -> None:
 SCENARIO = Scenario(
     name="5.2",
     row="5.2",
-    breaks="Somebody edits the NetworkPolicy kafka-ingress: it lets another port through, and kafka-cluster:9092 is shut.",
+    breaks="Somebody edits the NetworkPolicy kafka-ingress: another port is let through, and Kafka is out of reach.",
     does="It finds which path is blocked and which policy drifted, and proposes to apply the known-good one.",
     end=Proposed("restore-policies"),
     prepares=paths,

@@ -93,7 +93,7 @@ async def nothing(_: World) -> None:
 class Scenario:
     """One way to break the demo's world.
 
-    `servers` are those that are started beside the cluster: kafka, clickhouse. `prepares` a healthy world before
+    `servers` are those of world.py that are started beside the cluster. `prepares` a healthy world before
     Paramedic starts, `wrecks` breaks it, `ill` says whether the rule of the alert would still hold.
     """
 

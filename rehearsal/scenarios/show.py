@@ -19,6 +19,7 @@ from rehearsal.scenarios.scenario import Found, Scenario
 from rehearsal.scenarios.world import World, world
 from rehearsal.served import environment, log_file, served
 from rehearsal.telling import Telling, tell_end
+from service.desk.quick import as_text, from_json
 
 
 async def show(scenario: Scenario, *, once: bool, within_s: float, port: int) -> int:
@@ -67,21 +68,17 @@ async def _show(
 
 
 async def diagnosed(scenario: Scenario, broken: World) -> tuple[Ended, str]:
-    """`paramedic diagnose` as a person would run it, on the broken world; and what it printed."""
+    """`paramedic diagnose` as a person would run it, on the broken world; and its text."""
     await scenario.wrecks(broken)
-    env = environment(broken.settings())
-    said: list[str] = []
-    for more in (["--json"], []):
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "service", "diagnose", *more,
-            env=env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        out, problem = await process.communicate()
-        if process.returncode != 1:  # 1: something is wrong, and it is
-            raise RuntimeError(f"diagnose ended with {process.returncode}: {problem.decode()}")
-        said.append(out.decode())
-    found = json.loads(said[0])
-    return Ended(scenario.end.came(found), found), said[1]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "service", "diagnose", "--json",
+        env=environment(broken.settings()), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, problem = await process.communicate()
+    if process.returncode != 1:  # 1: something is wrong, and it is
+        raise RuntimeError(f"diagnose ended with {process.returncode}: {problem.decode()}")
+    found = json.loads(out)
+    return Ended(scenario.end.came(found), found), as_text(from_json(found))
 
 
 def _introduce(console: Console, broken: World) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 import yaml
+from asynch.connection import Connection
 
 from rehearsal.cluster import Cluster, Delays, Object, carbon_ingestion
 from rehearsal.hurry import beside, hurry
@@ -26,6 +27,10 @@ from service.kit.tasks import running
 
 SHIPPED = Path(__file__).parents[2] / "rules" / "playbooks"
 KNOWN_GOOD = SHIPPED.parent / "known-good"
+
+# Servers that a scenario may want beside the cluster.
+KAFKA, CLICKHOUSE = "kafka", "clickhouse"
+BARE_CLICKHOUSE = "clickhouse without a disk for backups"
 
 log = structlog.get_logger(__name__)
 
@@ -99,6 +104,25 @@ class World:
         texts = ((KNOWN_GOOD / f"{name}.yaml").read_text() for name in manifests)
         self.cluster.seed(yaml.safe_load(text) for text in texts)
 
+    async def sql(self, *statements: str) -> None:
+        """Runs them one after the other in ClickHouse."""
+        for statement in statements:
+            await self._execute(statement)
+
+    async def asked(self, query: str) -> int:
+        """The one number that a query gives."""
+        return int((await self._execute(query))[0][0])
+
+    async def _execute(self, statement: str) -> list[Any]:  # Any: rows of several types
+        connection = Connection(host="127.0.0.1", port=self.database_port, user="default")
+        try:
+            await connection.connect()
+            async with connection.cursor() as cursor:
+                await cursor.execute(statement)
+                return list(await cursor.fetchall())
+        finally:
+            await connection.close()
+
     async def until(self, true: Callable[[], bool], within_s: float = 30.0) -> None:
         """Waits for the world to be as it was broken. RuntimeError when it does not come to that."""
         try:
@@ -163,19 +187,20 @@ async def world(
         )
         standin = await stack.enter_async_context(StandIn(cluster, NAMESPACE))
         made = World(folder, cluster, standin, pace_s, stack)
-        if "kafka" in servers:
+        if KAFKA in servers:
             made.kafka = await stack.enter_async_context(NoidaBroker(folder / "kafka"))
-        if "clickhouse" in servers:
-            made.clickhouse = await _database(folder, stack)
+        if {CLICKHOUSE, BARE_CLICKHOUSE} & set(servers):
+            made.clickhouse = await _database(folder, stack, backups=CLICKHOUSE in servers)
         yield made
 
 
-async def _database(folder: Path, stack: AsyncExitStack) -> ClickHouseServer:
+async def _database(folder: Path, stack: AsyncExitStack, *, backups: bool) -> ClickHouseServer:
     if clickhouse_server.found() is None:
         raise RuntimeError("this scenario needs ClickHouse, which npm installs; is npm there?")
-    backups = folder / "backups"
-    backups.mkdir()
-    server = ClickHouseServer(folder / "clickhouse", disks={"backups": backups})
+    disk = folder / "backups"
+    disk.mkdir()
+    disks = {"backups": disk} if backups else {}
+    server = ClickHouseServer(folder / "clickhouse", disks=disks)
     return await stack.enter_async_context(server)
 
 

@@ -13,7 +13,7 @@ from rehearsal.scenarios import SCENARIOS, find
 from rehearsal.scenarios.drive import drive
 from rehearsal.scenarios.scenario import Found, Scenario
 from rehearsal.scenarios.show import diagnosed
-from rehearsal.scenarios.world import world
+from rehearsal.scenarios.world import BARE_CLICKHOUSE, CLICKHOUSE, KAFKA, world
 from rehearsal.servers import clickhouse, free_port, kafka
 from service.app import serving
 from service.desk.story import story
@@ -30,10 +30,10 @@ ALL = pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=lambda s: s.na
 
 @ALL
 async def test_a_scenario_ends_as_it_says(scenario: Scenario, tmp_path: Path) -> None:
-    if "clickhouse" in scenario.servers:
+    if {CLICKHOUSE, BARE_CLICKHOUSE} & scenario.servers:
         hint = "run tests/servers/install.sh clickhouse-modern"
         require("clickhouse (modern)", clickhouse.found(), hint)
-    if "kafka" in scenario.servers:
+    if KAFKA in scenario.servers:
         require("noida-db", kafka.found(), "pip install 'paramedic[demo]'")
     async with world(tmp_path, scenario.servers, pace_s=PACE_S) as broken:
         await scenario.prepares(broken)
@@ -77,7 +77,7 @@ def test_a_name_that_is_not_there_is_an_error_with_a_suggestion() -> None:
     with pytest.raises(LookupError, match=r"no scenario '1\.1-dependancy'; did you mean 1\.1-dep"):
         find("1.1-dependancy")
     with pytest.raises(LookupError, match=r"there are 0, "):
-        find("something else")
+        find("zzz")
 
 
 def test_the_command_line_lists_the_scenarios_and_refuses_an_unknown_one() -> None:

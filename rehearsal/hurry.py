@@ -13,13 +13,14 @@ import yaml
 
 RUNAWAY_S = 3  # instead of 300: how old a query has to be
 LAG_HEALED = 500  # instead of 5000
+STUCK_S = 3  # instead of 180: how long a pod is not ready
 SILENT_S = 3  # instead of 1200: how long ago the last line was written
 
 # Waits that conditions name, as shipped and in a rehearsal. All else that they name stays.
 _SHORTER = {
     "longest_query_s > 300.0": f"longest_query_s > {RUNAWAY_S}.0",
     "hog_elapsed_s > 30.0": f"hog_elapsed_s > {RUNAWAY_S}.0",
-    "stuck_for_s > 180.0": f"stuck_for_s > {RUNAWAY_S}.0",
+    "stuck_for_s > 180.0": f"stuck_for_s > {STUCK_S}.0",
     "last_age_s > 1200.0": f"last_age_s > {SILENT_S}.0",
     "last_age_s < 1200.0": f"last_age_s < {SILENT_S}.0",
     "lag_total < 5000": f"lag_total < {LAG_HEALED}",

@@ -31,6 +31,6 @@ SCENARIO = Scenario(
     end=Proposed("restore-rbac"),
     prepares=_as_known_good,
     wrecks=_without_leases,
-    fired=Fired("AuthFailuresHigh", "Deployment/normalization-service"),
+    fired=Fired("AuthFailuresHigh", "Deployment/normalization-service", value="3"),
     ill=_refused,
 )

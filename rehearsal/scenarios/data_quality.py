@@ -24,5 +24,5 @@ SCENARIO = Scenario(
     does="It writes nothing, and tells a person which subject is missing and how to register it.",
     end=HandedOver("subject-missing", _SUBJECT),
     wrecks=_subject_gone,
-    fired=Fired("ValidationErrorsHigh", f"Deployment/{_SERVICE}"),
+    fired=Fired("ValidationErrorsHigh", f"Deployment/{_SERVICE}", value="12.5%"),
 )

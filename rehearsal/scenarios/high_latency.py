@@ -43,7 +43,7 @@ SCENARIO = Scenario(
     end=Healed("kill-runaway-query"),
     prepares=_keeping_up,
     wrecks=_forgotten_report,
-    fired=Fired("IngestionLatencyHigh", "Deployment/normalization-service"),
+    fired=Fired("IngestionLatencyHigh", "Deployment/normalization-service", value="4s"),
     ill=_slow,
     servers=frozenset({KAFKA, CLICKHOUSE}),
 )

@@ -1,13 +1,16 @@
 """4.1: ZooKeeper has lost its quorum, so that no broker can be mended; or one of two brokers hangs."""
 
+import asyncio
+
 from rehearsal.cluster import Object, Unready
+from rehearsal.hurry import STUCK_S
 from rehearsal.platform import NAMESPACE
 from rehearsal.scenarios.rules import Fired
 from rehearsal.scenarios.scenario import HandedOver, Proposed, Scenario
 from rehearsal.scenarios.world import KAFKA, World
 from rehearsal.servers.records import create_topic
 
-_FIRED = Fired("KafkaBrokerDown", "StatefulSet/kafka")
+_FIRED = Fired("KafkaBrokerDown", "StatefulSet/kafka", value="2")
 
 
 async def _no_quorum(world: World) -> None:
@@ -29,6 +32,7 @@ async def _two_brokers(world: World) -> None:
 
 async def _one_hangs(world: World) -> None:
     world.cluster.break_pods(NAMESPACE, "kafka", Unready(), pod="kafka-1")
+    await asyncio.sleep(STUCK_S)
 
 
 QUORUM = Scenario(

@@ -22,6 +22,6 @@ SCENARIO = Scenario(
     does="It proposes PARALLELISM 8, with a rollout of all that read the ConfigMap.",
     end=Proposed("more-parallelism"),
     wrecks=_backlog,
-    fired=Fired("IngestionThroughputLow", "Deployment/normalization-service"),
+    fired=Fired("IngestionThroughputLow", "Deployment/normalization-service", value="40"),
     servers=frozenset({KAFKA}),
 )

@@ -4,15 +4,16 @@ from rehearsal.scenarios.rules import Fired
 from rehearsal.scenarios.scenario import HandedOver, Healed, Scenario
 from rehearsal.scenarios.world import BARE_CLICKHOUSE, CLICKHOUSE, World
 
-_DATABASE = "carbon_ingestion"
-_FIRED = Fired("BackupTooOld", "StatefulSet/clickhouse", {"database": _DATABASE})
+_FIRED = Fired(
+    "BackupTooOld", "StatefulSet/clickhouse", {"database": "carbon_ingestion"}, value="1d 6h"
+)
 
 
 async def _data(world: World) -> None:
     await world.sql(
-        f"CREATE DATABASE {_DATABASE}",
-        f"CREATE TABLE {_DATABASE}.bronze_raw_trades (id UInt64, price Float64) ENGINE = MergeTree ORDER BY id",
-        f"INSERT INTO {_DATABASE}.bronze_raw_trades SELECT number, number / 7 FROM numbers(10000)",
+        "CREATE DATABASE carbon_ingestion",
+        "CREATE TABLE carbon_ingestion.bronze_raw_trades (id UInt64, price Float64) ENGINE = MergeTree ORDER BY id",
+        "INSERT INTO carbon_ingestion.bronze_raw_trades SELECT number, number / 7 FROM numbers(10000)",
     )
 
 

@@ -15,6 +15,8 @@ import yaml
 from rehearsal.platform import NAMESPACE
 
 RULES = Path(__file__).parents[2] / "rules" / "prometheus"
+_VALUE = re.compile(r"\{\{\s*\$value\b[^}]*\}\}")
+_TEMPLATE = re.compile(r"\{\{[^}]*\}\}")
 _LABEL = re.compile(r"\{\{\s*\$labels\.(\w+)\s*\}\}")
 
 
@@ -25,6 +27,7 @@ class Fired:
     alert: str
     workload: str = ""  # Kind/name; "" for an alert that concerns none
     labels: Mapping[str, str] = field(default_factory=dict)
+    value: str = ""  # as its summary shows it
 
     def all_labels(self) -> dict[str, str]:
         """As Alertmanager posts them: the rule's own, and the series'."""
@@ -38,12 +41,12 @@ class Fired:
         }  # fmt: skip
 
     def annotations(self) -> dict[str, str]:
-        """The rule's, with the labels filled in."""
-        labels = self.all_labels()
-        return {
-            name: _LABEL.sub(lambda found: labels.get(found[1], ""), text)
-            for name, text in shipped()[self.alert]["annotations"].items()
-        }
+        """The rule's, with labels and value filled in; what else its templates do is left out."""
+        labels, filled = self.all_labels(), {}
+        for name, text in shipped()[self.alert]["annotations"].items():
+            said = _LABEL.sub(lambda found: labels.get(found[1], ""), text)
+            filled[name] = _TEMPLATE.sub("", _VALUE.sub(self.value, said))
+        return filled
 
 
 @cache

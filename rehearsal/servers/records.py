@@ -25,7 +25,7 @@ async def create_topic(bootstrap: str, topic: str, partitions: int) -> None:
     """A topic with one replica. RuntimeError when the broker makes none."""
     async with admin(bootstrap) as client:
         answer = await client.create_topics([NewTopic(topic, partitions, 1)])
-    if any(code != 0 for _, code, *_ in answer.topic_errors):
+    if any(code != 0 for _, code, *_ in answer.topic_errors):  # type: ignore[attr-defined]
         raise RuntimeError(f"no topic {topic}: {answer}")
 
 

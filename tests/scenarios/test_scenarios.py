@@ -62,7 +62,9 @@ def test_the_alert_of_a_scenario_has_the_labels_of_its_shipped_rule(scenario: Sc
         all(e[name] == labels[name] for name in ("severity", "chapter", "remediate"))
         for e in expected
     )
-    assert all("{{" not in text for text in labels.values())
+    shown = [*labels.values(), *scenario.fired.annotations().values()]
+    assert all("{{" not in text for text in shown)
+    assert "  " not in scenario.fired.annotations()["summary"]
 
 
 @ALL

@@ -7,6 +7,7 @@ import difflib
 
 from rehearsal.scenarios import (
     authentication,
+    clickhouse,
     data_flow,
     data_quality,
     high_latency,
@@ -35,6 +36,7 @@ _ALL = (
     low_throughput.SCENARIO,
     kafka.QUORUM,
     kafka.BROKER,
+    clickhouse.HOG,
     authentication.SCENARIO,
     network.SCENARIO,
     metrics.ANNOTATIONS,

@@ -6,7 +6,7 @@ Never here: what breaks.
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 import yaml
 from asynch.connection import Connection
+from asynch.errors import ServerException
 
 from rehearsal.cluster import Cluster, Delays, Object, carbon_ingestion
 from rehearsal.hurry import beside, hurry
@@ -31,6 +32,9 @@ KNOWN_GOOD = SHIPPED.parent / "known-good"
 # Servers that a scenario may want beside the cluster.
 KAFKA, CLICKHOUSE = "kafka", "clickhouse"
 BARE_CLICKHOUSE = "clickhouse without a disk for backups"
+SMALL_CLICKHOUSE = "clickhouse with little memory"
+CLICKHOUSES = frozenset({CLICKHOUSE, BARE_CLICKHOUSE, SMALL_CLICKHOUSE})
+SMALL_BYTES = 400_000_000
 
 log = structlog.get_logger(__name__)
 
@@ -113,11 +117,22 @@ class World:
         """The one number that a query gives."""
         return int((await self._execute(query))[0][0])
 
-    async def _execute(self, statement: str) -> list[Any]:  # Any: rows of several types
-        connection = Connection(host="127.0.0.1", port=self.database_port, user="default")
+    async def query(self, sql: str, query_id: str) -> None:
+        """A query of a person: it runs until it ends or is killed, which is nobody's error here."""
+        with suppress(ServerException):
+            await self._execute(sql, query_id)
+
+    async def _execute(
+        self, statement: str, query_id: str | None = None
+    ) -> list[Any]:  # Any: rows of several types
+        connection = Connection(
+            host="127.0.0.1", port=self.database_port, user="default", send_receive_timeout=3600
+        )
         try:
             await connection.connect()
             async with connection.cursor() as cursor:
+                if query_id is not None:
+                    cursor.set_query_id(query_id)
                 await cursor.execute(statement)
                 return list(await cursor.fetchall())
         finally:
@@ -189,18 +204,19 @@ async def world(
         made = World(folder, cluster, standin, pace_s, stack)
         if KAFKA in servers:
             made.kafka = await stack.enter_async_context(NoidaBroker(folder / "kafka"))
-        if {CLICKHOUSE, BARE_CLICKHOUSE} & set(servers):
-            made.clickhouse = await _database(folder, stack, backups=CLICKHOUSE in servers)
+        for kind in CLICKHOUSES & set(servers):
+            made.clickhouse = await _database(folder, stack, kind)
         yield made
 
 
-async def _database(folder: Path, stack: AsyncExitStack, *, backups: bool) -> ClickHouseServer:
+async def _database(folder: Path, stack: AsyncExitStack, kind: str) -> ClickHouseServer:
     if clickhouse_server.found() is None:
         raise RuntimeError("this scenario needs ClickHouse, which npm installs; is npm there?")
     disk = folder / "backups"
     disk.mkdir()
-    disks = {"backups": disk} if backups else {}
-    server = ClickHouseServer(folder / "clickhouse", disks=disks)
+    disks = {} if kind == BARE_CLICKHOUSE else {"backups": disk}
+    memory = SMALL_BYTES if kind == SMALL_CLICKHOUSE else None
+    server = ClickHouseServer(folder / "clickhouse", disks=disks, memory_bytes=memory)
     return await stack.enter_async_context(server)
 
 

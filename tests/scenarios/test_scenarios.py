@@ -13,7 +13,7 @@ from rehearsal.scenarios import SCENARIOS, find
 from rehearsal.scenarios.drive import drive
 from rehearsal.scenarios.scenario import Found, Scenario
 from rehearsal.scenarios.show import diagnosed
-from rehearsal.scenarios.world import BARE_CLICKHOUSE, CLICKHOUSE, KAFKA, world
+from rehearsal.scenarios.world import CLICKHOUSES, KAFKA, world
 from rehearsal.servers import clickhouse, free_port, kafka
 from service.app import serving
 from service.desk.story import story
@@ -30,7 +30,7 @@ ALL = pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=lambda s: s.na
 
 @ALL
 async def test_a_scenario_ends_as_it_says(scenario: Scenario, tmp_path: Path) -> None:
-    if {CLICKHOUSE, BARE_CLICKHOUSE} & scenario.servers:
+    if CLICKHOUSES & scenario.servers:
         hint = "run tests/servers/install.sh clickhouse-modern"
         require("clickhouse (modern)", clickhouse.found(), hint)
     if KAFKA in scenario.servers:

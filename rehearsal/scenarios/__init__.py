@@ -57,3 +57,10 @@ def find(name: str) -> Scenario:
     near = difflib.get_close_matches(name, SCENARIOS, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(SCENARIOS)}"
     raise LookupError(f"there is no scenario {name!r}; {hint}")
+
+
+def table() -> str:
+    """All of them as the README shows them."""
+    lines = ["| scenario | what breaks | what Paramedic does |", "| --- | --- | --- |"]
+    lines += [f"| `{s.name}` | {s.breaks} | {s.does} |" for s in SCENARIOS.values()]
+    return "\n".join(lines) + "\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal.scenarios import SCENARIOS, find
+from rehearsal.scenarios import SCENARIOS, find, table
 from rehearsal.scenarios.drive import drive
 from rehearsal.scenarios.scenario import Found, Scenario
 from rehearsal.scenarios.show import diagnosed
@@ -73,6 +73,10 @@ def test_a_scenario_says_what_breaks_and_what_paramedic_does(scenario: Scenario)
         assert sentence.endswith(".")
         assert "\n" not in sentence
     assert scenario.name.startswith(scenario.row)
+
+
+def test_the_readme_lists_the_scenarios() -> None:
+    assert table() in (ROOT / "README.md").read_text(), "renew it: rehearsal.scenarios.table()"
 
 
 def test_a_name_that_is_not_there_is_an_error_with_a_suggestion() -> None:

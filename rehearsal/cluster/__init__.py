@@ -25,10 +25,10 @@ subresource, delete of collections, foreground deletion, Table output, DaemonSet
 
 **What it does not do, silently, because no answer could say so**: Roles and RoleBindings as rights (identities have
 theirs), the check for escalation; probes, volumes, references to ConfigMaps and Secrets (but as scripted); what
-protects volumes from deletion, provisioning; minReadySeconds; proportional scaling in the middle of a rollout; claims of new
-StatefulSets; the sum of requests on a node (a pod must only fit alone); metrics in autoscaling; combined events;
-admission plugins; ownership of what a scheduler writes, the limit of ten managers, kubectl's step from client-side to
-server-side apply; most rules about values (an invalid object that no recording shows may be accepted).
+protects volumes from deletion, provisioning; minReadySeconds; proportional scaling in the middle of a rollout; claims
+of new StatefulSets; the sum of requests on a node (a pod must only fit alone); metrics in autoscaling; combined
+events; admission plugins; ownership of what a scheduler writes, the limit of ten managers, kubectl's step from
+client-side to server-side apply; most rules about values (an invalid object that no recording shows may be accepted).
 
 **How it was held against a real server.** tests/cluster sends recorded exchanges of a v1.36.2 control plane
 again and compares status, Status.reason, message, details, causes, the whole object, its managedFields, and what

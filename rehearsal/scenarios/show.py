@@ -98,10 +98,7 @@ def _introduce(console: Console, broken: World) -> None:
 
 def _sum_up(console: Console, scenario: Scenario, ended: Ended, began: float) -> int:
     took_s = time.monotonic() - began
-    if ended.came:
-        console.rule(
-            f"[bold green]{scenario.name}: {escape(str(scenario.end))}, after {took_s:.0f} s"
-        )
-        return 0
-    console.rule(f"[bold red]{scenario.name}: expected was: {escape(str(scenario.end))}")
-    return 1
+    colour, how = ("green", "as expected") if ended.came else ("red", "NOT as expected")
+    console.rule(f"[bold {colour}]scenario {scenario.name} ended {how}, after {took_s:.0f} s")
+    console.print(f"  expected    {escape(str(scenario.end))}")
+    return 0 if ended.came else 1

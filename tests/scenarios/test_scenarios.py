@@ -79,6 +79,12 @@ def test_the_readme_lists_the_scenarios() -> None:
     assert table() in (ROOT / "README.md").read_text(), "renew it: rehearsal.scenarios.table()"
 
 
+def test_a_row_without_a_scenario_of_its_number_has_its_first_one() -> None:
+    for row in {scenario.row for scenario in SCENARIOS.values()}:
+        assert find(row) == SCENARIOS.get(row, find(row))
+        assert find(row).row == row
+
+
 def test_a_name_that_is_not_there_is_an_error_with_a_suggestion() -> None:
     with pytest.raises(LookupError, match=r"no scenario '1\.1-dependancy'; did you mean 1\.1-dep"):
         find("1.1-dependancy")

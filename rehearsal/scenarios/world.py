@@ -138,7 +138,7 @@ class World:
         finally:
             await connection.close()
 
-    async def until(self, true: Callable[[], bool], within_s: float = 30.0) -> None:
+    async def until(self, true: Callable[[], bool], within_s: float = 60.0) -> None:
         """Waits for the world to be as it was broken. RuntimeError when it does not come to that."""
         try:
             async with asyncio.timeout(within_s):

@@ -34,7 +34,7 @@ KAFKA, CLICKHOUSE = "kafka", "clickhouse"
 BARE_CLICKHOUSE = "clickhouse without a disk for backups"
 SMALL_CLICKHOUSE = "clickhouse with little memory"
 CLICKHOUSES = frozenset({CLICKHOUSE, BARE_CLICKHOUSE, SMALL_CLICKHOUSE})
-SMALL_BYTES = 400_000_000
+SMALL_BYTES = 500_000_000
 
 log = structlog.get_logger(__name__)
 

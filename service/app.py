@@ -70,6 +70,8 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
     playbooks = {p.name: p for p in load(settings.playbooks, CHAPTERS, KINDS)}
     explained = causes.beside(settings.playbooks, playbooks)
     quick_parameters = quick.beside(settings.playbooks, CHAPTERS["quick"])
+    credentials = Credentials(settings.intake)
+    credentials.check()
     metrics = Metrics()
     metrics.info.labels(version("paramedic"), settings.mode).set(1)
     intake_settings, work = settings.intake, settings.work
@@ -148,7 +150,6 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
                 dying = partial(_died, failed)
                 _ = await stack.enter_async_context(running(f"sink {kind.name}", following, dying))
         ready = partial(_not_ready, intake, inbox)
-        credentials = Credentials(intake_settings)
         look = backends.quick_look(settings, sources, quick_parameters, clock)
         allowed = settings.guard.namespaces
         api = Api(credentials, inbox, episodes, incidents, ledger, metrics, ready, look, allowed)

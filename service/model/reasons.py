@@ -119,6 +119,7 @@ class Reason(StrEnum):
     BAD_ENCODING = "bad_encoding"  # its Content-Encoding is unknown, or the body is not what it says
     TOO_LARGE = "too_large"  # the body is over the limit
     BAD_CREDENTIALS = "bad_credentials"  # none or wrong credentials
+    ROLE_MISSING = "role_missing"  # the caller is known, and may not do this
     NOT_JSON_TYPE = "not_json_type"  # no credentials are configured, and its Content-Type is not application/json
     SORTING_FAILED = "sorting_failed"  # a bug of ours: accepted, could not be sorted, set aside for a person
     STORE_FULL = "store_full"  # too many webhooks wait: asked to come again

@@ -100,6 +100,7 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             diagnose=backends.diagnosing(CHAPTERS, sources, settings, metrics, clock),
             survey=backends.surveying(sources, clock),
             owner=backends.owning(sources, clock),
+            settled=backends.settling(sources, clock),
             executor=Executor.of(KINDS, writers),
             incidents=incidents,
             ledger=ledger,

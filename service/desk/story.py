@@ -130,6 +130,13 @@ def _retargeted(step: Json) -> list[str]:
     return [f"about {step['target']} now: {' <- '.join(step['chain'])}{joined}"]
 
 
+def _coursed(step: Json) -> list[str]:
+    who = f" by {step['by']}" if step["by"] else ""
+    where = f" {step['place']}:" if step["place"] else ""
+    head = f"saga {step['course_id']} {step['state']}{who}:{where}"
+    return [f"{head} ({step['reason']}) {step['detail']}".rstrip()]
+
+
 def _plain(step: Json) -> list[str]:
     return [str(dict(step))]
 
@@ -146,6 +153,7 @@ _TELL: Mapping[str, Callable[[Json], list[str]]] = {
     "verified": _verified,
     "moved": _moved,
     "retargeted": _retargeted,
+    "coursed": _coursed,
 }
 
 

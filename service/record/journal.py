@@ -13,6 +13,7 @@ from service.model.incident import Incident, IncidentState, OutcomeKind
 from service.model.step import (
     Acted,
     Called,
+    Coursed,
     Decided,
     Diagnosed,
     Moved,
@@ -62,6 +63,16 @@ class Journal:
                 )
             case Called():
                 say.warning("a person is called", rung=step.rung, say=step.say)
+            case Coursed():
+                say.info(
+                    "coursed",
+                    saga=step.course_id,
+                    state=step.state,
+                    place=step.place,
+                    reason=step.reason,
+                    detail=step.detail,
+                    by=step.by,
+                )
             case Retargeted():
                 say.info("retargeted", to=step.target, chain=list(step.chain), joined=step.joined)
             case Moved():

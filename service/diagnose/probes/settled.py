@@ -3,8 +3,8 @@
 Never here: how long that may take.
 """
 
-from service.clients.kubernetes import KubernetesReader, Object
-from service.diagnose.probes.workload import desired, pods_of, rollout_complete, workload_path
+from service.clients.kubernetes import KubernetesReader, Object, workload_path
+from service.diagnose.probes.workload import desired, pods_of, rollout_complete
 from service.kit.deadline import Deadline
 from service.model.course import Settles
 from service.model.target import Target

@@ -24,7 +24,7 @@ from service.model.reasons import Reason
 from service.model.ruling import History, Proposal, Ruling, Verdict
 from service.model.step import Ruled, Step
 from service.phases.course_ending import coursed, over
-from service.phases.moving import frees, moved
+from service.phases.moving import frees, moved, quiet_looks
 from service.phases.rooms import Rooms
 from service.saga.course import Ended, begin, held
 from service.store.ledger import Scopes
@@ -125,7 +125,9 @@ def _denied(
         to = advance(incident, event, rooms.patience, now)
         return Change(to, (*taken, moved(incident, to, now)), frees=frees(incident, to, rooms))
     stored = incident.course or course
-    then = held(stored, ruling.reason, ruling.detail, now, ruling.retry_at)
+    # Another object under the name is a new look's to find for an alert; a course was about the one it has seen.
+    retry_at = None if ruling.reason is Reason.TARGET_REPLACED else ruling.retry_at
+    then = held(stored, ruling.reason, ruling.detail, now, retry_at)
     if history.stop_by and ruling.reason is Reason.STOPPED:
         stopped = begin(replace(stored, stop_by=history.stop_by))
         then = stopped if isinstance(stopped, Ended) else then
@@ -135,7 +137,8 @@ def _denied(
     to = advance(incident, event, rooms.patience, now)
     steps = (*taken, moved(incident, to, now))
     was = CourseState.APPROVED if due.first else None
-    return Change(to, steps, course=CourseChange(stored, was=was))
+    change = CourseChange(stored, was=was)
+    return Change(to, steps, quiet=quiet_looks(incident, to), course=change)
 
 
 def request_of(step: CourseStep, rooms: Rooms) -> Request | NotPossible:

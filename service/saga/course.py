@@ -10,6 +10,9 @@ from service.model.course import Course, CourseStep, Settles
 from service.model.reasons import Reason
 
 
+_SOONEST_S = 5.0  # between two looks at what holds a step back
+
+
 @dataclass(frozen=True, slots=True)
 class Act:
     """The step's action is to be admitted and done now."""
@@ -99,7 +102,8 @@ def held(
         return Ended(reason, told, course, course.steps[course.at :])
     # No guard's wish is longer than what is left: a step that may not begin at all is told of in its time.
     ends_at = course.since + timedelta(seconds=step.within_s)
-    return LookAgain(step, course, min(retry_at, max(ends_at, now + timedelta(seconds=1))))
+    soon_at = now + timedelta(seconds=_SOONEST_S)
+    return LookAgain(step, course, max(soon_at, min(retry_at, ends_at)))
 
 
 def place(course: Course) -> str:

@@ -17,6 +17,7 @@ from service import backends
 from service.act import KINDS
 from service.act.executor import Executor
 from service.desk.api import Api
+from service.desk.sagas import Sagas
 from service.diagnose import CHAPTERS
 from service.guard.chain import CHAIN
 from service.incident.lifecycle import Patience
@@ -37,6 +38,7 @@ from service.record.metrics import Metrics
 from service.route.sorting import Rules
 from service.settings import Settings, WorkSettings
 from service.sorter import Sorter
+from service.store.courses import Courses
 from service.store.database import Database
 from service.store.episodes import Episodes
 from service.store.inbox import Inbox
@@ -154,7 +156,8 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         look = backends.quick_look(settings, sources, quick_parameters, clock)
         allowed = settings.guard.namespaces
         api = Api(credentials, inbox, episodes, incidents, ledger, metrics, ready, look, allowed)
-        routes = [*intake.routes(), *api.routes()]
+        sagas = Sagas(credentials, Courses(database), playbooks, limits.policy, clock, worker.wake)
+        routes = [*intake.routes(), *api.routes(), *sagas.routes()]
         url = await stack.enter_async_context(
             listening(intake_settings, routes, api.plain_routes())
         )

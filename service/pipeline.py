@@ -87,15 +87,11 @@ async def set_aside(held: Held, reason: Reason, detail: str, rooms: Rooms) -> No
     return await move(held, event, (), rooms, action=action, course=course)
 
 
-def incident_course(
-    held: Held, reason: Reason, detail: str, rooms: Rooms
-) -> CourseChange | None:
+def incident_course(held: Held, reason: Reason, detail: str, rooms: Rooms) -> CourseChange | None:
     """The course that goes on, as one that has failed; None where there is none."""
     course = held.incident.course
     if course is None or course.state.ended:
         return None
     now = rooms.clock.now()
-    failed = replace(
-        course, state=CourseState.FAILED, reason=reason, detail=detail, ended_at=now
-    )
+    failed = replace(course, state=CourseState.FAILED, reason=reason, detail=detail, ended_at=now)
     return CourseChange(failed)

@@ -90,9 +90,7 @@ def plan(target: Target, arguments: RecoverArguments) -> Recover | NotPossible:
         disk=arguments.disk,
         workloads=tuple(found.values()),
         replicas={meant.key: arguments.replicas[text] for text, meant in found.items()},
-        afterwards={
-            meant.key: arguments.afterwards.get(text, 0) for text, meant in found.items()
-        },
+        afterwards={meant.key: arguments.afterwards.get(text, 0) for text, meant in found.items()},
         within_s=arguments.within_s,
     )
 

@@ -122,9 +122,7 @@ async def _next_step(held_: Held, course: Course, rooms: Rooms) -> None:
         return await end(held_, ended, (diagnosed,), rooms)
     action_id = new_id("act", now)
     surveys = await survey((due.step,), (request,), action_id, rooms)
-    seen_at = min(
-        (r.at for r in evidence.readings().values() if isinstance(r, Known)), default=now
-    )
+    seen_at = min((r.at for r in evidence.readings().values() if isinstance(r, Known)), default=now)
     proposal = Proposal((), None, course.rung, due.step.kind, request, Mode.AUTO, seen_at)
     wanted = Due(course, due.step, request, action_id, surveys, first=False)
     admitted = await admit(held_, wanted, proposal, evidence, (diagnosed,), rooms)

@@ -211,7 +211,9 @@ class _Builder:
             told = f"{name} is a step of a saga, and no remedy of its own; {near}"
             self.mistakes.add((*above, "do", name), told)
         if kind.by_people and rung.mode is Mode.AUTO:
-            told = f"{name} is asked for by one person and approved by another; write `mode: approve`"
+            told = (
+                f"{name} is asked for by one person and approved by another; write `mode: approve`"
+            )
             self.mistakes.add((*above, "mode"), told)
         arguments = Values(
             name,

@@ -114,7 +114,9 @@ def stop_wanted(tx: sa.Connection, course_id: str) -> str:
     return tx.execute(query).scalar() or ""
 
 
-def abandon(tx: sa.Connection, incident_id: str, reason: Reason, detail: str, now: datetime) -> None:
+def abandon(
+    tx: sa.Connection, incident_id: str, reason: Reason, detail: str, now: datetime
+) -> None:
     """Whatever course of the incident goes on has failed; it is not read for that."""
     going = sa.update(courses).where(
         courses.c.incident_id == incident_id, courses.c.state.not_in(ENDED)

@@ -23,7 +23,7 @@ from service.store.course_rows import course_of, end_request, insert_course
 from service.store.database import Database
 from service.store.episodes import open_incidents, open_new
 from service.store.inbox import only_sorter
-from service.store.schema import Row, courses, episodes, incidents, ledger
+from service.store.schema import Row, courses, episodes, incidents, ledger, steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,19 @@ class Asked:
     target: Target
     labels: Mapping[str, str]  # of the alert that stands for the wish
     summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A course with the row of its incident and the lines of the ledger that are its steps, in their order.
+
+    `called` is what a person was told when it had ended.
+    """
+
+    course: Course
+    incident: Row
+    lines: Sequence[Row]
+    called: Mapping[str, Any] | None  # Any: JSON
 
 
 class Courses:
@@ -123,11 +136,11 @@ class Courses:
 
         return await self._database.write(commit)
 
-    async def get(self, course_id: str) -> tuple[Course, Row, list[Row]] | None:
-        """The course, the row of its incident, and the lines of the ledger that are its steps, in their order."""
+    async def get(self, course_id: str) -> Found | None:
+        """The course and what belongs to it; None where there is none of this id."""
         query = sa.select(courses).where(courses.c.id == course_id)
 
-        def load(connection: sa.Connection) -> tuple[Course, Row, list[Row]] | None:
+        def load(connection: sa.Connection) -> Found | None:
             row = connection.execute(query).mappings().first()
             if row is None:
                 return None
@@ -141,7 +154,17 @@ class Courses:
                 .limit(200)
             )
             found = [dict(line) for line in connection.execute(lines).mappings()]
-            return course_of(dict(row)), incident, found
+            course, called = course_of(dict(row)), None
+            if course.state.ended and course.ended_at is not None:
+                told = (
+                    sa.select(steps.c.data)
+                    .where(steps.c.incident_id == course.incident_id, steps.c.kind == "called")
+                    .where(steps.c.at >= course.ended_at)
+                    .order_by(steps.c.id)
+                    .limit(1)
+                )
+                called = connection.execute(told).scalar()
+            return Found(course, incident, found, called)
 
         return await self._database.read(load)
 

@@ -53,7 +53,9 @@ class Stage:
     effects: list[tuple[str, str]] = field(default_factory=list)  # (action id, sentence)
     before_apply: Callable[[Intent[Any]], None] = _nothing  # may raise, before the effect
     after_apply: Callable[[Intent[Any]], None] = _nothing  # may raise, after it
-    uid: dict[str, str] = field(default_factory=dict)  # of a name, where it is another than at first
+    uid: dict[str, str] = field(
+        default_factory=dict
+    )  # of a name, where it is another than at first
     surveys: Any = None
 
     def __post_init__(self) -> None:

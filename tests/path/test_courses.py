@@ -121,9 +121,7 @@ async def test_an_alert_that_resolves_after_the_first_restart_does_not_break_the
         while len(stage.effects) < 1:
             await made.step_when_due()
         ends_at = f"{clock.now():%Y-%m-%dT%H:%M:%SZ}"
-        await made.deliver(
-            item("outage", status="resolved", ends_at=ends_at, labels=OUTAGE_LABELS)
-        )
+        await made.deliver(item("outage", status="resolved", ends_at=ends_at, labels=OUTAGE_LABELS))
         await until(made, CLOSED)
         assert stage.done == RESTARTS
         assert (await course_of(made)).state is CourseState.DONE
@@ -266,9 +264,7 @@ async def test_a_ceiling_that_is_lowered_stops_the_course(
 
 
 @pytest.mark.parametrize("mode", [Mode.OBSERVE, Mode.APPROVE])
-async def test_below_auto_no_course_begins(
-    store_url: str, clock: VirtualClock, mode: Mode
-) -> None:
+async def test_below_auto_no_course_begins(store_url: str, clock: VirtualClock, mode: Mode) -> None:
     async with staged(store_url, clock, mode=mode) as (made, stage):
         await until(made, ESCALATED)
         assert stage.done == []

@@ -5,14 +5,17 @@ sleeping worker. After a crash the next step goes on from what is durable: an in
 is read back before anything else is sent.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from service.incident.lifecycle import Event, EventKind, from_proposal, resolved
 from service.model.change import ActionChange, CourseChange
 from service.model.course import CourseState
-from service.model.evidence import facts
+from service.model.evidence import Evidence, facts
 from service.model.incident import Held, IncidentState, Outcome, OutcomeKind, Progress, UnderWay
 from service.model.reasons import Reason
+from service.model.ruling import Proposal
+from service.model.step import Step
 from service.phases.acting import act
 from service.phases.admitting import admit
 from service.phases.aiming import aim, to_be_aimed
@@ -45,25 +48,30 @@ async def step(held: Held, rooms: Rooms) -> None:
         return await stay(held, rooms)
     if to_be_aimed(incident, rooms):
         return await aim(held, rooms)  # a pod: what it belongs to is meant
-    diagnosed, evidence = await diagnose(
-        incident, rooms
-    )  # concurrent, one deadline, late = Unknown
-    proposal, decided = await decide(incident, evidence, rooms)  # pure: the first rung that holds
-    if proposal.request is None:
-        return await move(held, from_proposal(proposal), (diagnosed, decided), rooms)
-    if proposal.kind is not None and rooms.kinds[proposal.kind].for_people:
-        return await call(held, proposal, (diagnosed, decided), rooms)
-    if proposal.kind is not None and rooms.kinds[proposal.kind].by_people:
-        return await only_by_people(held, proposal, (diagnosed, decided), rooms)
-    if proposal.kind is not None and rooms.kinds[proposal.kind].course is not None:
-        return await begin(held, proposal, evidence, (diagnosed, decided), rooms)
-    intent = await admit(
-        held, proposal, evidence, (diagnosed, decided), rooms
-    )  # durable, if allowed
+    # Concurrent, one deadline, late = Unknown; then pure: the first rung that holds.
+    diagnosed, evidence = await diagnose(incident, rooms)
+    proposal, decided = await decide(incident, evidence, rooms)
+    return await take_up(held, proposal, evidence, (diagnosed, decided), rooms)
+
+
+async def take_up(
+    held: Held, proposal: Proposal, evidence: Evidence, taken: Sequence[Step], rooms: Rooms
+) -> None:
+    """What the ladder proposes: nothing, a call, a course of several actions, or one action."""
+    if proposal.request is None or proposal.kind is None:
+        return await move(held, from_proposal(proposal), taken, rooms)
+    kind = rooms.kinds[proposal.kind]
+    if kind.for_people:
+        return await call(held, proposal, taken, rooms)
+    if kind.by_people:
+        return await only_by_people(held, proposal, taken, rooms)
+    if kind.course is not None:
+        return await begin(held, proposal, evidence, taken, rooms)
+    intent = await admit(held, proposal, evidence, taken, rooms)  # durable, if allowed
     if intent is None:
         return None
     under_way = UnderWay(intent, None, facts(evidence), Progress())
-    acting = replace(incident, state=IncidentState.ACTING, under_way=under_way)
+    acting = replace(held.incident, state=IncidentState.ACTING, under_way=under_way)
     return await act(replace(held, incident=acting), under_way, rooms, look_first=False)
 
 
@@ -77,7 +85,7 @@ async def stay(held: Held, rooms: Rooms) -> None:
 
 async def set_aside(held: Held, reason: Reason, detail: str, rooms: Rooms) -> None:
     """Something is wrong on our side: no more automatic steps on this incident, and its target is free again."""
-    incident, action, course = held.incident, None, incident_course(held, reason, detail, rooms)
+    incident, action, course = held.incident, None, _course_failed(held, reason, detail, rooms)
     if incident.under_way is not None:
         outcome = Outcome(OutcomeKind.INCONCLUSIVE, reason, detail, rooms.clock.now())
         action = ActionChange(incident.under_way.intent.action_id, outcome=outcome)
@@ -87,7 +95,7 @@ async def set_aside(held: Held, reason: Reason, detail: str, rooms: Rooms) -> No
     return await move(held, event, (), rooms, action=action, course=course)
 
 
-def incident_course(held: Held, reason: Reason, detail: str, rooms: Rooms) -> CourseChange | None:
+def _course_failed(held: Held, reason: Reason, detail: str, rooms: Rooms) -> CourseChange | None:
     """The course that goes on, as one that has failed; None where there is none."""
     course = held.incident.course
     if course is None or course.state.ended:

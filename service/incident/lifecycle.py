@@ -99,7 +99,6 @@ _LOOKED_AT: Mapping[EventKind, Edge] = {
     EventKind.ADMITTED: (S.ACTING, _now),
     EventKind.RESOLVED: (S.CLOSED, _never),
     EventKind.BROKEN: _TO_PEOPLE,
-    EventKind.COURSE_WAITS: (S.OPEN, _said),
 }
 _CONCLUDED: Mapping[EventKind, Edge] = {
     EventKind.HEALED: (S.HEALED, _later),
@@ -114,6 +113,7 @@ TABLE: Mapping[IncidentState, Mapping[EventKind, Edge]] = {
         **_LOOKED_AT,
         EventKind.RETARGETED: (S.OPEN, _now),
         EventKind.JOINED: (S.CLOSED, _never),
+        EventKind.COURSE_WAITS: (S.OPEN, _said),
         EventKind.HEALTHY: (S.OPEN, _later),
         EventKind.UNKNOWN: (S.OPEN, _later),
     },

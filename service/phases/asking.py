@@ -63,7 +63,7 @@ async def await_approval(held: Held, course: Course, rooms: Rooms) -> None:
     told_of = coursed(drawn, Reason.APPROVAL_REQUIRED, drawn.detail, now, course.asked_by)
     event = Event(EventKind.COURSE_WAITS, Reason.APPROVAL_REQUIRED, drawn.detail, drawn.expires_at)
     change = CourseChange(drawn, asks_again=True, was=course.state)
-    await move(held, event, (*taken, told_of), rooms, course=change)
+    return await move(held, event, (*taken, told_of), rooms, course=change)
 
 
 async def _drawn_up(
@@ -110,7 +110,7 @@ async def _nothing(
     )
     event = Event(EventKind.PEOPLE, Reason.HUMAN_NEEDED, say)
     change = CourseChange(failed, over=True, was=course.state)
-    await move(held, event, (*taken, *told_of), rooms, course=change)
+    return await move(held, event, (*taken, *told_of), rooms, course=change)
 
 
 async def _wait(

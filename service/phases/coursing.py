@@ -76,8 +76,9 @@ async def begin(
     course = replace(course, uids=uids(surveys))
     due = Due(course, course.steps[0], requests[0], action_id, surveys, first=True)
     admitted = await admit(held_, due, proposal, evidence, taken, rooms)
-    if admitted is not None and admitted.incident.under_way is not None:
-        await _act(admitted, admitted.incident.under_way, rooms, look_first=False)
+    if admitted is None or admitted.incident.under_way is None:
+        return None
+    return await _act(admitted, admitted.incident.under_way, rooms, look_first=False)
 
 
 def _course(incident: Incident, kind: AnyKind, proposal: Proposal, now: datetime) -> Course:
@@ -126,8 +127,9 @@ async def _next_step(held_: Held, course: Course, rooms: Rooms) -> None:
     proposal = Proposal((), None, course.rung, due.step.kind, request, Mode.AUTO, seen_at)
     wanted = Due(course, due.step, request, action_id, surveys, first=False)
     admitted = await admit(held_, wanted, proposal, evidence, (diagnosed,), rooms)
-    if admitted is not None and admitted.incident.under_way is not None:
-        await _act(admitted, admitted.incident.under_way, rooms, look_first=False)
+    if admitted is None or admitted.incident.under_way is None:
+        return None
+    return await _act(admitted, admitted.incident.under_way, rooms, look_first=False)
 
 
 async def _wait(held_: Held, course: Course, now: datetime, rooms: Rooms) -> None:
@@ -138,7 +140,7 @@ async def _wait(held_: Held, course: Course, now: datetime, rooms: Rooms) -> Non
     if isinstance(then, Ended):
         return await end(held_, then, (), rooms)
     event = Event(EventKind.COURSE_WAITS, Reason.EVIDENCE_UNKNOWN, told, then.due_at)
-    await move(held_, event, (), rooms, course=CourseChange(course))
+    return await move(held_, event, (), rooms, course=CourseChange(course))
 
 
 async def _act(held_: Held, under_way: UnderWay, rooms: Rooms, *, look_first: bool) -> None:
@@ -159,7 +161,7 @@ async def _acted(
         event = Event(EventKind.DONE, result.reason, "done; to be looked at", then.due_at)
         return await move(held_, event, (acted,), rooms, action=action)
     outcome = outcome_of(result) or _settled(course, result.at)
-    await _onward(held_, under_way, then, outcome, (acted,), rooms, result)
+    return await _onward(held_, under_way, then, outcome, (acted,), rooms, result)
 
 
 async def _look(
@@ -177,7 +179,7 @@ async def _look(
         event = Event(EventKind.READ, Reason.READINGS_PENDING, str(step), then.due_at)
         return await move(held_, event, (), rooms, action=action)
     outcome = _settled(course, now) if settled else _unsettled(then, now)
-    await _onward(held_, under_way, then, outcome, (), rooms)
+    return await _onward(held_, under_way, then, outcome, (), rooms)
 
 
 async def _onward(
@@ -231,7 +233,7 @@ def _settled(course: Course, now: datetime) -> Outcome:
 
 def _unsettled(then: Next, now: datetime) -> Outcome:
     if not isinstance(then, Ended):
-        raise ValueError("a step that has not settled has no next one")
+        raise TypeError("a step that has not settled has no next one")
     unknown = then.reason is Reason.READINGS_UNKNOWN
     kind = OutcomeKind.INCONCLUSIVE if unknown else OutcomeKind.NOT_HEALED
     return Outcome(kind, then.reason, then.detail, now)

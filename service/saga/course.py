@@ -9,7 +9,6 @@ from service.model.action import ActionResult, Applied
 from service.model.course import Course, CourseStep, Settles
 from service.model.reasons import Reason
 
-
 _SOONEST_S = 5.0  # between two looks at what holds a step back
 
 

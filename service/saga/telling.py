@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from service.model.course import Course, CourseStep
+from service.model.course import CourseStep
 from service.saga.course import Ended
 
 

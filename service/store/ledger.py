@@ -101,6 +101,10 @@ class Ledger:
 
         return await self._database.write(decide)
 
+    async def open_causes(self, incident: Incident, causes: Sequence[str]) -> tuple[OpenCause, ...]:
+        """The open incidents of some playbooks in the incident's namespace, oldest first, a few of them."""
+        return await self._database.read(lambda c: _causes_open(c, incident, causes))
+
     async def tried(self, incident_id: str) -> Mapping[str, int]:
         """How often each rung was tried in the incident, whatever came of it."""
         query = (

@@ -1,4 +1,4 @@
-"""Courses: three restarts in order, begun by an alert; steps that a crash breaks off, a person stops, or a guard holds."""
+"""Courses: three restarts in order, begun by an alert; steps that a crash, a person or a guard breaks off."""
 
 import shutil
 from collections.abc import AsyncIterator
@@ -96,7 +96,7 @@ async def test_no_restart_begins_before_the_one_above_it_is_rolled_out(
 async def test_each_step_takes_a_claim_of_its_own_and_none_waits_in_it(
     store_url: str, clock: VirtualClock
 ) -> None:
-    async with staged(store_url, clock) as (made, stage):
+    async with staged(store_url, clock) as (made, _):
         seen: list[tuple[IncidentState, int]] = []
         while (await made.only()).state is not HEALED:
             before = clock.monotonic()

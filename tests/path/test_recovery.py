@@ -216,7 +216,8 @@ async def test_a_person_stops_it_between_two_steps_and_gets_the_way_on_and_back(
         course = await until(made, CourseState.STOPPED)
         assert stage.done == RECOVERED[:2]
         found = await courses.get("saga-1")
-        assert found is not None and found.called is not None
+        assert found is not None
+        assert found.called is not None
         assert found.called["say"].startswith(
             "recover has stopped: stopped by carla before step 3 of 6"
         )

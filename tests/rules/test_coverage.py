@@ -28,8 +28,6 @@ MISSING = {
     ("3.1", "more consumers made it worse"),
     ("3.2", "the change brought nothing"),
     ("5.1", "a certificate expires, and nobody is refused yet"),
-    ("7.1", "all are down, and what they need is healthy"),
-    ("7.3", "a person asks for it, and there is a good backup"),
 }
 FIELDS = {
     "row": {"row", "section", "alerts", "unrouted", "playbooks", "causes", "missing"},

@@ -1,4 +1,7 @@
-"""`paramedic recover`: one person asks for a complete recovery, another one approves it, both can watch and stop it."""
+"""`paramedic recover`: one person asks for a complete recovery, another one approves it, both can watch and stop it.
+
+Never here: how a saga is shown (saga_view.py), or what the service makes of a wish.
+"""
 
 import json
 import time

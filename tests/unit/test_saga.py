@@ -113,9 +113,12 @@ def test_what_holds_a_step_back_is_asked_again_for_as_long_as_the_step_may_last(
         return course.held(run(at=1), Reason.TARGET_BUSY, "busy", after(now_s), again_at)
 
     soon, late, much = held(10, 10), held(10, 40), held(10, 4_000)
-    assert isinstance(soon, LookAgain) and soon.due_at == after(15)  # never hot
-    assert isinstance(late, LookAgain) and late.due_at == after(40)
-    assert isinstance(much, LookAgain) and much.due_at == after(60)
+    assert isinstance(soon, LookAgain)
+    assert soon.due_at == after(15)  # never hot
+    assert isinstance(late, LookAgain)
+    assert late.due_at == after(40)
+    assert isinstance(much, LookAgain)
+    assert much.due_at == after(60)
     for over in (held(60, 70), held(10, None)):
         assert isinstance(over, Ended)
         assert (over.reason, list(over.left)) == (Reason.TARGET_BUSY, list(RESTARTS[1:]))

@@ -292,6 +292,13 @@ def rbac(
     clickhouse_user: Annotated[
         str | None, typer.Option(help="Print the GRANTs of this acting user of ClickHouse instead.")
     ] = None,
+    secret_names: Annotated[
+        bool,
+        typer.Option(
+            help="With the right to list Secrets, as the setting of this name needs it.",
+            envvar="PARAMEDIC_KUBERNETES__SECRET_NAMES",
+        ),
+    ] = False,
 ) -> None:
     """Print the least rights that the playbooks need: Roles of the reading and the acting account."""
     from service.act import KINDS, rights
@@ -308,7 +315,8 @@ def rbac(
         for grant in rights.grants(kinds, clickhouse_user):
             typer.echo(f"{grant};")
         return
-    typer.echo(rights.as_yaml(kinds, namespace or ["carbon-ingestion"]), nl=False)
+    namespaces = namespace or ["carbon-ingestion"]
+    typer.echo(rights.as_yaml(kinds, namespaces, secret_names=secret_names), nl=False)
 
 
 class Table(StrEnum):

@@ -39,7 +39,6 @@ from service.saga.course import begin as begin_step
 from service.store.names import new_id
 from service.verify.judge import begin as begin_proof
 
-_LOOK_EVERY_S = 5.0
 _UNKNOWN_AGAIN_S = 10.0
 
 
@@ -172,7 +171,7 @@ async def _look(
     reading = await rooms.settled(step)
     settled = reading.value if isinstance(reading, Known) else None
     now = rooms.clock.now()
-    then = after_look(course, settled, result.at, now, _LOOK_EVERY_S)
+    then = after_look(course, settled, result.at, now)
     if isinstance(then, LookAgain):
         progress = replace(under_way.progress, read_at=now, due_at=then.due_at)
         action = ActionChange(under_way.intent.action_id, progress=progress)

@@ -10,6 +10,7 @@ from service.model.course import Course, CourseStep, Settles
 from service.model.reasons import Reason
 
 _SOONEST_S = 5.0  # between two looks at what holds a step back
+_LOOK_SOONEST_S, _LOOK_LATEST_S = 1.0, 5.0  # between two looks at a step's target
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +74,9 @@ def after_look(
     settled: bool | None,
     acted_at: datetime,
     now: datetime,
-    every_s: float = 5.0,
 ) -> Next:
-    """The step's target was looked at: `settled` is None where that could not be read.
+    """The step's target was looked at: `settled` is None where that could not be read. Looks are a second apart at
+    first, and later up to five.
 
     What cannot be read is not settled, and its time is the step's own: no step begins on a guess.
     """
@@ -87,6 +88,7 @@ def after_look(
         reason = Reason.READINGS_UNKNOWN if settled is None else Reason.TIMED_OUT
         detail = f"{place(course)}, had not settled after {waited_s:.0f} s"
         return Ended(reason, detail, course, course.steps[course.at + 1 :])
+    every_s = min(_LOOK_LATEST_S, max(_LOOK_SOONEST_S, waited_s / 4))
     return LookAgain(step, course, now + timedelta(seconds=every_s))
 
 

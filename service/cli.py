@@ -301,6 +301,7 @@ def rbac(
     ] = False,
 ) -> None:
     """Print the least rights that the playbooks need: Roles of the reading and the acting account."""
+    from service import publish
     from service.act import KINDS, rights
     from service.diagnose import CHAPTERS
     from service.playbooks.load import load
@@ -316,7 +317,8 @@ def rbac(
             typer.echo(f"{grant};")
         return
     namespaces = namespace or ["carbon-ingestion"]
-    typer.echo(rights.as_yaml(kinds, namespaces, secret_names=secret_names), nl=False)
+    made = rights.as_yaml(kinds, namespaces, also=publish.needs(), secret_names=secret_names)
+    typer.echo(made, nl=False)
 
 
 class Table(StrEnum):

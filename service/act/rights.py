@@ -96,15 +96,19 @@ def manifests(
     kinds: Sequence[AnyKind],
     namespaces: Sequence[str],
     accounts: Accounts,
+    also: Sequence[Permission] = (),
     *,
     secret_names: bool = False,
 ) -> list[Object]:
-    """Roles and bindings of both accounts in each namespace, and the ClusterRole for nodes."""
+    """Roles and bindings of both accounts in each namespace, and the ClusterRole for nodes.
+
+    `also` is what the acting account needs beside the kinds: what the sinks write.
+    """
     found: list[Object] = []
     read = (*reading(kinds), SECRET_NAMES) if secret_names else reading(kinds)
     roles = {
         "paramedic-read": (accounts.reader, rules(read)),
-        "paramedic-act": (accounts.actor, rules(acting(kinds))),
+        "paramedic-act": (accounts.actor, rules((*acting(kinds), *also))),
     }
     for namespace in namespaces:
         for name, (account, wanted) in roles.items():
@@ -136,11 +140,12 @@ def as_yaml(
     kinds: Sequence[AnyKind],
     namespaces: Sequence[str],
     accounts: Accounts | None = None,
+    also: Sequence[Permission] = (),
     *,
     secret_names: bool = False,
 ) -> str:
     """The manifests as `kubectl apply` takes them, with what the acting account writes as a comment on top."""
-    found = manifests(kinds, namespaces, accounts or Accounts(), secret_names=secret_names)
+    found = manifests(kinds, namespaces, accounts or Accounts(), also, secret_names=secret_names)
     written = sorted(f"#   {need.resource}: {need.fields}" for need in acting(kinds) if need.fields)
     head = "# Kubernetes cannot hold an account to fields. What is written, and nothing else:\n"
     lines = "".join(f"{line}\n" for line in dict.fromkeys(written))

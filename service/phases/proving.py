@@ -15,6 +15,7 @@ from service.model.reasons import Reason
 from service.model.step import Coursed, Read, Step, Verified
 from service.phases.moving import move
 from service.phases.rooms import Rooms
+from service.phases.touched import touched
 from service.record.journal import closing_outcome
 from service.verify.judge import Again, Reading, begin, judge
 from service.verify.lasting import reverted
@@ -70,7 +71,8 @@ async def conclude(
 ) -> None:
     """The action has its outcome."""
     intent = under_way.intent
-    verified = Verified(outcome.at, intent.action_id, intent.rung, outcome)
+    about = touched(intent, rooms.kinds)
+    verified = Verified(outcome.at, intent.action_id, intent.rung, outcome, intent.mode, about)
     action = ActionChange(intent.action_id, result=result, outcome=outcome)
     event = from_outcome(outcome)
     course, told = _course_over(held.incident, outcome)

@@ -185,6 +185,11 @@ ledger = sa.Table(
     sa.Index("ledger_target", "target_key", "intended_at"),
     sa.Index("ledger_playbook", "playbook", "intended_at"),
     sa.Index("ledger_intended_at", "intended_at"),
+    # All that is counted at a scrape, so that no line itself is read.
+    sa.Index(
+        "ledger_totals",
+        *("playbook", "rung", "kind", "mode", "applied", "outcome", "target_key"),
+    ),
 )
 
 steps = sa.Table(
@@ -237,4 +242,13 @@ sinks = sa.Table(
     sa.Column("detail", sa.Text),
     sa.Column("owner", sa.Text),  # the replica that follows now
     sa.Column("claimed_until", Instant),
+)
+
+# How often something has happened, ever: see store/tallies.py.
+tallies = sa.Table(
+    "tallies",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("labels", sa.Text, primary_key=True),  # JSON with sorted keys
+    sa.Column("value", sa.BigInteger, nullable=False),
 )

@@ -18,6 +18,7 @@ from service import backends
 from service.act import KINDS
 from service.act.executor import Executor
 from service.desk.api import Api
+from service.desk.sagas import Sagas
 from service.desk.scraping import Scraping
 from service.diagnose import CHAPTERS
 from service.guard.chain import CHAIN
@@ -38,6 +39,7 @@ from service.record.metrics import Metrics
 from service.route.sorting import Rules
 from service.settings import Settings, WorkSettings
 from service.sorter import Sorter
+from service.store.courses import Courses
 from service.store.database import Database
 from service.store.episodes import Episodes
 from service.store.figures import Figures
@@ -73,6 +75,8 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
     playbooks = {p.name: p for p in load(settings.playbooks, CHAPTERS, KINDS)}
     explained = causes.beside(settings.playbooks, playbooks)
     quick_parameters = quick.beside(settings.playbooks, CHAPTERS["quick"])
+    credentials = Credentials(settings.intake)
+    credentials.check()
     metrics = Metrics()
     metrics.info.labels(version("paramedic"), settings.mode).set(1)
     metrics.build_info.labels(version("paramedic"), platform.python_version()).set(1)
@@ -103,6 +107,7 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             diagnose=backends.diagnosing(CHAPTERS, sources, settings, metrics, clock),
             survey=backends.surveying(sources, clock),
             owner=backends.owning(sources, clock),
+            settled=backends.settling(sources, clock),
             executor=Executor.of(KINDS, writers),
             incidents=incidents,
             ledger=ledger,
@@ -155,7 +160,6 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             name = f"sink {follower.name}"
             _ = await stack.enter_async_context(running(name, following, dying))
         ready = partial(_not_ready, intake, inbox)
-        credentials = Credentials(intake_settings)
         look = backends.quick_look(settings, sources, quick_parameters, clock)
         allowed = settings.guard.namespaces
         scraping = Scraping(
@@ -165,7 +169,8 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         api = Api(
             credentials, inbox, episodes, incidents, ledger, metrics, ready, look, scraping, allowed
         )
-        routes = [*intake.routes(), *api.routes()]
+        sagas = Sagas(credentials, Courses(database), playbooks, limits.policy, clock, worker.wake)
+        routes = [*intake.routes(), *api.routes(), *sagas.routes()]
         url = await stack.enter_async_context(
             listening(intake_settings, routes, api.plain_routes())
         )

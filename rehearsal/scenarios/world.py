@@ -23,7 +23,7 @@ from rehearsal.served import Nested
 from rehearsal.servers import clickhouse as clickhouse_server
 from rehearsal.servers.clickhouse import ClickHouseServer
 from rehearsal.servers.kafka import NoidaBroker
-from rehearsal.standin import StandIn
+from rehearsal.standin import StandIn, ready
 from service.kit.tasks import running
 
 SHIPPED = Path(__file__).parents[2] / "rules" / "playbooks"
@@ -94,6 +94,10 @@ class World:
             for status in pod["status"].get("containerStatuses", ())
             if "waiting" in status["state"]
         }
+
+    def has_ready(self, workload: str) -> bool:
+        """Whether one of its pods is ready."""
+        return any(ready(pod) for pod in self.pods(workload))
 
     def restarts(self, workload: str) -> int:
         """Of all containers of its present pods."""

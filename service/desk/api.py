@@ -8,18 +8,18 @@ from aiohttp.typedefs import Handler
 from prometheus_client.aiohttp import make_aiohttp_handler
 from pydantic_core import to_json
 
+from service.desk.admission import Admission, error
 from service.desk.looking import QuickLook
 from service.desk.quick import as_json
 from service.desk.record import alert, decision_record, summary
 from service.desk.scraping import Scraping
-from service.model.errors import Unavailable
 from service.model.reasons import Reason
 from service.record.metrics import Metrics
 from service.store.episodes import Episodes
 from service.store.inbox import Inbox
 from service.store.incidents import Incidents
 from service.store.ledger import Ledger
-from service.web.credentials import Credentials, Role
+from service.web.credentials import Caller, Credentials, Role
 
 _MOST = 1_000  # rows of one answer
 
@@ -60,19 +60,10 @@ class Api:
         ]
 
     def _guarded(self, handler: Handler) -> Handler:
-        async def guarded(request: web.Request) -> web.StreamResponse:
-            try:
-                if not self.credentials.admits(request.headers.get("Authorization"), Role.READ):
-                    return _error(
-                        401, "bad_credentials", "send the configured Bearer or Basic credentials"
-                    )
-                return await handler(request)
-            except Unavailable as error:
-                busy = error.reason is Reason.DIAGNOSING
-                told = error.detail if busy else "no answer can be given now"
-                return _error(503, error.reason, told)
+        async def guarded(request: web.Request, caller: Caller) -> web.StreamResponse:
+            return await handler(request)
 
-        return guarded
+        return Admission(self.credentials).to(Role.READ, guarded)
 
     async def healthz(self, request: web.Request) -> web.Response:
         """200 while the event loop runs; it asks no backend."""
@@ -97,7 +88,7 @@ class Api:
         incident, after = request.match_info["id"], _number(request, "after", 0, 2**53)
         record = await decision_record(self.incidents, self.ledger, incident, after)
         if record is None:
-            return _error(
+            return error(
                 404, "not_found", "no incident of this id; GET /api/v1/incidents lists them"
             )
         return _json(record)
@@ -120,7 +111,7 @@ class Api:
         namespace = request.query.get("namespace") or next(iter(self.namespaces), "")
         if namespace not in self.namespaces:
             told = f"only these may be looked at: {', '.join(self.namespaces) or 'none'}"
-            return _error(403, Reason.NAMESPACE_NOT_ALLOWED, told)
+            return error(403, Reason.NAMESPACE_NOT_ALLOWED, told)
         answer, seen = await self.look.at(namespace, self.metrics.probe)
         return _json(as_json(answer, seen))
 
@@ -136,8 +127,3 @@ def _number(request: web.Request, name: str, default: int, most: int) -> int:
 
 def _json(value: object) -> web.Response:
     return web.Response(body=to_json(value, indent=2), content_type="application/json")
-
-
-def _error(status: int, reason: str, detail: str) -> web.Response:
-    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
-    return web.json_response({"reason": reason, "detail": detail}, status=status, headers=headers)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from service.model.action import ActionResult
+from service.model.course import Course, CourseState
 from service.model.incident import Move, Outcome, OutcomeKind, Progress
 from service.model.step import Step
 
@@ -18,6 +19,22 @@ class ActionChange:
 
 
 @dataclass(frozen=True, slots=True)
+class CourseChange:
+    """How a course stands now. What people write into its row (who approved, who wants it stopped) is left alone,
+    unless `asks_again`: then the approval is taken back, for what was approved is not what would be done.
+
+    `new`: it is to be written for the first time. `over`: what was asked for by a person has ended with it. `was` is
+    the state that it was seen in, where people may have changed that meanwhile: then nothing is written.
+    """
+
+    course: Course
+    new: bool = False
+    asks_again: bool = False
+    over: bool = False
+    was: CourseState | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """The end of one step. `quiet` counts looks that found what the last one found; they share one record.
 
@@ -30,3 +47,4 @@ class Change:
     outcome: OutcomeKind | None = None
     quiet: int = 0
     frees: tuple[str, ...] = ()
+    course: CourseChange | None = None

@@ -7,6 +7,7 @@ from typing import Any
 
 from service.model.action import ActionResult, Intent
 from service.model.alert import Alert
+from service.model.course import Course
 from service.model.evidence import Facts
 from service.model.reasons import Reason
 from service.model.target import Target
@@ -96,6 +97,7 @@ class Incident:
     alerts: tuple[Alert, ...] = ()
     under_way: UnderWay | None = None
     quiet: int = 0  # how many looks in a row have changed nothing
+    course: Course | None = None  # the last one that was asked for or begun
 
     @property
     def firing(self) -> tuple[Alert, ...]:

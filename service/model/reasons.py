@@ -106,6 +106,10 @@ class Reason(StrEnum):
     ACTION_FAILED = "action_failed"  # nothing was done, so there is nothing to verify
     JOINED = "joined"  # its alerts belong to another open incident of the same target now
     HUMAN_NEEDED = "human_needed"  # the rung that holds is one for people
+    STEP_SETTLED = "step_settled"  # a step of a course was done, and its target is as the step wants it
+    STOPPED = "stopped"  # a person stopped a course between two of its steps
+    WITHDRAWN = "withdrawn"  # a person took back what was asked for before it had begun
+    APPROVAL_EXPIRED = "approval_expired"  # nobody approved it in the time that there was for that
     LADDER_EXHAUSTED = "ladder_exhausted"  # every remedy was tried or does not apply: escalated
     UNREADABLE = "unreadable"  # its row cannot be read: of a newer version, or broken
     STEP_STUCK = "step_stuck"  # a bug of ours: one step took longer than all its deadlines together
@@ -119,6 +123,7 @@ class Reason(StrEnum):
     BAD_ENCODING = "bad_encoding"  # its Content-Encoding is unknown, or the body is not what it says
     TOO_LARGE = "too_large"  # the body is over the limit
     BAD_CREDENTIALS = "bad_credentials"  # none or wrong credentials
+    ROLE_MISSING = "role_missing"  # the caller is known, and may not do this
     NOT_JSON_TYPE = "not_json_type"  # no credentials are configured, and its Content-Type is not application/json
     SORTING_FAILED = "sorting_failed"  # a bug of ours: accepted, could not be sorted, set aside for a person
     STORE_FULL = "store_full"  # too many webhooks wait: asked to come again

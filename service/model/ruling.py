@@ -101,3 +101,4 @@ class History:
     in_playbook: Sequence[PastAction] = ()
     overall: Sequence[PastAction] = ()
     causes_open: Sequence[OpenCause] = ()  # oldest first, a few of them
+    stop_by: str = ""  # who wants the course stopped whose step it is

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from service.incident.lifecycle import Event, EventKind, advance
-from service.model.change import ActionChange, Change
+from service.model.change import ActionChange, Change, CourseChange
 from service.model.incident import Held, Incident, IncidentState, Move, OutcomeKind
 from service.model.step import Moved, Step
 from service.phases.rooms import Rooms
@@ -18,6 +18,7 @@ async def move(
     *,
     action: ActionChange | None = None,
     outcome: OutcomeKind | None = None,
+    course: CourseChange | None = None,
 ) -> None:
     """Writes the end of a step, and tells of it."""
     incident, now = held.incident, rooms.clock.now()
@@ -25,9 +26,9 @@ async def move(
     silent = event.kind in (EventKind.READ, EventKind.WAITING)  # their own step says it all
     told = (*steps,) if silent else (*steps, moved(incident, to, now, outcome))
     quiet = quiet_looks(incident, to) if action is None else 0
-    change = Change(to, told, action, outcome, quiet, frees(incident, to, rooms))
+    change = Change(to, told, action, outcome, quiet, frees(incident, to, rooms), course)
     written = await rooms.incidents.write(held.claim, change, now)
-    if written.state is to.state:
+    if written.told:
         rooms.journal.tell(incident, told)
 
 

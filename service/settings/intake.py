@@ -29,6 +29,10 @@ class IntakeSettings(Group):
     basic_password_file: File | None = Field(
         None, description="File with the password of Basic credentials."
     )
+    people_file: File | None = Field(
+        None,
+        description="YAML file of the people who may read, operate and approve, each with a token.",
+    )
     tls_cert: File | None = Field(
         None, description="Server certificate (PEM). With it the port speaks TLS."
     )

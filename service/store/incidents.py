@@ -25,6 +25,7 @@ from service.store.changes import (
     unreadable,
     write_change,
 )
+from service.store.course_rows import course_of, courses_of
 from service.store.database import Database
 from service.store.episodes import alert_of, open_incidents
 from service.store.inbox import only_sorter
@@ -68,12 +69,16 @@ class Incidents:
                 .values(owner=owner, claimed_until=now + lease, claim=incidents.c.claim + 1)
             )
             alerts, under_way = _alerts(tx, ids), under_way_rows(tx, ids)
+            courses = courses_of(tx, rows)
             held: list[Held] = []
             for row in rows:
                 claim = Claim(row["id"], owner, row["claim"] + 1)
                 try:
                     incident = self._incident(
-                        row, alerts.get(row["id"], ()), under_way.get(row["id"])
+                        row,
+                        alerts.get(row["id"], ()),
+                        under_way.get(row["id"]),
+                        courses.get(row["id"]),
                     )
                 except (ValueError, LookupError, TypeError) as error:
                     unreadable(tx, row["id"], now, error)
@@ -220,7 +225,8 @@ class Incidents:
                 return None
             under_way = under_way_rows(connection, [incident_id]).get(incident_id)
             alerts = _alerts(connection, [incident_id]).get(incident_id, ())
-            return self._incident(row, alerts, under_way)
+            course = courses_of(connection, [row]).get(incident_id)
+            return self._incident(row, alerts, under_way, course)
 
         return await self._database.read(load)
 
@@ -260,7 +266,11 @@ class Incidents:
         )
 
     def _incident(
-        self, row: Mapping[Any, Any], alerts: Sequence[Alert], under_way: Row | None
+        self,
+        row: Mapping[Any, Any],
+        alerts: Sequence[Alert],
+        under_way: Row | None,
+        course: Row | None,
     ) -> Incident:
         target = Target(TargetKind(row["target_kind"]), row["target_namespace"], row["target_name"])
         return Incident(
@@ -276,6 +286,7 @@ class Incidents:
             alerts=tuple(alerts),
             under_way=under_way_of(self._kinds, under_way) if under_way else None,
             quiet=row["quiet"],
+            course=course_of(course) if course else None,
         )
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from service.desk.commands import audit
 from service.model.action import Mode
 from service.model.errors import BadConfig, Unavailable
 
@@ -32,6 +33,7 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
 )
+app.add_typer(audit.app, name="audit")
 
 Folder = Annotated[Path, typer.Argument(help="Folder of playbooks.", envvar="PARAMEDIC_PLAYBOOKS")]
 

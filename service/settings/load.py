@@ -20,6 +20,7 @@ from pydantic_settings import (
 
 from service.model.action import Mode
 from service.model.errors import BadConfig
+from service.settings.audit import AuditSettings
 from service.settings.backends import (
     ClickHouseSettings,
     KafkaSettings,
@@ -70,6 +71,7 @@ class Settings(BaseSettings):
     schema_registry: SchemaRegistrySettings = SchemaRegistrySettings()
     guard: GuardSettings = GuardSettings()
     work: WorkSettings = WorkSettings()
+    audit: AuditSettings = AuditSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -22,7 +22,7 @@ from service.store.sqlite import FAULTS, StoreFile, Writer, down
 T = TypeVar("T")
 Transaction: TypeAlias = sa.Connection  # for those who hand one on and do not look inside
 
-HEAD = "0005"  # the newest migration; when the database has it, Alembic need not be loaded at all
+HEAD = "0011"  # the newest migration; when the database has it, Alembic need not be loaded at all
 PING_WITHIN_S = 1.5
 _WATCH_EVERY_S = 1.0
 
@@ -41,7 +41,7 @@ class Database:
     @classmethod
     async def open(cls, url: str) -> "Database":
         """Opens and migrates. Raises BadConfig for a URL that cannot be, Unavailable for a database away."""
-        parsed = _parse(url)
+        parsed = parse(url)
         if parsed.get_backend_name() == "sqlite":
             return cls(await _Sqlite.open(parsed))
         engine = create_async_engine(parsed, pool_pre_ping=True)
@@ -181,7 +181,7 @@ def _migrate(connection: sa.Connection) -> None:
         ) from error
 
 
-def _parse(url: str) -> sa.URL:
+def parse(url: str) -> sa.URL:
     """The URL for the driver. What was written is not shown: it may hold a password."""
     wanted = "use sqlite:///PATH or postgresql://USER@HOST/DB"
     try:

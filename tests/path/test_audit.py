@@ -81,7 +81,7 @@ class Audited:
 
     async def run(self, *statements: sa.Executable) -> None:
         """What somebody with the database's password does."""
-        await self.database.write(lambda tx: [tx.execute(s).close() for s in statements] and None)
+        await self.database.write(lambda tx: [tx.execute(s).rowcount for s in statements])
 
     async def lines(self) -> list[AuditLine]:
         return [line for line, _ in await AuditReader(self.database).after(0, 1_000)]

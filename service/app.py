@@ -74,6 +74,8 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
     quick_parameters = quick.beside(settings.playbooks, CHAPTERS["quick"])
     metrics = Metrics()
     metrics.info.labels(version("paramedic"), settings.mode).set(1)
+    for guard in CHAIN:  # so that one that is never asked is seen as a series that does not grow
+        metrics.guard_answers.labels(guard, "pass")
     intake_settings, work = settings.intake, settings.work
     async with AsyncExitStack() as stack:
         database = await Database.open(settings.store.url)

@@ -113,6 +113,11 @@ class Metrics:
             "paramedic_faults_total", "Bugs and outages of our own: each one wants a look.", ["where"],
             registry=registry,
         )  # fmt: skip
+        self.watchdog_seen = Gauge(
+            "paramedic_watchdog_last_received_timestamp_seconds",
+            "When Alertmanager last told this process of the alert Watchdog; 0: not yet.",
+            registry=registry,
+        )
         self.audit_length = Gauge(
             "paramedic_audit_chain_length", "Lines of the audit chain; 0 without a key.", registry=registry
         )  # fmt: skip

@@ -363,4 +363,4 @@ async def test_what_is_not_exported_is_said_to_be_missing_and_nothing_else_fires
     firing = {row["labels"]["alertname"] for row in await world.alertmanager.alerts()}
     # Of what this small world leaves out, these are rightly said; no level alert fires for want of its metric.
     rightly = {"MetricsAbsent", "Watchdog", "ConsumerGroupAbsent", "BackupAbsent", "ParamedicDown"}
-        assert firing <= rightly
+    assert firing <= rightly

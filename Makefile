@@ -42,8 +42,12 @@ check: $(READY)  ## Lint, types, import contracts, playbooks
 bench: $(READY)  ## Intake against a bare handler, diagnosis against its slowest probe, start, memory
 	@$(BIN)/python -m tests.bench
 
-manifests: $(READY)  ## Renew deploy/base/rbac.yaml from what the playbooks' rungs need
+manifests: $(READY)  ## Renew deploy/base/rbac.yaml from what the rungs need, and the dashboards
 	@$(BIN)/paramedic rbac > deploy/base/rbac.yaml
+	@$(BIN)/python -m rehearsal.dashboards
+
+pictures: $(READY)  ## Draw docs/dashboards anew, over a rehearsed night
+	@$(BIN)/python -m tests.dashboards
 
 LOCK := uv pip compile -q --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header
 lock:  ## Renew the locks (needs uv): what runs, and what also tests
@@ -53,4 +57,4 @@ lock:  ## Renew the locks (needs uv): what runs, and what also tests
 clean:  ## Remove everything that was made here
 	rm -rf $(VENV) .servers .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info var
 
-.PHONY: help setup demo servers test simulate check bench manifests lock clean
+.PHONY: help setup demo servers test simulate check bench manifests pictures lock clean

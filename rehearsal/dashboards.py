@@ -163,7 +163,7 @@ OVERVIEW = Dashboard(
         ),
         _lines(
             "Faults of its own",
-            f"{_grown('paramedic_faults_total', 'where')} or vector(0)",
+            _grown("paramedic_faults_total", "where"),
             "{{where}}",
             "Bugs, and outages of its store.",
         ),
@@ -236,8 +236,8 @@ INCIDENT = Dashboard(
             "Whether it helped.",
         ),
     ],
-    text="The regions are remediations, from action to outcome. No metric has an incident's id (that would be a series"
-    " an incident): choose its playbook and namespace above, and its time. Its record:"
+    text="The regions are remediations, from action to outcome. No metric has the id of an incident, which would be"
+    " a series for each: choose its playbook and namespace above, and its time. Its record:"
     " `paramedic incidents $incident --markdown`.",
     variables=[
         {

@@ -113,6 +113,8 @@ class Metrics:
             "paramedic_faults_total", "Bugs and outages of our own: each one wants a look.", ["where"],
             registry=registry,
         )  # fmt: skip
+        for where in ("worker", "sorter", "pipeline", "claim_lost", "scrape"):
+            self.faults.labels(where)  # from 0 on: a series that is born at 1 has no increase
         self.watchdog_seen = Gauge(
             "paramedic_watchdog_last_received_timestamp_seconds",
             "When Alertmanager last told this process of the alert Watchdog; 0: not yet.",

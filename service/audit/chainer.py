@@ -67,13 +67,9 @@ class Chainer:
     async def run(self) -> None:
         """Chains for ever; whatever goes wrong is logged and tried again."""
         next_at = self._clock.monotonic()
-        begun = False
         while True:
             pause_s = _IDLE_S
             try:
-                if not begun:
-                    await self._store.begin()
-                    begun = True
                 if await self.chain():
                     pause_s = 0.0
                 if self._clock.monotonic() >= next_at:

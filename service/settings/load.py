@@ -30,6 +30,7 @@ from service.settings.backends import (
 )
 from service.settings.guard import GuardSettings
 from service.settings.intake import IntakeSettings
+from service.settings.publish import PublishSettings
 from service.settings.store import StoreSettings
 from service.settings.work import WorkSettings
 
@@ -72,6 +73,7 @@ class Settings(BaseSettings):
     guard: GuardSettings = GuardSettings()
     work: WorkSettings = WorkSettings()
     audit: AuditSettings = AuditSettings()
+    publish: PublishSettings = PublishSettings()
 
     @classmethod
     def settings_customise_sources(

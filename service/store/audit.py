@@ -127,20 +127,9 @@ class AuditStore(AuditReader):
         self._store = database
         self._outbox = Outbox(database)
 
-    async def begin(self) -> None:
-        """The chain has every step that there is, not only those from now on."""
-
-        def add(tx: sa.Connection) -> None:
-            if tx.dialect.name == "postgresql":
-                tx.execute(sa.text("LOCK TABLE sinks IN SHARE ROW EXCLUSIVE MODE"))
-            if tx.execute(sa.select(sinks.c.name).where(sinks.c.name == FOLLOWER)).scalar() is None:
-                tx.execute(sa.insert(sinks).values(name=FOLLOWER, cursor=0))
-
-        await self._store.write(add)
-
     async def claim(self, owner: str, now: datetime, lease: timedelta) -> Cursor | None:
-        """The right to append, for `owner` alone until `now + lease`."""
-        return await self._outbox.claim(FOLLOWER, owner, now, lease)
+        """The right to append, for `owner` alone until `now + lease`. It begins with the first step that there is."""
+        return await self._outbox.claim(FOLLOWER, owner, now, lease, from_the_first=True)
 
     async def unread(self, after: int, limit: int) -> Sequence[JournalEntry]:
         """Steps to chain next, none of which another will be put before."""

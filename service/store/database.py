@@ -5,6 +5,7 @@ SQLite has one writer thread (store/sqlite.py). PostgreSQL is the step to severa
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +21,7 @@ from service.store import sqlite
 from service.store.sqlite import FAULTS, StoreFile, Writer, down
 
 T = TypeVar("T")
+Timed: TypeAlias = Callable[[str, float], None]
 Transaction: TypeAlias = sa.Connection  # for those who hand one on and do not look inside
 
 HEAD = "0011"  # the newest migration; when the database has it, Alembic need not be loaded at all
@@ -27,11 +29,16 @@ PING_WITHIN_S = 1.5
 _WATCH_EVERY_S = 1.0
 
 
+def _untimed(operation: str, took_s: float) -> None:
+    return None
+
+
 class Database:
     """An open database."""
 
     def __init__(self, backend: "_Sqlite | AsyncEngine") -> None:
         self._backend = backend
+        self.timed: Timed = _untimed  # told of every read and write that has ended, in seconds
 
     @property
     def dialect(self) -> str:
@@ -68,22 +75,29 @@ class Database:
 
         A caller that is cancelled does not stop it: it commits or fails whole. An `optional` one is left out then.
         """
-        if isinstance(self._backend, AsyncEngine):
-            return await self._on_postgresql(transaction)
-        result: T = await self._backend.writer.submit(transaction, optional=optional)
-        return result
+        began = time.perf_counter()
+        try:
+            if isinstance(self._backend, AsyncEngine):
+                return await self._on_postgresql(transaction)
+            result: T = await self._backend.writer.submit(transaction, optional=optional)
+            return result
+        finally:
+            self.timed("write", time.perf_counter() - began)
 
     async def read(self, query: Callable[[sa.Connection], T]) -> T:
         """Runs `query` on the last commit. Raises Unavailable(store_down)."""
-        if isinstance(self._backend, AsyncEngine):
-            return await self._on_postgresql(query)
-        loop = asyncio.get_running_loop()
+        began = time.perf_counter()
         try:
+            if isinstance(self._backend, AsyncEngine):
+                return await self._on_postgresql(query)
+            loop = asyncio.get_running_loop()
             return await loop.run_in_executor(
                 self._backend.readers, _read, self._backend.engine, query
             )
         except FAULTS as error:
             raise down(str(error)) from error
+        finally:
+            self.timed("read", time.perf_counter() - began)
 
     async def _on_postgresql(self, work: Callable[[sa.Connection], T]) -> T:
         assert isinstance(self._backend, AsyncEngine)

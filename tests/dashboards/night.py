@@ -15,16 +15,22 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from service.audit.chainer import Chainer
+from service.desk.scraping import Scraping
 from service.guard.chain import CHAIN
 from service.incident.lifecycle import Patience
 from service.intake.budget import ByteBudget
 from service.intake.http import PATH, Intake
 from service.kit.clock import VirtualClock
 from service.model.evidence import Evidence, Known
-from service.model.incident import IncidentState
 from service.model.playbook import Playbook
+from service.publish import SINKS
+from service.publish.follower import Follower, followers
+from service.publish.sink import Outlets
 from service.settings import IntakeSettings
 from service.store.audit import AuditStore
+from service.store.figures import Figures
+from service.store.outbox import Outbox
+from service.store.tallies import Tallies
 from tests.path.world import LEASE, World, world
 from tests.unit.made import LABELS, body, evidence, item
 
@@ -40,6 +46,8 @@ class Night:
     made: World
     client: "TestClient[web.Request, web.Application]"
     chainer: Chainer
+    follower: Follower  # of the totals
+    scraping: Scraping
     minutes: list[tuple[datetime, list[tuple[str, dict[str, str], float]]]] = field(
         default_factory=list
     )
@@ -97,10 +105,9 @@ class Night:
         while await self.chainer.chain():
             pass
         await self.chainer.checkpoint()
-        counts = await self.made.incidents.counts()
-        for state in IncidentState:
-            if state is not IncidentState.CLOSED:
-                self.made.metrics.open_incidents.labels(state).set(counts.get(state, 0))
+        while await self.follower.follow():
+            pass
+        await self.scraping.refresh(None)
         self.minutes.append((self.made.clock.now(), list(self._samples())))
 
     def _samples(self) -> Iterator[tuple[str, dict[str, str], float]]:
@@ -161,11 +168,17 @@ async def night(folder: Path) -> AsyncIterator[Night]:
         made.metrics.info.labels("rehearsed", "auto").set(1)
         for guard in CHAIN:
             made.metrics.guard_answers.labels(guard, "pass")
-        store = AuditStore(made.database)
-        await store.begin()
+        store, tallies, outbox = (
+            AuditStore(made.database), Tallies(made.database), Outbox(made.database),
+        )  # fmt: skip
         chainer = Chainer(store, clock, "w1", key, None, made.metrics.audited)
         async with TestClient(TestServer(app)) as client:
-            begun = Night(made, client, chainer)
+            (follower,) = followers(SINKS, Outlets(clock, tallies=tallies), outbox, "w1")
+            scraping = Scraping(
+                made.metrics, Figures(made.database), tallies, outbox, made.inbox, made.playbooks,
+                made.policy, clock,
+            )  # fmt: skip
+            begun = Night(made, client, chainer, follower, scraping)
             made.see = begun.see
             yield begun
 

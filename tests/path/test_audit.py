@@ -60,7 +60,6 @@ class Audited:
     async def chain(self) -> Chainer:
         """A process that chains all there is, and tells of it."""
         made = self.chainer()
-        await AuditStore(self.database).begin()
         while await made.chain():
             pass
         await made.checkpoint()
@@ -397,7 +396,6 @@ async def test_a_key_is_replaced_and_the_old_one_signs_nothing_any_more(audited:
 
 
 async def test_two_replicas_make_one_chain(audited: Audited) -> None:
-    await AuditStore(audited.database).begin()
     first, second = audited.chainer("w1"), audited.chainer("w2")
     await audited.tell(5)
     assert await first.chain()
@@ -413,7 +411,6 @@ async def test_two_replicas_make_one_chain(audited: Audited) -> None:
 
 async def test_a_replica_that_was_paused_in_the_middle_appends_nothing(audited: Audited) -> None:
     store = AuditStore(audited.database)
-    await store.begin()
     await audited.tell(3)
     claimed = await store.claim("w1", audited.clock.now(), timedelta(seconds=60))
     assert claimed is not None
@@ -425,7 +422,6 @@ async def test_a_replica_that_was_paused_in_the_middle_appends_nothing(audited: 
 
 @pytest.mark.only_on("postgresql")
 async def test_a_step_that_commits_late_is_chained_in_its_place(audited: Audited) -> None:
-    await AuditStore(audited.database).begin()
     slow, begun = asyncio.Event(), asyncio.Event()
 
     async def late() -> None:

@@ -37,12 +37,15 @@ def tool(name: str) -> Path:
     )
 
 
-def run(name: str, *args: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def run(
+    name: str, *args: str | Path, cwd: Path | None = None, stdin: str | None = None
+) -> subprocess.CompletedProcess[str]:
     """Runs promtool or amtool to its end; the caller looks at the return code."""
     exe = tool(name)
     return subprocess.run(
         [exe, *args],
         cwd=cwd,
+        input=stdin,
         env=debian.environment(exe) or None,
         capture_output=True,
         text=True,

@@ -62,6 +62,12 @@ def _grown(metric: str, by: str = "", where: str = "", over: str = _RATE) -> str
     return f"sum by ({by}) ({grown})" if by else f"sum({grown})"
 
 
+def _ever(metric: str, by: str, where: str) -> str:
+    """By how much a total of the ledger or the journal has grown: the difference of two instants, which is exact."""
+    last = f"max without (instance, pod) (max_over_time({metric}{{{where}}}[{_RANGE}]"
+    return f"sum by ({by}) ({last})) - ({last} offset {_RANGE})) or {last})) * 0)) > 0"
+
+
 def _quantile(q: float, histogram: str, by: str = "le", over: str = _RATE) -> str:
     return f"histogram_quantile({q}, sum by ({by}) (rate({histogram}_bucket[{over}])))"
 
@@ -144,10 +150,11 @@ OVERVIEW = Dashboard(
             unit="s",
         ),
         _lines(
-            "Webhooks that wait",
-            "max(paramedic_inbox_waiting)",
-            "waiting",
+            "Oldest webhook that waits",
+            "max(paramedic_inbox_oldest_seconds)",
+            "age",
             "Committed, and not sorted yet.",
+            unit="s",
         ),
         Panel(
             "How long incidents last",
@@ -160,6 +167,26 @@ OVERVIEW = Dashboard(
             ],
             "From opening to close.",
             unit="s",
+        ),
+        _lines(
+            "Time in the store",
+            _quantile(0.99, "paramedic_store_duration_seconds", "operation, le"),
+            "{{operation}} p99",
+            "One read or write, its wait for others included.",
+            unit="s",
+        ),
+        _lines(
+            "Receivers that are behind",
+            "max by (sink) (paramedic_sink_lag_seconds)",
+            "{{sink}}",
+            "Age of the oldest step that each has not got.",
+            unit="s",
+        ),
+        _lines(
+            "Dead letters",
+            "max(paramedic_dead_letters)",
+            "kept",
+            "What could not be taken, and why: `/api/v1/dead-letters`.",
         ),
         _lines(
             "Faults of its own",
@@ -258,37 +285,33 @@ AUDIT = Dashboard(
     [
         _bars(
             "What did it do",
-            _grown(
-                "paramedic_actions_total",
-                "playbook, rung, action",
+            _ever(
+                "paramedic_ledger_actions_total",
+                "playbook, rung, action, target_kind",
                 _HERE + ', applied="done"',
-                _RANGE,
-            )
-            + " > 0",
-            "{{playbook}} {{rung}} {{action}}",
-            "Actions taken, in the time shown.",
+            ),
+            "{{playbook}} {{rung}} {{action}} {{target_kind}}",
+            "Actions taken, in the time shown, as the ledger has them.",
         ),
         _bars(
             "Did it help",
-            _grown("paramedic_outcomes_total", "playbook, rung, outcome", _HERE, _RANGE) + " > 0",
+            _ever("paramedic_ledger_outcomes_total", "playbook, rung, outcome", _HERE),
             "{{playbook}} {{rung}} {{outcome}}",
             "Outcomes, in the time shown.",
         ),
         _bars(
             "What was it kept from",
-            _grown(
-                "paramedic_rulings_total",
-                "playbook, rung, reason",
+            _ever(
+                "paramedic_journal_rulings_total",
+                "playbook, rung, guard, reason",
                 _HERE + ', verdict="deny"',
-                _RANGE,
-            )
-            + " > 0",
-            "{{playbook}} {{rung}} {{reason}}",
-            "Rulings that denied, in the time shown.",
+            ),
+            "{{playbook}} {{rung}} {{guard}} {{reason}}",
+            "Rulings that denied; the same one at each look counts once.",
         ),
         _bars(
             "Who was called",
-            _grown("paramedic_incidents_escalated_total", "playbook, reason", _HERE, _RANGE),
+            _ever("paramedic_journal_escalations_total", "playbook, reason", _HERE),
             "{{playbook}} {{reason}}",
             "Escalations to people, in the time shown.",
         ),
@@ -353,11 +376,10 @@ GUARD = Dashboard(
             "All alike: each guard answers each question. One at 0 protects nobody.",
         ),
         _lines(
-            "Budgets",
-            _grown("paramedic_guard_answers_total", "answer", 'guard="budgets", answer!="pass"')
-            + " or vector(0)",
-            "{{answer}}",
-            "Actions held back because a budget is spent.",
+            "Budgets left",
+            "min by (playbook) (paramedic_budget_left_actions)",
+            "{{playbook}}",
+            "Actions that may still be taken; without a playbook: of all together.",
             width=12,
         ),
         _lines(

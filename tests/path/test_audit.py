@@ -9,10 +9,12 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import sqlalchemy as sa
 from typer.testing import CliRunner
 
+from service.app import serving
 from service.audit import chain, checkpoints, keys
 from service.audit.chainer import Chainer
 from service.audit.export import export
@@ -22,13 +24,15 @@ from service.kit.clock import VirtualClock
 from service.model.audit import AuditLine, ExportFormat, Forgery
 from service.model.errors import BadConfig, Unavailable
 from service.record.metrics import Metrics
+from service.settings import AuditSettings
 from service.store.audit import AuditReader, AuditStore
 from service.store.database import Database
 from service.store.incidents import Incidents
 from service.store.reading import reading
 from service.store.schema import audit, incidents, sinks, steps
+from tests.path.test_intake import JSON, posted, settings_for
 from tests.path.world import world
-from tests.unit.made import T0
+from tests.unit.made import T0, item
 
 SECRET, OTHER = "a" * 40, "b" * 40
 
@@ -630,3 +634,58 @@ async def test_a_cell_is_no_formula(audited: Audited) -> None:
     head, row = out.getvalue().splitlines()
     assert head == "id,at,incident,playbook,target,kind,data,line,mac"
     assert "'=cmd()" in row
+
+
+# ---------------------------------------------------------------------- the whole service
+
+
+async def test_the_service_chains_what_it_does_and_tells_of_it(
+    store_url: str, tmp_path: Path
+) -> None:
+    key, file = tmp_path / "key", tmp_path / "elsewhere" / "checkpoints.jsonl"
+    key.write_text(SECRET)
+    file.parent.mkdir()
+    settings = settings_for(store_url).model_copy(
+        update={"audit": AuditSettings(key_file=key, checkpoint_file=file)}
+    )
+    words = ["audit", "verify", "--store", store_url, "--key-file", str(key)]
+
+    async def good() -> bool:
+        code, told = await asyncio.to_thread(paramedic, *words)
+        return code == 0 and not told.startswith("0 lines")
+
+    async with serving(settings) as service, aiohttp.ClientSession(service.url, headers=JSON) as session:
+        await posted(session, item())
+        async with asyncio.timeout(30):
+            while not await good():  # beside the running service
+                await asyncio.sleep(0.2)
+        async with session.get("/api/v1/incidents") as answer:
+            (incident,) = await answer.json()
+        asked = ["incidents", incident["id"], "--markdown", "--url", service.url]
+        code, page = await asyncio.to_thread(paramedic, *asked)
+    assert code == 0
+    assert f"# Incident `{incident['id']}`" in page
+    assert service.metrics.registry.get_sample_value("paramedic_audit_chain_intact") == 1
+    async with serving(settings):  # its checkpoint is told of once it has begun
+        async with asyncio.timeout(30):
+            while not file.exists():
+                await asyncio.sleep(0.1)
+    assert list(checkpoints.read(file))
+
+
+@pytest.mark.parametrize("words", [["--markdown"], ["inc-1", "--markdown", "--json"]])
+def test_a_page_is_of_one_incident(words: list[str]) -> None:
+    code, told = paramedic("incidents", *words)
+    assert (code, "--markdown goes with" in told) == (2, True)
+
+
+async def test_a_service_does_not_start_with_a_key_that_could_be_guessed(
+    store_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "key").write_text("short")
+    settings = settings_for(store_url).model_copy(
+        update={"audit": AuditSettings(key_file=tmp_path / "key")}
+    )
+    with pytest.raises(BadConfig, match="32 characters"):
+        async with serving(settings):
+            pass

@@ -233,6 +233,23 @@ async def test_a_forgery_is_found_and_named_with_the_first_wrong_row(
     assert (finding.forgery, finding.seq) == (found, row), finding
 
 
+async def test_a_line_of_another_history_does_not_fit_into_this_one(audited: Audited) -> None:
+    """A backup was restored: both histories have lines by our key, and one cannot stand in the other."""
+    await audited.tell(10)
+    await audited.chain()
+    lines = await audited.lines()
+    other = lines[5]
+    await audited.run(sa.delete(audit).where(audit.c.seq > 4), sa.update(sinks).values(cursor=4))
+    audited.clock.advance(5)
+    await audited.chain()
+    assert (await audited.verified(with_file=False)).finding is None
+    theirs = sa.update(audit).where(audit.c.seq == 6)
+    await audited.run(theirs.values(at=other.at, mac=other.mac))
+    finding = (await audited.verified(with_file=False)).finding
+    assert finding is not None
+    assert (finding.forgery, finding.seq) == (Forgery.ALTERED, 6)
+
+
 async def test_a_truncation_is_found_without_a_checkpoint_where_the_cursor_still_tells(
     audited: Audited,
 ) -> None:
@@ -294,6 +311,10 @@ async def test_a_step_that_looks_are_folded_into_may_grow_and_is_chained_whole_a
     await audited.chain()
     kinds = [line.kind for line in await audited.lines()]
     assert kinds == ["step", "step", "begun", "step", "folded", "step"]
+    assert (await audited.verified()).finding is None
+    await audited.tell()
+    await audited.chain()
+    assert [line.kind for line in await audited.lines()] == [*kinds, "step"]  # it has ended once
     assert (await audited.verified()).finding is None
     await audited.run(sa.update(steps).where(again).values(data={"times": 9, "since": "then"}))
     finding = (await audited.verified()).finding
@@ -654,7 +675,10 @@ async def test_the_service_chains_what_it_does_and_tells_of_it(
         code, told = await asyncio.to_thread(paramedic, *words)
         return code == 0 and not told.startswith("0 lines")
 
-    async with serving(settings) as service, aiohttp.ClientSession(service.url, headers=JSON) as session:
+    async with (
+        serving(settings) as service,
+        aiohttp.ClientSession(service.url, headers=JSON) as session,
+    ):
         await posted(session, item())
         async with asyncio.timeout(30):
             while not await good():  # beside the running service

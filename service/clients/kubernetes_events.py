@@ -11,6 +11,8 @@ import aiohttp
 from service.clients import http
 from service.clients.kubernetes import KubernetesReader, Object, message
 from service.kit.deadline import Deadline
+from service.model.errors import Refused
+from service.model.reasons import Reason
 
 _EVENTS = re.compile(r"/api/v1/namespaces/[a-z0-9-]+/events")
 
@@ -28,6 +30,10 @@ class KubernetesEvents(KubernetesReader):
         """Makes an Event. Its name is its identity: one of that name is there already, and that is well."""
         path = f"/api/v1/namespaces/{namespace}/events"
         what = f"post {path}"
+        if not self._may("POST", path):
+            raise Refused(
+                Reason.INVALID_REQUEST, http.bounded(f"{path!r} is no place of Events"), 400
+            )
         query = {"fieldManager": self._settings.field_manager}
         async with deadline.enforced(what):
             try:

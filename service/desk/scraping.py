@@ -42,7 +42,7 @@ class Scraping:
         for mode in Mode:
             metrics.mode.labels(mode).set(1 if mode is policy.ceiling else 0)
         try:
-            seen = await self.figures.seen(now)
+            seen = await self.figures.seen(now, self._longest(policy))
             totals = await self.tallies.totals()
             behind = await self.outbox.behind(now)
         except Unavailable:
@@ -55,6 +55,10 @@ class Scraping:
             metrics.sink_lag_steps.labels(sink).set(lag.steps)
             metrics.sink_lag_seconds.labels(sink).set(lag.waits_s)
             metrics.sink_failures.labels(sink).set(lag.failures)
+
+    def _longest(self, policy: Policy) -> timedelta:
+        budgets = [policy.overall, *(p.limits.per_playbook for p in self.playbooks)]
+        return timedelta(seconds=max(budget.window_s for budget in budgets))
 
     def _standing(self, seen: Seen, now: datetime) -> None:
         metrics, oldest_at = self.metrics, seen.oldest_waiting_at

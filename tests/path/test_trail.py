@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from rehearsal.cluster import Cluster, Fault, carbon_ingestion
 from rehearsal.servers.kafka import NoidaBroker
@@ -24,7 +23,7 @@ from service.store.outbox import Outbox
 from service.store.tallies import Tallies
 from tests.path.world import Crash, World, world
 from tests.servers.grafana import Grafana, grafana
-from tests.servers.kafka import create_topic, noida, topics
+from tests.servers.kafka import create_topic, noida, records, topics
 
 NS = "carbon-ingestion"
 TOPIC = "paramedic-steps"
@@ -91,28 +90,8 @@ class Receivers:
 
     async def records(self) -> list[tuple[str, str, str]]:
         """Key, id and type of every record of the topic."""
-        consumer = AIOKafkaConsumer(bootstrap_servers=self.broker.bootstrap)
-        await consumer.start()
-        try:
-            places = [TopicPartition(TOPIC, p) for p in range(3)]
-            consumer.assign(places)
-            ends = await consumer.end_offsets(places)
-            found = []
-            for place, end in ends.items():
-                consumer.seek(place, 0)
-                while await consumer.position(place) < end:
-                    record = await consumer.getone(place)
-                    headers = dict(record.headers)
-                    found.append(
-                        (
-                            record.key.decode(),
-                            headers["ce_id"].decode(),
-                            headers["ce_type"].decode(),
-                        )
-                    )
-            return found
-        finally:
-            await consumer.stop()
+        found = await records(self.broker.bootstrap, TOPIC)
+        return [(key, headers["ce_id"], headers["ce_type"]) for key, headers in found]
 
 
 @pytest.fixture

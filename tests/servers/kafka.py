@@ -165,6 +165,31 @@ async def produce(bootstrap: str, topic: str, counts: Mapping[int, int]) -> None
                 await producer.send(topic, b"%d" % n, partition=partition)
 
 
+async def records(bootstrap: str, topic: str) -> list[tuple[str, dict[str, str]]]:
+    """Key and headers of every record, partition by partition."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
+    await consumer.start()
+    try:
+        places = [TopicPartition(topic, p) for p in await partitions_of(consumer, topic)]
+        consumer.assign(places)
+        found = []
+        for place, end in (await consumer.end_offsets(places)).items():
+            consumer.seek(place, 0)
+            while await consumer.position(place) < end:
+                record = await consumer.getone(place)
+                headers = {name: value.decode() for name, value in record.headers}
+                found.append(((record.key or b"").decode(), headers))
+        return found
+    finally:
+        await consumer.stop()
+
+
+async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> list[int]:
+    consumer._client.add_topic(topic)
+    await consumer._client.force_metadata_update()
+    return sorted(consumer.partitions_for_topic(topic) or ())
+
+
 async def commit(bootstrap: str, group: str, offsets: Mapping[tuple[str, int], int]) -> None:
     """Commits for a group that then is stopped."""
     consumer = AIOKafkaConsumer(

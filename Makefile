@@ -47,9 +47,13 @@ check: $(READY)  ## Lint, types, import contracts, playbooks
 bench: $(READY)  ## Intake against a bare handler, diagnosis against its slowest probe, start, memory
 	@$(BIN)/python -m tests.bench
 
-manifests: $(READY)  ## Renew what is made: deploy/base/rbac.yaml, alerting/kubernetes
+manifests: $(READY)  ## Renew what is made: rights, Kubernetes objects of rules and routes, dashboards
 	@$(BIN)/paramedic rbac > deploy/base/rbac.yaml
+	@$(BIN)/python -m rehearsal.dashboards
 	@$(BIN)/python alerting/manifests.py
+
+pictures: $(READY)  ## Draw docs/dashboards anew, over a rehearsed night
+	@$(BIN)/python -m tests.dashboards
 
 LOCK := uv pip compile -q --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header
 lock:  ## Renew the locks (needs uv): what runs, and what also tests
@@ -59,4 +63,4 @@ lock:  ## Renew the locks (needs uv): what runs, and what also tests
 clean:  ## Remove everything that was made here
 	rm -rf $(VENV) .servers .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info var
 
-.PHONY: help setup demo servers test simulate check bench manifests lock clean
+.PHONY: help setup demo servers test simulate check bench manifests pictures lock clean

@@ -17,6 +17,7 @@ import structlog
 from service import backends
 from service.act import KINDS
 from service.act.executor import Executor
+from service.audit.chainer import Chainer
 from service.desk.api import Api
 from service.desk.sagas import Sagas
 from service.desk.scraping import Scraping
@@ -39,6 +40,7 @@ from service.record.metrics import Metrics
 from service.route.sorting import Rules
 from service.settings import Settings, WorkSettings
 from service.sorter import Sorter
+from service.store.audit import AuditStore
 from service.store.courses import Courses
 from service.store.database import Database
 from service.store.episodes import Episodes
@@ -79,6 +81,8 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
     credentials.check()
     metrics = Metrics()
     metrics.info.labels(version("paramedic"), settings.mode).set(1)
+    for guard in CHAIN:  # so that one that is never asked is seen as a series that does not grow
+        metrics.guard_answers.labels(guard, "pass")
     metrics.build_info.labels(version("paramedic"), platform.python_version()).set(1)
     intake_settings, work = settings.intake, settings.work
     async with AsyncExitStack() as stack:
@@ -142,12 +146,14 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
 
         failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         keep = timedelta(days=settings.store.keep_days)
+        chainer = _chainer(settings, database, clock, worker.owner, metrics)
         for name, eternal in (
             ("store", database.watch()),
             ("worker", worker.run()),
             ("sorter", sorter.run()),
-            ("housekeeping", _housekeeping(inbox, incidents, keep, clock)),
+            ("housekeeping", _housekeeping(inbox, incidents, chainer, keep, clock)),
             ("clock", limits.run(incidents, worker)),
+            *([("audit", chainer.run())] if chainer else []),
         ):
             _ = await stack.enter_async_context(running(name, eternal, partial(_died, failed)))
         outbox, tallies = Outbox(database), Tallies(database)
@@ -203,11 +209,28 @@ async def _not_ready(intake: Intake, inbox: Inbox) -> str | None:
     return None
 
 
-async def _housekeeping(inbox: Inbox, incidents: Incidents, keep: timedelta, clock: Clock) -> None:
+def _chainer(
+    settings: Settings, database: Database, clock: Clock, owner: str, metrics: Metrics
+) -> Chainer | None:
+    """Who chains the journal, when there is a key. Raises BadConfig or Unavailable for one that cannot be used."""
+    audit = settings.audit
+    if audit.key_file is None:
+        return None
+    store = AuditStore(database)
+    made = Chainer(store, clock, owner, audit.key_file, audit.checkpoint_file, metrics.audited)
+    made.open()
+    return made
+
+
+async def _housekeeping(
+    inbox: Inbox, incidents: Incidents, chainer: Chainer | None, keep: timedelta, clock: Clock
+) -> None:
     while True:
         try:
             await inbox.prune(keep)
-            await incidents.prune(clock.now() - keep)
+            await incidents.prune(clock.now() - keep, with_steps=chainer is None)
+            if chainer is not None:
+                await chainer.prune(clock.now() - keep)
         except Unavailable as error:
             log.error("housekeeping put off", reason=error.reason, detail=error.detail)
         await asyncio.sleep(_HOUSEKEEPING_S)

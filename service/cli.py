@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from service.desk.commands import recover
+from service.desk.commands import audit, recover
 from service.model.action import Mode
 from service.model.errors import BadConfig, Unavailable
 
@@ -33,6 +33,7 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
 )
+app.add_typer(audit.app, name="audit")
 
 app.add_typer(recover.app, name="recover")
 
@@ -154,9 +155,16 @@ def incidents(
     url: Annotated[str, typer.Option(help="The running service.")] = "http://127.0.0.1:9095",
     token_file: Annotated[Path | None, typer.Option(help="File with the bearer token.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+    as_markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print one incident as a page for its post-mortem.")
+    ] = False,
 ) -> None:
     """List incidents of a running service, or tell one incident's story."""
+    from service.desk.markdown import page
     from service.desk.story import listing, story
+
+    if as_markdown and (as_json or not incident):
+        raise _fail(RuntimeError("--markdown goes with one incident's id, and without --json"))
 
     path = (
         f"/api/v1/incidents/{urllib.parse.quote(incident, safe='')}"
@@ -166,10 +174,19 @@ def incidents(
     found = _ask(url.rstrip("/") + path, token_file)
     if as_json:
         typer.echo(json.dumps(found, indent=2))
+    elif as_markdown:
+        rest = found
+        while rest["more_after"] is not None and len(found["steps"]) < _MOST_STEPS:
+            rest = _ask(f"{url.rstrip('/')}{path}?after={rest['more_after']}", token_file)
+            found["steps"] += rest["steps"]
+        typer.echo(page(found))
     elif incident:
         typer.echo(story(found))
     else:
         typer.echo(listing(found))
+
+
+_MOST_STEPS = 1_000  # of a page
 
 
 def _ask(

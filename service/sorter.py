@@ -15,7 +15,7 @@ import structlog
 from service.intake.budget import ByteBudget
 from service.intake.payload import PART_ALERTS, WHOLE_BYTES, Bad, Part, decode
 from service.kit.clock import Clock
-from service.model.alert import Alert, EpisodeKey
+from service.model.alert import Alert, AlertStatus, EpisodeKey
 from service.model.errors import BadInput, Unavailable
 from service.model.reasons import Reason
 from service.record.metrics import Metrics
@@ -49,6 +49,9 @@ _UNHEARD_EVERY_S = 60.0
 _LOGGED_OPENINGS = 20  # a line each; a storm of thousands is told in one
 
 _WAKING = (Change.RESOLVED, Change.REFIRED)
+
+# The alert that always fires. It comes like any other, so its age is that of the whole way from Prometheus to here.
+WATCHDOG = "Watchdog"
 
 
 @dataclass(slots=True)
@@ -201,6 +204,9 @@ class Sorter:
         result, finished = await self._database.write(partial(self._transaction, load))
         self._inbox.waiting -= finished
         self._tell(result)
+        for piece in load:
+            if any(_is_watchdog(alert) for alert in piece.alerts):
+                self._metrics.watchdog_seen.set(piece.webhook.received_at.timestamp())
         # Receiving goes first: Alertmanager waits for an answer, nobody for sorting.
         took_s = self._clock.monotonic() - began
         await asyncio.sleep(took_s * min(self._inbox.accepting * _GIVE_WAY, _MOST_WAY))
@@ -289,6 +295,10 @@ class Sorter:
             log.info("more incidents opened", count=more)
         if result.opened or result.woken or any(result.changes.get(c) for c in _WAKING):
             self._wake()
+
+
+def _is_watchdog(alert: Alert) -> bool:
+    return alert.labels.get("alertname") == WATCHDOG and alert.status is AlertStatus.FIRING
 
 
 async def _next(parts: Iterator[Part], webhook: Webhook) -> Part | None:

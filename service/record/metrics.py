@@ -3,6 +3,8 @@
 The README's table is compared with this file by a test.
 """
 
+from datetime import datetime
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
@@ -196,6 +198,41 @@ class Metrics:
             "paramedic_faults_total", "Bugs and outages of our own: each one wants a look.", ["where"],
             registry=registry,
         )  # fmt: skip
+        for where in ("worker", "sorter", "pipeline", "claim_lost", "scrape"):
+            self.faults.labels(where)  # from 0 on: a series that is born at 1 has no increase
+        self.watchdog_seen = Gauge(
+            "paramedic_watchdog_last_received_timestamp_seconds",
+            "When Alertmanager last told this process of the alert Watchdog; 0: not yet.",
+            registry=registry,
+        )
+        self.audit_length = Gauge(
+            "paramedic_audit_chain_length", "Lines of the audit chain; 0 without a key.", registry=registry
+        )  # fmt: skip
+        self.audit_head = Gauge(
+            "paramedic_audit_chain_head_info",
+            "Always 1; the last line's hash, shortened, and the id of the key.",
+            ["hash", "key"],
+            registry=registry,
+        )
+        self.audit_intact = Gauge(
+            "paramedic_audit_chain_intact",
+            "0: the audit chain is not what its newest checkpoint saw.",
+            registry=registry,
+        )
+        self.audit_checkpoint = Gauge(
+            "paramedic_audit_checkpoint_timestamp_seconds",
+            "When the audit chain was last looked at.",
+            registry=registry,
+        )
+        self.audit_intact.set(1)
+
+    def audited(self, length: int, head: str, key: str, intact: bool, at: datetime) -> None:
+        """How the audit chain stands."""
+        self.audit_length.set(length)
+        self.audit_head.clear()  # one series, not one more a minute
+        self.audit_head.labels(head[:12], key).set(1)
+        self.audit_intact.set(intact)
+        self.audit_checkpoint.set(at.timestamp())
 
     def stored(self, operation: str, took_s: float) -> None:
         """One read or write of the store."""

@@ -20,6 +20,7 @@ from pydantic_settings import (
 
 from service.model.action import Mode
 from service.model.errors import BadConfig
+from service.settings.audit import AuditSettings
 from service.settings.backends import (
     ClickHouseSettings,
     KafkaSettings,
@@ -71,6 +72,7 @@ class Settings(BaseSettings):
     schema_registry: SchemaRegistrySettings = SchemaRegistrySettings()
     guard: GuardSettings = GuardSettings()
     work: WorkSettings = WorkSettings()
+    audit: AuditSettings = AuditSettings()
     publish: PublishSettings = PublishSettings()
 
     @classmethod

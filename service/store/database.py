@@ -23,7 +23,7 @@ T = TypeVar("T")
 Timed: TypeAlias = Callable[[str, float], None]
 Transaction: TypeAlias = sa.Connection  # for those who hand one on and do not look inside
 
-HEAD = "0010"  # the newest migration; when the database has it, Alembic need not be loaded at all
+HEAD = "0011"  # the newest migration; when the database has it, Alembic need not be loaded at all
 PING_WITHIN_S = 1.5
 _WATCH_EVERY_S = 1.0
 
@@ -60,7 +60,7 @@ class Database:
     @classmethod
     async def open(cls, url: str) -> "Database":
         """Opens and migrates. Raises BadConfig for a URL that cannot be, Unavailable for a database away."""
-        parsed = _parse(url)
+        parsed = parse(url)
         if parsed.get_backend_name() == "sqlite":
             return cls(await _Sqlite.open(parsed))
         from service.store.postgresql import Postgresql
@@ -202,7 +202,7 @@ def _migrate(connection: sa.Connection) -> None:
         ) from error
 
 
-def _parse(url: str) -> sa.URL:
+def parse(url: str) -> sa.URL:
     """The URL for the driver. What was written is not shown: it may hold a password."""
     wanted = "use sqlite:///PATH or postgresql://USER@HOST/DB"
     try:

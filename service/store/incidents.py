@@ -31,7 +31,7 @@ from service.store.episodes import alert_of, open_incidents
 from service.store.inbox import only_sorter
 from service.store.ledger import under_way as under_way_of
 from service.store.ledger import under_way_rows
-from service.store.schema import Row, episodes, incidents, steps
+from service.store.schema import Row, audit, episodes, incidents, steps
 
 log = structlog.get_logger()
 
@@ -196,15 +196,18 @@ class Incidents:
 
         return await self._database.write(commit)
 
-    async def prune(self, cutoff: datetime) -> None:
+    async def prune(self, cutoff: datetime, *, with_steps: bool = True) -> None:
         """Deletes steps of incidents closed before `cutoff`, and alerts that ended and were last heard of before.
 
-        Incidents and the ledger stay: they are the audit, and small.
+        Incidents, the ledger and the audit chain stay: they are the audit, and small. A step that is chained stays
+        too: only who has the key can prune it (store/audit.py), for the chain has to tell of it.
         """
         closed = sa.select(incidents.c.id).where(incidents.c.closed_at < cutoff)
+        chained = sa.exists().where(audit.c.step_id == steps.c.id)
 
         def commit(tx: sa.Connection) -> None:
-            tx.execute(sa.delete(steps).where(steps.c.incident_id.in_(closed)))
+            if with_steps:
+                tx.execute(sa.delete(steps).where(steps.c.incident_id.in_(closed), ~chained))
             tx.execute(
                 sa.delete(episodes)
                 .where(episodes.c.last_seen_at < cutoff, episodes.c.status == AlertStatus.RESOLVED)

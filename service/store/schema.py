@@ -244,6 +244,32 @@ sinks = sa.Table(
     sa.Column("claimed_until", Instant),
 )
 
+# The audit chain, behind the journal. A line is never changed, but for the last two columns, which are in no hash:
+# what they say is held against other lines.
+audit = sa.Table(
+    "audit",
+    metadata,
+    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),  # 1, 2, 3 ...
+    sa.Column("kind", sa.Text, nullable=False),  # as in audit/chain.py
+    sa.Column("step_id", sa.BigInteger),  # None: a line about the chain itself
+    sa.Column("incident_id", sa.Text),
+    sa.Column("at", Instant, nullable=False),  # when it was chained
+    sa.Column("digest", sa.Text, nullable=False),  # of the step's content, or of `data`
+    sa.Column("data", sa.JSON),  # of a line about the chain itself
+    sa.Column("algorithm", sa.Text, nullable=False),
+    sa.Column("key_id", sa.Text, nullable=False),
+    sa.Column("mac", sa.Text, nullable=False),
+    sa.Column("unfinished", sa.Integer, nullable=False, server_default="0"),  # 1: its step may grow
+    sa.Column("pruned", sa.BigInteger),  # the line that tells of the step's pruning
+    sa.Index("audit_step", "step_id"),
+    sa.Index(
+        "audit_unfinished",
+        "incident_id",
+        sqlite_where=sa.text("unfinished = 1"),
+        postgresql_where=sa.text("unfinished = 1"),
+    ),
+)
+
 # How often something has happened, ever: see store/tallies.py.
 tallies = sa.Table(
     "tallies",

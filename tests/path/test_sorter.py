@@ -235,3 +235,29 @@ async def test_an_alert_that_fired_before_its_playbook_was_there_is_routed_when_
         await sort(rooms)
         assert await rooms.episodes.unrouted(9) == []
         assert await rows(rooms, "SELECT count(*) FROM incidents") == [(1,)]
+
+
+async def test_the_alert_that_always_fires_is_listened_for(
+    store_url: str, clock: VirtualClock
+) -> None:
+    async with sorting(store_url, clock) as rooms:
+
+        def seen() -> float | None:
+            name = "paramedic_watchdog_last_received_timestamp_seconds"
+            return rooms.metrics.registry.get_sample_value(name)
+
+        watchdog = {"alertname": "Watchdog", "severity": "none"}
+        ends_at = f"{clock.now():%Y-%m-%dT%H:%M:%SZ}"
+        await told(rooms, item("w1", labels=watchdog, status="resolved", ends_at=ends_at))
+        await told(rooms, item("f1"))
+        await sort(rooms)
+        assert seen() == 0
+        for _ in range(2):  # the second one changes nothing that is known of it
+            clock.advance(60)
+            await told(rooms, item("w2", labels=watchdog))
+            received_at = clock.now()
+            clock.advance(5)
+            await sort(rooms)
+            assert seen() == received_at.timestamp()
+        incidents = await rows(rooms, "SELECT count(*) FROM incidents")
+        assert incidents == [(1,)]

@@ -70,6 +70,17 @@ def cases(file: str) -> tuple[dict[str, Any], ...]:
     return tuple(document["tests"])
 
 
+@cache
+def own() -> tuple[Alert, ...]:
+    """Paramedic's alerts on itself."""
+    by_name = {rule["alert"]: rule for _, rule in rules() if "alert" in rule}
+    told = catalogue()["own"]
+    return tuple(
+        Alert(a["name"], "paramedic", told["rules"], False, a["absence"], by_name.get(a["name"]))
+        for a in told["alerts"]
+    )
+
+
 def case(alert: Alert, name: str) -> dict[str, Any] | None:
     """The promtool test "<alert>: <name>", or None."""
     return next((t for t in cases(alert.file) if t["name"] == f"{alert.name}: {name}"), None)

@@ -1,0 +1,174 @@
+"""Chains the journal: one replica at a time, about a second behind it; and tells each minute how long the chain is.
+
+Looks that change nothing share one step, which is written anew at each of them (store/changes.py). Waiting for it to
+end would hold the whole chain up for as long as one incident is quiet, and leaving it out until then would hide its
+deletion. So it is chained twice: at once what of it will not change (that it is there, since when, in which place),
+and whole when the next step of its incident ends it. Until then its count and its last look are unprotected.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from service.audit import checkpoints
+from service.audit.chain import chained, hash_of, pruned_line, step_line
+from service.audit.keys import Keys, read
+from service.kit.clock import Clock
+from service.model.audit import AuditLine, Checkpoint, LineKind
+from service.model.errors import BadConfig, Unavailable
+from service.model.journal import JournalEntry
+from service.store.audit import AuditStore
+
+log = structlog.get_logger()
+
+_BATCH = 200
+_IDLE_S = 1.0
+_LEASE = timedelta(seconds=60)
+_CHECKPOINT_S = 60.0
+_PRUNED_AT_ONCE = 500
+
+
+class Told(Protocol):
+    """Is told how the chain stands. `intact`: the line of the newest known checkpoint is still the one it was."""
+
+    def __call__(self, length: int, head: str, key: str, intact: bool, at: datetime) -> None: ...
+
+
+class Chainer:
+    """The follower that chains. `owner` names this process among its replicas."""
+
+    def __init__(
+        self,
+        store: AuditStore,
+        clock: Clock,
+        owner: str,
+        key_file: Path,
+        checkpoint_file: Path | None,
+        told: Told,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._owner = owner
+        self._key_file = key_file
+        self._file = checkpoint_file
+        self._told = told
+        self._last: Checkpoint | None = None
+
+    def open(self) -> None:
+        """Reads the key and the newest checkpoint. Raises BadConfig or Unavailable: it would be found out late."""
+        read(self._key_file)
+        if self._file is not None:
+            self._last = checkpoints.newest(self._file)
+
+    async def run(self) -> None:
+        """Chains for ever; whatever goes wrong is logged and tried again."""
+        next_at = self._clock.monotonic()
+        while True:
+            pause_s = _IDLE_S
+            try:
+                if await self.chain():
+                    pause_s = 0.0
+                if self._clock.monotonic() >= next_at:
+                    next_at = self._clock.monotonic() + _CHECKPOINT_S
+                    await self.checkpoint()
+            except (Unavailable, BadConfig) as error:
+                log.error("audit chain put off", detail=str(error))
+                pause_s = _IDLE_S
+            await self._clock.sleep(pause_s)
+
+    async def chain(self) -> bool:
+        """One batch, if there is one and this replica's; False when there is nothing to do now."""
+        cursor = await self._claim()
+        if cursor is None:
+            return False
+        steps = await self._store.unread(cursor, _BATCH)
+        if not steps:
+            return False
+        keys = read(self._key_file)
+        grown = await self._store.unfinished({step.incident_id for step in steps})
+        # Megabytes of evidence are hashed here: beside the loop, and before the transaction.
+        lines, finished = await asyncio.to_thread(_lines, steps, grown, self._clock.now())
+
+        def make(seq: int, before: str) -> Sequence[AuditLine]:
+            return chained(keys.current, lines, seq, before)
+
+        return await self._store.append(self._owner, cursor, steps[-1].id, make, finished)
+
+    async def checkpoint(self) -> bool:
+        """Tells how the chain stands: to the metrics, and from the replica that chains to the log and the file.
+
+        A chain that is not what the newest checkpoint saw is told of as an error, and no checkpoint of it is kept:
+        the one that shows the forgery stays the newest. False for such a chain.
+        """
+        keys = read(self._key_file)
+        count, head = await self._store.head()
+        intact = self._last is None or await self._is_still(self._last)
+        made = Checkpoint(count, head, self._clock.now())
+        self._told(count, head, keys.current.id, intact, made.at)
+        if not intact and self._last is not None:
+            log.critical(
+                "audit chain is not what its checkpoint saw: run `paramedic audit verify`",
+                count=count,
+                checkpoint_count=self._last.count,
+            )
+        elif count and await self._claim() is not None:
+            log.info("audit checkpoint", count=count, hash=head, key=keys.current.id)
+            await self._keep(made)
+        else:
+            self._last = made
+        return intact
+
+    async def prune(self, cutoff: datetime) -> None:
+        """Deletes chained steps of incidents closed before `cutoff`; the chain says so. Raises Unavailable."""
+        while await self._claim() is not None:
+            keys: Keys = read(self._key_file)
+            now = self._clock.now()
+
+            def make(
+                seq: int, before: str, told: Sequence[int], keys: Keys = keys, now: datetime = now
+            ) -> AuditLine:
+                line = pruned_line(len(told), hash_of(told), cutoff, now)
+                return chained(keys.current, [line], seq, before)[0]
+
+            if await self._store.prune(self._owner, cutoff, _PRUNED_AT_ONCE, make) == 0:
+                return
+
+    async def _claim(self) -> int | None:
+        found = await self._store.claim(self._owner, self._clock.now(), _LEASE)
+        return None if found is None else found.step_id
+
+    async def _is_still(self, last: Checkpoint) -> bool:
+        return last.count == 0 or await self._store.mac_of(last.count) == last.hash
+
+    async def _keep(self, made: Checkpoint) -> None:
+        if self._file is not None and (self._last is None or self._last.count < made.count):
+            try:
+                await asyncio.to_thread(checkpoints.append, self._file, made)
+            except OSError as error:
+                log.error("audit checkpoint not kept", file=str(self._file), detail=str(error))
+                return
+        self._last = made
+
+
+def _lines(
+    steps: Sequence[JournalEntry], grown: Sequence[JournalEntry], at: datetime
+) -> tuple[list[AuditLine], list[int]]:
+    """Lines for steps in their order; and the steps that will not grow any more."""
+    open_ones = {step.incident_id: step for step in grown}
+    lines: list[AuditLine] = []
+    finished: list[int] = []
+    for step in steps:
+        ended = open_ones.pop(step.incident_id, None)
+        if ended is not None:
+            lines.append(step_line(ended, LineKind.FOLDED, at))
+            finished.append(ended.id)
+        if step.kind == "again":
+            lines.append(step_line(step, LineKind.BEGUN, at))
+            open_ones[step.incident_id] = step
+        else:
+            lines.append(step_line(step, LineKind.STEP, at))
+    return lines, finished

@@ -94,7 +94,8 @@ class Kind(Generic[A, R]):
     `arguments` is a dataclass: a field without a default is required, bounds stand in `Annotated[int, Field(gt=0)]`,
     and a name that Python keeps for itself ends in `_` (`from_` is `from:` in YAML). `request` is a frozen dataclass
     of plain values; the ledger's codec comes from it. `bind` gives None where the backend is not configured.
-    `disruptive` asks for evidence of two sources. `for_people` kinds write nothing and have no hand.
+    `disruptive` asks for evidence of two sources. `for_people` kinds write nothing and have no hand. `inverse` gives
+    an absolute, idempotent request too: what was written is what it expects to find.
     """
 
     name: str
@@ -107,6 +108,11 @@ class Kind(Generic[A, R]):
     inverse: Callable[[R], R | None] = _none
     disruptive: bool = False
     for_people: bool = False
+
+    @property
+    def reversible(self) -> bool:
+        """Its requests have an inverse: what did not help can be taken back."""
+        return self.inverse is not _none
 
 
 AnyKind: TypeAlias = Kind[Any, Any]  # Any: arguments and requests differ from kind to kind

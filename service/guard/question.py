@@ -39,6 +39,7 @@ class Question:
     surveys: Reading[tuple[Survey, ...]]
     now: datetime
     diagnose_only: bool = False  # the alerts themselves ask for no more than a look
+    returning: bool = False  # it takes back what did not help: see chain.NOT_FOR_RETURNS
 
     @property
     def mode(self) -> Mode:

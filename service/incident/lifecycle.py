@@ -122,6 +122,8 @@ TABLE: Mapping[IncidentState, Mapping[EventKind, Edge]] = {
     S.VERIFYING: {
         **_CONCLUDED,
         EventKind.READ: (S.VERIFYING, _said),
+        EventKind.HELD: (S.VERIFYING, _said),  # its return, which a guard holds back for now
+        EventKind.ADMITTED: (S.ACTING, _now),  # its return
     },
     S.HEALED: {
         **_LOOKED_AT,
@@ -194,6 +196,23 @@ def _kind_of(outcome: Outcome) -> EventKind:
         case OutcomeKind.NOT_HEALED | OutcomeKind.INCONCLUSIVE | OutcomeKind.FAILED:
             over = outcome.reason in (Reason.MODE_DRY_RUN, Reason.INDETERMINATE)
             return EventKind.OVER if over else EventKind.NOT_HEALED
+
+
+def from_return(was: OutcomeKind | None, outcome: Outcome, result: ActionResult | None) -> Event:
+    """The event of a return's end; `was` is the outcome of the action that it takes back.
+
+    After a change that only did not heal the next rung may act, once the change is gone, or is another hand's by
+    now. What was made worse, or could not be taken back, is for people.
+    """
+    event = Event(EventKind.OVER, outcome.reason, outcome.detail)
+    theirs = outcome.kind is OutcomeKind.REVERTED or (
+        result is not None and result.reason is Reason.TARGET_CHANGED
+    )
+    if was is OutcomeKind.NOT_HEALED and (outcome.reason is Reason.RETURNED or theirs):
+        return Event(EventKind.NOT_HEALED, outcome.reason, outcome.detail)
+    if outcome.kind is OutcomeKind.FAILED:
+        return Event(EventKind.OVER, Reason.RETURN_FAILED, outcome.detail)
+    return event
 
 
 def outcome_of(result: ActionResult) -> Outcome | None:

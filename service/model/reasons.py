@@ -103,6 +103,9 @@ class Reason(StrEnum):
     READINGS_WORSE = "readings_worse"  # the playbook's worse condition held
     REVERTED = "reverted"  # somebody has changed the written field back
     READINGS_UNKNOWN = "readings_unknown"  # at the end of the time the readings were Unknown
+    RETURNED = "returned"  # what did not help was taken back: the written fields are as they were before
+    RETURN_FAILED = "return_failed"  # what did not help could not be taken back
+    RETURN_OFF = "return_off"  # the playbook lets a change stay after this outcome
     ACTION_FAILED = "action_failed"  # nothing was done, so there is nothing to verify
     JOINED = "joined"  # its alerts belong to another open incident of the same target now
     HUMAN_NEEDED = "human_needed"  # the rung that holds is one for people

@@ -78,6 +78,7 @@ class Acted:
     action: str
     result: ActionResult
     took_s: float
+    returns: str | None = None  # the action that it takes back
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,32 @@ class Verified:
     action_id: str
     rung: str
     outcome: Outcome
+    returns: str | None = None  # the action that it took back
+
+
+@dataclass(frozen=True, slots=True)
+class Returning:
+    """An action did not help and is to be taken back; `action` is the sentence of its inverse."""
+
+    kind: ClassVar[str] = "returning"
+    at: datetime
+    returns: str  # the action
+    rung: str
+    action: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An action did not help, and what it changed stays: why, and how a person takes it back."""
+
+    kind: ClassVar[str] = "kept"
+    at: datetime
+    action_id: str
+    rung: str
+    reason: Reason
+    detail: str
+    action: str | None = None  # the sentence of what would take it back
+    commands: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,5 +167,16 @@ class Moved:
 
 
 Step: TypeAlias = (
-    Diagnosed | Decided | Ruled | Tried | Acted | Read | Verified | Called | Retargeted | Moved
+    Diagnosed
+    | Decided
+    | Ruled
+    | Tried
+    | Acted
+    | Read
+    | Verified
+    | Returning
+    | Kept
+    | Called
+    | Retargeted
+    | Moved
 )

@@ -3,10 +3,19 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from service.incident.lifecycle import Event, EventKind, advance
+from service.incident.lifecycle import Event, EventKind, advance, from_outcome, from_return
+from service.model.action import ActionResult
 from service.model.change import ActionChange, Change
-from service.model.incident import Held, Incident, IncidentState, Move, OutcomeKind
-from service.model.step import Moved, Step
+from service.model.incident import (
+    Held,
+    Incident,
+    IncidentState,
+    Move,
+    Outcome,
+    OutcomeKind,
+    UnderWay,
+)
+from service.model.step import Moved, Step, Verified
 from service.phases.rooms import Rooms
 
 
@@ -29,6 +38,31 @@ async def move(
     written = await rooms.incidents.write(held.claim, change, now)
     if written.state is to.state:
         rooms.journal.tell(incident, told)
+
+
+async def conclude(
+    held: Held,
+    under_way: UnderWay,
+    outcome: Outcome,
+    steps: Sequence[Step],
+    rooms: Rooms,
+    *,
+    result: ActionResult | None = None,
+    after: Sequence[Step] = (),
+) -> None:
+    """The action has its outcome. `after` are the steps that follow from it."""
+    intent, returns = under_way.intent, under_way.intent.returns
+    action = ActionChange(intent.action_id, result=result, outcome=outcome)
+    verified = Verified(outcome.at, intent.action_id, intent.rung, outcome, returns)
+    # Told before, where a return has waited.
+    told = (verified,) if under_way.progress.verdict is None else ()
+    steps = (*steps, *told, *after)
+    if returns is None:
+        event = from_outcome(outcome)
+        return await move(held, event, steps, rooms, action=action, outcome=outcome.kind)
+    # The incident keeps the outcome of what was taken back.
+    event = from_return(held.incident.outcome, outcome, result or under_way.result)
+    return await move(held, event, steps, rooms, action=action)
 
 
 def quiet_looks(incident: Incident, to: Move) -> int:

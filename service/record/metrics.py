@@ -107,6 +107,11 @@ class Metrics:
             "paramedic_outcomes_total", "Verified outcomes of actions.", ["playbook", "rung", "outcome"],
             registry=registry,
         )  # fmt: skip
+        self.returns = Counter(
+            "paramedic_returns_total",
+            "Actions that did not help: returned, or why what they changed stays.",
+            ["playbook", "rung", "result"], registry=registry,
+        )  # fmt: skip
         self.faults = Counter(
             "paramedic_faults_total", "Bugs and outages of our own: each one wants a look.", ["where"],
             registry=registry,

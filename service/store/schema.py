@@ -168,6 +168,7 @@ ledger = sa.Table(
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("request", sa.JSON, nullable=False),
     sa.Column("uids", sa.JSON),  # of the objects that were seen, by path
+    sa.Column("returns", sa.Text),  # the action that this one takes back
     sa.Column("mode", sa.Text, nullable=False),
     sa.Column("intended_at", Instant, nullable=False),
     sa.Column("before", sa.JSON),  # the evidence it was decided on, for the worse condition
@@ -184,6 +185,13 @@ ledger = sa.Table(
     sa.Index("ledger_target", "target_key", "intended_at"),
     sa.Index("ledger_playbook", "playbook", "intended_at"),
     sa.Index("ledger_intended_at", "intended_at"),
+    sa.Index(  # an action is taken back once
+        "ledger_returns",
+        "returns",
+        unique=True,
+        sqlite_where=sa.text("returns IS NOT NULL"),
+        postgresql_where=sa.text("returns IS NOT NULL"),
+    ),
 )
 
 steps = sa.Table(

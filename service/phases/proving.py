@@ -1,6 +1,7 @@
 """Proving: one reading of an action that was done, its verdict, and the close of an incident."""
 
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from service.incident.lifecycle import Event, EventKind, outcome_of, resolved
@@ -29,6 +30,9 @@ async def verify(held: Held, under_way: UnderWay, rooms: Rooms) -> None:
         return await end(held, under_way, under_way.progress.verdict, rung, (), rooms)
     plan = plan_of(incident, intent, rooms)
     began_at = rooms.clock.now()
+    if due_at := _not_before(under_way, plan, began_at):
+        event = Event(EventKind.READ, Reason.READINGS_PENDING, "an alert changed", due_at)
+        return await move(held, event, (), rooms)
     evidence = await rooms.diagnose(playbook, incident)
     gone = await changed_back(intent, rooms)
     now = rooms.clock.now()
@@ -47,13 +51,26 @@ async def verify(held: Held, under_way: UnderWay, rooms: Rooms) -> None:
     else:
         reading = Reading(healed, worse, gone)
         verdict = judge(reading, progress, plan, playbook, began_at=began_at, now=now)
-    in_a_row = under_way.progress.in_a_row + 1 if healed is Truth.HOLDS else 0
+    good = worse is Truth.FAILS if intent.returns is not None else healed is Truth.HOLDS
+    in_a_row = progress.in_a_row + 1 if good else 0
     read = Read(now, healed, in_a_row, seen)
     if isinstance(verdict, Again):
         action = ActionChange(intent.action_id, progress=verdict.progress)
         event = Event(EventKind.READ, Reason.READINGS_PENDING, f"healed {healed}", verdict.due_at)
         return await move(held, event, (read,), rooms, action=action)
     return await end(held, under_way, verdict, rung, (read,), rooms)
+
+
+def _not_before(under_way: UnderWay, plan: VerifyPlan, now: datetime) -> datetime | None:
+    """When the next reading is wanted, if an alert woke the incident before: a change has to settle first.
+
+    Farther away than any pause of the plan, it is an instant of before the clock was set back.
+    """
+    due_at = under_way.progress.due_at
+    if due_at is None:
+        return None
+    early_s = (due_at - now).total_seconds()
+    return due_at if 0.0 < early_s <= max(plan.settle_s, plan.every_s) else None
 
 
 async def changed_back(intent: Intent[Any], rooms: Rooms) -> str | None:

@@ -98,15 +98,16 @@ async def test_what_nothing_heals_goes_rung_by_rung_to_a_person(
         assert escalated == 1.0
 
 
-async def test_what_gets_worse_goes_to_a_person_at_once(lively: World) -> None:
+async def test_what_gets_worse_is_taken_back_and_goes_to_a_person_at_once(lively: World) -> None:
     def see(made: World, playbook: Playbook) -> Evidence:
         acted = made.platform.replicas == 3
         return evidence(made.clock.now(), pods={"ready": 1 if acted else 2})
 
     lively.see = see
     await lively.settle()
-    assert [a[2] for a in await lively.actions()] == ["worse"]
+    assert [a[2] for a in await lively.actions()] == ["worse", "not_healed"]
     assert (await lively.only()).state is ESCALATED
+    assert lively.platform.replicas == 2
 
 
 async def test_with_unknown_evidence_nothing_is_done_and_a_person_is_called_in_the_end(

@@ -12,7 +12,7 @@ import yaml
 
 from service.act import KINDS
 from service.diagnose import CHAPTERS
-from service.model.playbook import Playbook, Remedy
+from service.model.playbook import Playbook, Remedy, ReturnOn
 from service.model.target import Target
 from service.playbooks.load import load
 from service.route.target import first, true_labels
@@ -25,8 +25,6 @@ MISSING = {
     ("1.1", "something that it needs has no ready pod"),
     ("3.1", "the disk of ClickHouse is full"),
     ("3.1", "ClickHouse has too many parts"),
-    ("3.1", "more consumers made it worse"),
-    ("3.2", "the change brought nothing"),
     ("5.1", "a certificate expires, and nobody is refused yet"),
     ("7.1", "all are down, and what they need is healthy"),
     ("7.3", "a person asks for it, and there is a good backup"),
@@ -34,7 +32,7 @@ MISSING = {
 FIELDS = {
     "row": {"row", "section", "alerts", "unrouted", "playbooks", "causes", "missing"},
     "playbook": {"healed", "test"},
-    "cause": {"cause", "rung", "mode", "remedy", "test", "case", "missing"},
+    "cause": {"cause", "rung", "mode", "remedy", "test", "case", "missing", "returns"},
 }
 Found = dict[str, Any]
 
@@ -162,12 +160,23 @@ def test_a_cause_says_what_is_done_and_how_far_it_goes_by_itself(cause: Cause) -
     )
 
 
-def test_a_cause_without_a_rung_says_what_is_missing() -> None:
+def test_a_cause_without_a_rung_takes_one_back_or_says_what_is_missing() -> None:
     for row in rows():
         for told in row["causes"]:
             assert told["cause"], row["row"]
-            if "rung" not in told:
+            if "rung" not in told and "returns" not in told:
                 assert set(told) == {"cause", "remedy", "missing"}, told
+
+
+def test_what_a_cause_takes_back_is_a_rung_that_goes_back_and_a_test_proves_it() -> None:
+    found = {told["returns"]: told for row in rows() for told in row["causes"] if "returns" in told}
+    for rung, told in found.items():
+        playbook, _, name = rung.partition("/")
+        remedy = next(r for r in playbooks()[playbook].remedies if r.name == name)
+        assert remedy.return_on is not ReturnOn.NEVER, rung
+        assert set(told) == {"cause", "remedy", "returns", "test"}, told
+        assert _function(told["test"])
+    assert set(found) == {"high-latency/scale-out", "low-throughput/more-parallelism"}
 
 
 def test_what_is_missing_is_known_by_name() -> None:

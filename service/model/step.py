@@ -51,6 +51,8 @@ class Ruled:
     action_id: str | None
     retry_at: datetime | None
     answers: Sequence[Answer] = ()
+    action: str = ""  # the sentence of what was asked for
+    why: str = ""  # the rung's condition, which holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,17 @@ class Tried:
 
 
 @dataclass(frozen=True, slots=True)
+class Touched:
+    """An object of the Kubernetes API that an action is about; `uid` is empty where it was not seen."""
+
+    api: str  # `apps/v1`
+    kind: str
+    namespace: str
+    name: str
+    uid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Acted:
     """An action has ended."""
 
@@ -78,6 +91,8 @@ class Acted:
     action: str
     result: ActionResult
     took_s: float
+    mode: Mode = Mode.AUTO
+    touched: Sequence[Touched] = ()
     returns: str | None = None  # the action that it takes back
 
 
@@ -101,6 +116,8 @@ class Verified:
     action_id: str
     rung: str
     outcome: Outcome
+    mode: Mode = Mode.AUTO
+    touched: Sequence[Touched] = ()
     returns: str | None = None  # the action that it took back
 
 

@@ -49,7 +49,7 @@ async def admit(
             event = Event(EventKind.ADMITTED, ruling.reason, str(proposal.request))
         elif ruling.reason is Reason.ALERT_RESOLVED:
             event = resolved(incident)
-        ruled = _ruled(ruling, intent, now)
+        ruled = _ruled(ruling, proposal, intent, now)
         to = advance(incident, event, rooms.patience, now)
         told = () if ruling.allowed else (moved(incident, to, now),)
         quiet = 0 if ruling.allowed else quiet_looks(incident, to)
@@ -66,9 +66,10 @@ async def admit(
     return intent if ruling.allowed else None
 
 
-def _ruled(ruling: Ruling, intent: Intent[Any], now: datetime) -> Ruled:
+def _ruled(ruling: Ruling, proposal: Proposal, intent: Intent[Any], now: datetime) -> Ruled:
     action_id = intent.action_id if ruling.allowed else None
+    why = next((c.when for c in proposal.considered if c.reason is None), "")
     return Ruled(
         now, intent.rung, ruling.verdict, ruling.guard, ruling.reason, ruling.detail, ruling.mode,
-        action_id, ruling.retry_at, ruling.answers,
+        action_id, ruling.retry_at, ruling.answers, str(intent.request), why,
     )  # fmt: skip

@@ -17,6 +17,7 @@ from service.model.incident import (
 )
 from service.model.step import Moved, Step, Verified
 from service.phases.rooms import Rooms
+from service.phases.touched import touched
 
 
 async def move(
@@ -53,7 +54,10 @@ async def conclude(
     """The action has its outcome. `after` are the steps that follow from it."""
     intent, returns = under_way.intent, under_way.intent.returns
     action = ActionChange(intent.action_id, result=result, outcome=outcome)
-    verified = Verified(outcome.at, intent.action_id, intent.rung, outcome, returns)
+    about = touched(intent, rooms.kinds)
+    verified = Verified(
+        outcome.at, intent.action_id, intent.rung, outcome, intent.mode, about, returns
+    )
     # Told before, where a return has waited.
     told = (verified,) if under_way.progress.verdict is None else ()
     steps = (*steps, *told, *after)

@@ -22,9 +22,10 @@ from service.model.objects import Survey
 from service.model.playbook import Budget, Remedy
 from service.model.reasons import Reason
 from service.model.ruling import History, Proposal, Ruling
-from service.model.step import Kept, Returning, Ruled, Step, Verified
+from service.model.step import Kept, Returning, Ruled, Step, Touched, Verified
 from service.phases.moving import conclude, frees, moved
 from service.phases.rooms import Rooms
+from service.phases.touched import touched
 from service.store.ledger import Scopes
 from service.store.names import new_id
 from service.verify.lasting import reverted
@@ -51,7 +52,8 @@ async def end(
     why = why or await _not_ours(kind, intent, rooms)
     action_id = new_id("act", rooms.clock.now())
     writes = kind.writes(inverse, action_id)
-    said = _Said(under_way, outcome, str(inverse), commands(writes), tuple(steps))
+    about = touched(intent, rooms.kinds)
+    said = _Said(under_way, outcome, about, str(inverse), commands(writes), tuple(steps))
     if why is not None:
         kept = (said.kept(why, rooms.clock.now()),)
         return await conclude(held, under_way, outcome, steps, rooms, after=kept)
@@ -102,6 +104,7 @@ class _Said:
 
     under_way: UnderWay
     outcome: Outcome
+    about: tuple[Touched, ...]
     action: str  # the sentence of the inverse
     commands: Sequence[str]
     steps: tuple[Step, ...]
@@ -111,7 +114,9 @@ class _Said:
         if self.under_way.progress.verdict is not None:
             return self.steps
         intent = self.under_way.intent
-        verified = Verified(self.outcome.at, intent.action_id, intent.rung, self.outcome)
+        verified = Verified(
+            self.outcome.at, intent.action_id, intent.rung, self.outcome, intent.mode, self.about
+        )
         return (*self.steps, verified, Returning(now, intent.action_id, intent.rung, self.action))
 
     def kept(self, why: Stays, now: datetime) -> Kept:

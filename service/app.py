@@ -90,6 +90,7 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             await incidents.release_all()
 
         sources, writers = await backends.opened(settings, clock, stack)
+        alertmanagers = await backends.alertmanagers(settings, stack)
         limits = Limits(ClockWatch(clock), settings, clock)
         rooms = Rooms(
             playbooks=playbooks,
@@ -107,6 +108,7 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             attempts=Attempts(work.attempt_within_s, work.act_within_s, work.unsure_within_s),
             clock=clock,
             chain=CHAIN,
+            standing=backends.asking(alertmanagers, clock),
         )
         worker = Worker(
             incidents,

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from pydantic import TypeAdapter
 
 from service.act.kind import Writers
+from service.clients.alertmanager import AlertmanagerClient
 from service.clients.clickhouse import ClickHouseClient
 from service.clients.clickhouse_write import ClickHouseWriter
 from service.clients.kafka import KafkaClient
@@ -21,22 +22,25 @@ from service.diagnose.chapters.quick import QuickEvidence
 from service.diagnose.gather import Observe
 from service.diagnose.probes.ownership import survey
 from service.diagnose.probes.pod_owner import pod_owner
+from service.diagnose.probes.standing import standing
 from service.diagnose.sources import Sources, configured
 from service.kit.clock import Clock, SystemClock
 from service.kit.deadline import Deadline
+from service.model.alert import Alert, Standing
 from service.model.errors import ParamedicError
 from service.model.evidence import Evidence, Known, Reading, Unknown
 from service.model.incident import Incident
 from service.model.objects import Survey, Write
 from service.model.playbook import Playbook
 from service.model.target import Owner, Target, TargetKind
-from service.phases.rooms import Diagnose, FindOwner, SurveyWrites
+from service.phases.rooms import AskAlertmanager, Diagnose, FindOwner, SurveyWrites
 from service.playbooks.quick import ForTarget
 from service.record.metrics import Metrics
 from service.settings import Settings
 
 _SURVEY_WITHIN_S = 10.0
 _OWNER_WITHIN_S = 10.0
+_STANDING_WITHIN_S = 5.0
 
 
 async def opened(
@@ -111,6 +115,32 @@ def owning(sources: Sources, clock: Clock) -> FindOwner:
         return Known(found, "kubernetes", clock.now(), clock.monotonic() - began)
 
     return find
+
+
+async def alertmanagers(
+    settings: Settings, stack: AsyncExitStack
+) -> tuple[AlertmanagerClient, ...]:
+    """A client for each Alertmanager. None is connected yet."""
+    wanted = settings.alertmanager
+    clients = [AlertmanagerClient(url, wanted) for url in wanted.urls]
+    return tuple([await stack.enter_async_context(client) for client in clients])
+
+
+def asking(clients: Sequence[AlertmanagerClient], clock: Clock) -> AskAlertmanager | None:
+    """How alerts stand; None where no Alertmanager is configured."""
+    if not clients:
+        return None
+
+    async def ask(alerts: Sequence[Alert]) -> Reading[Standing]:
+        began = clock.monotonic()
+        try:
+            found = await standing(clients, alerts, deadline=Deadline.after(_STANDING_WITHIN_S))
+        except ParamedicError as error:
+            took_s = clock.monotonic() - began
+            return Unknown(error.reason, "alertmanager", clock.now(), took_s, error.detail)
+        return Known(found, "alertmanager", clock.now(), clock.monotonic() - began)
+
+    return ask
 
 
 def surveying(sources: Sources, clock: Clock) -> SurveyWrites:

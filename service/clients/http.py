@@ -79,6 +79,17 @@ def never_sent(error: BaseException) -> bool:
     )
 
 
+def parsed_list(body: bytes, what: str) -> list[object]:
+    """The JSON array of a body, or Unavailable(wrong_answer)."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise Unavailable(Reason.WRONG_ANSWER, f"{what}: the answer is not valid JSON") from error
+    if not isinstance(value, list):
+        raise Unavailable(Reason.WRONG_ANSWER, f"{what}: the answer is not a JSON array")
+    return value
+
+
 def parsed(body: bytes, what: str) -> dict[str, object]:
     """The JSON object of a body, or Unavailable(wrong_answer)."""
     try:

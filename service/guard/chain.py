@@ -15,12 +15,14 @@ from service.guard.namespace import namespace
 from service.guard.owned_elsewhere import owned_elsewhere
 from service.guard.question import Guard, Objection, Question
 from service.guard.same_object import same_object
+from service.guard.still_firing import still_firing
 from service.model.reasons import Reason
 from service.model.ruling import Answer, Ruling, Verdict
 
 CHAIN: Mapping[str, Guard] = {
     "firing": firing,
     "heard": heard,
+    "still_firing": still_firing,
     "namespace": namespace,
     "freshness": freshness,
     "mode": mode,
@@ -36,7 +38,7 @@ CHAIN: Mapping[str, Guard] = {
 # A return is no remedy: it undoes one, once, and needs no alert, no evidence of a cause and no budget. All other
 # guards hold it back as they hold back what it undoes.
 NOT_FOR_RETURNS = frozenset(
-    {"firing", "heard", "freshness", "clock", "explained", "cooldown", "budgets"}
+    {"firing", "heard", "still_firing", "freshness", "clock", "explained", "cooldown", "budgets"}
 )
 
 

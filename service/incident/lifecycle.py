@@ -146,6 +146,9 @@ _TRIES_PATIENCE = {
     EventKind.NEVER_SENT,
 }
 
+# Nobody waits for a remedy of what has been silenced, or does not fire any more: it waits without end.
+_NOBODY_WAITS = {Reason.SILENCED, Reason.INHIBITED, Reason.NOT_FIRING}
+
 
 def advance(incident: Incident, event: Event, patience: Patience, now: datetime) -> Move:
     """Where the incident goes. Raises KeyError for an edge that is not in the table."""
@@ -155,6 +158,7 @@ def advance(incident: Incident, event: Event, patience: Patience, now: datetime)
     if (
         state is S.OPEN
         and event.kind in _TRIES_PATIENCE
+        and event.reason not in _NOBODY_WAITS
         and max(now, due_at or now) > patience_ends
     ):
         return Move(S.ESCALATED, event.reason, f"{event.detail}: longer than people should wait")

@@ -66,6 +66,10 @@ class Reason(StrEnum):
     OWNER_UNKNOWN = "owner_unknown"  # who holds the field could not be read
     EXPLAINED_BY = "explained_by"  # a playbook that explains this one has an open incident in the namespace
     UNHEARD = "unheard"  # Alertmanager has not told of the alert for too long
+    NOT_FIRING = "not_firing"  # Alertmanager does not have the alert any more
+    SILENCED = "silenced"  # somebody has silenced the alert
+    INHIBITED = "inhibited"  # another alert inhibits it
+    FIRING_UNKNOWN = "firing_unknown"  # no Alertmanager says whether the alert still fires
     CLOCK_STEPPED = "clock_stepped"  # the wall clock jumped: no window of time can be trusted yet
     GUARD_FAILED = "guard_failed"  # a guard raised: that denies
     WITHIN_LIMITS = "within_limits"  # every guard lets the action pass

@@ -183,4 +183,5 @@ def _ruled(ruling: Ruling, back: Intent[Any]) -> Ruled:
     return Ruled(
         back.intended_at, back.rung, ruling.verdict, ruling.guard, ruling.reason, ruling.detail,
         ruling.mode, back.action_id if ruling.allowed else None, ruling.retry_at, ruling.answers,
+        str(back.request), f"takes {back.returns} back",
     )  # fmt: skip

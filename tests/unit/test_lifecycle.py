@@ -122,6 +122,14 @@ def test_a_wait_for_a_remedy_ends_with_patience(
     assert (move.due_at is None) == (state is ESCALATED)
 
 
+@pytest.mark.parametrize("reason", [Reason.SILENCED, Reason.INHIBITED, Reason.NOT_FIRING])
+def test_what_nobody_wants_to_be_told_of_waits_without_end(reason: Reason) -> None:
+    event = Event(E.HELD, reason, "why", after(90_300))
+    assert advance(incident(OPEN), event, PATIENCE, after(90_000)).state is OPEN
+    away = Event(E.HELD, Reason.FIRING_UNKNOWN, "why", after(90_300))
+    assert advance(incident(OPEN), away, PATIENCE, after(90_000)).state is ESCALATED
+
+
 @pytest.mark.parametrize("kind", [E.HEALTHY, E.UNKNOWN])
 def test_a_healed_incident_stays_so_for_ever_and_is_looked_at_ever_less_often(
     kind: EventKind,

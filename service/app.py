@@ -39,6 +39,7 @@ from service.settings import Settings, WorkSettings
 from service.sorter import Sorter
 from service.store.database import Database
 from service.store.episodes import Episodes
+from service.store.escalations import Escalations
 from service.store.inbox import Inbox
 from service.store.incidents import Incidents
 from service.store.ledger import Ledger
@@ -143,8 +144,15 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         ):
             _ = await stack.enter_async_context(running(name, eternal, partial(_died, failed)))
         outbox = Outbox(database)
+        outlets = Outlets(
+            clock,
+            alertmanagers=alertmanagers,
+            escalations=Escalations(database),
+            keep_firing_s=settings.alertmanager.keep_firing_s,
+            incident_url=settings.publish.incident_url,
+        )
         for kind in SINKS.values():
-            sink = kind.bind(Outlets(clock))
+            sink = kind.bind(outlets)
             if sink is not None:
                 following = Follower(sink, outbox, clock, worker.owner).run()
                 dying = partial(_died, failed)

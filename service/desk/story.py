@@ -84,7 +84,8 @@ def _decided(step: Json) -> list[str]:
 
 
 def _ruled(step: Json) -> list[str]:
-    return [f"guard {step['guard']}: {step['verdict']} ({step['reason']}) {step['detail']}"]
+    head = f"guard {step['guard']}: {step['verdict']} ({step['reason']}) {step['detail']}"
+    return [head, *(f"$ {command}" for command in step.get("commands", ()))]
 
 
 def _tried(step: Json) -> list[str]:

@@ -32,6 +32,7 @@ class Reason(StrEnum):
     # An alert leads to no incident because ...
     NO_PLAYBOOK = "no_playbook"  # no playbook's matchers match its labels
     TARGET_UNRESOLVED = "target_unresolved"  # its labels do not name the playbook's target
+    OWN_ALERT = "own_alert"  # it is Paramedic's own, brought back by a route
     NAMESPACE_NOT_ALLOWED = "namespace_not_allowed"  # its target lies outside the allowed namespaces
 
     # A rung of the ladder is passed over because ...

@@ -53,6 +53,7 @@ class Ruled:
     answers: Sequence[Answer] = ()
     action: str = ""  # the sentence of what was asked for
     why: str = ""  # the rung's condition, which holds
+    commands: Sequence[str] = ()  # for a person, where the no is final
 
 
 @dataclass(frozen=True, slots=True)

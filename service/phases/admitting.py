@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from service.decide.by_hand import commands
 from service.guard.chain import rule
 from service.guard.question import Question
 from service.incident.lifecycle import Event, EventKind, advance, from_denial, resolved
@@ -12,7 +14,7 @@ from service.model.action import Intent
 from service.model.alert import Standing
 from service.model.change import Change
 from service.model.evidence import Evidence, Known, Reading, facts
-from service.model.incident import Held, Incident
+from service.model.incident import Held, Incident, IncidentState
 from service.model.reasons import Reason
 from service.model.ruling import History, Proposal, Ruling
 from service.model.step import Ruled, Step
@@ -52,8 +54,10 @@ async def admit(
             event = Event(EventKind.ADMITTED, ruling.reason, str(proposal.request))
         elif ruling.reason is Reason.ALERT_RESOLVED:
             event = resolved(incident)
-        ruled = _ruled(ruling, proposal, intent, now)
         to = advance(incident, event, rooms.patience, now)
+        ruled = _ruled(ruling, proposal, intent, now)
+        if to.state is IncidentState.ESCALATED:  # a person may do it
+            ruled = replace(ruled, commands=commands(writes))
         told = () if ruling.allowed else (moved(incident, to, now),)
         quiet = 0 if ruling.allowed else quiet_looks(incident, to)
         change = Change(to, (*steps, ruled, *told), quiet=quiet, frees=frees(incident, to, rooms))

@@ -7,10 +7,11 @@ of each sink's own. A new sink is a file, a line below, and its tests. Never her
 from collections.abc import Mapping
 from typing import TypeAlias
 
+from service.publish import escalation
 from service.publish.sink import SinkKind
 
 Sinks: TypeAlias = Mapping[str, SinkKind]
 
-_ALL: tuple[SinkKind, ...] = ()
+_ALL: tuple[SinkKind, ...] = (escalation.SINK,)
 
 SINKS: Sinks = {kind.name: kind for kind in _ALL}

@@ -8,11 +8,13 @@ folded into it later are not told again.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from service.clients.alertmanager import AlertmanagerClient
 from service.kit.clock import Clock
 from service.kit.deadline import Deadline
 from service.model.journal import JournalEntry
+from service.store.escalations import Escalations
 
 
 class Sink(Protocol):
@@ -30,11 +32,28 @@ class Sink(Protocol):
         ...
 
 
+@runtime_checkable
+class Tended(Protocol):
+    """A sink that has something to do by itself, such as to renew what ends without it."""
+
+    async def tend(self, deadline: Deadline) -> None:
+        """Called by its one follower about once a second, between deliveries. Raises as `deliver` does."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Outlets:
     """The clients that sinks deliver through. One that is not configured is None."""
 
     clock: Clock
+    alertmanagers: Sequence[AlertmanagerClient] = ()
+    escalations: Escalations | None = None
+    keep_firing_s: float = 900.0
+    incident_url: str | None = None  # with `{incident}` in it
+
+    def link(self, incident_id: str) -> str | None:
+        """Where a person reads about the incident."""
+        return self.incident_url.replace("{incident}", incident_id) if self.incident_url else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -217,7 +218,11 @@ class _Builder:
         return Remedy(
             name=rung.name,
             when=when,
-            do=Do(kind, arguments.compiled(given or {}, (*above, "do", name)), _checker(kind)),
+            do=Do(
+                kind,
+                arguments.compiled(given or {}, (*above, "do", name)),
+                _checker(kind.arguments),
+            ),
             mode=rung.mode,
             times=rung.times,
             verify=(rung.verify or parsed.verify).plan(),
@@ -234,8 +239,9 @@ class _Builder:
         return rung.return_ or (ReturnOn.WORSE if rung.times > 1 else ReturnOn.NOT_HEALED)
 
 
-def _checker(kind: AnyKind) -> Callable[[Mapping[str, Any]], Any]:
-    adapter: TypeAdapter[Any] = TypeAdapter(kind.arguments)
+@cache
+def _checker(arguments: type[Any]) -> Callable[[Mapping[str, Any]], Any]:
+    adapter: TypeAdapter[Any] = TypeAdapter(arguments)
 
     def check(filled: Mapping[str, Any]) -> Any:
         return adapter.validate_python(dict(filled))

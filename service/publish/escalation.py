@@ -86,7 +86,8 @@ class CallForHelp:
         for n, error in zip(due, taken, strict=True):
             if error is None:
                 self._due[n] = self._clock.monotonic() + self._renew_s
-        self._standing = open_now
+        if any(error is None for error in taken):  # or else what has ended is to be told yet
+            self._standing = open_now
 
     async def _open_now(self) -> dict[str, tuple[Waiting, Call]]:
         """What waits now; what was told of an incident is read again only when it stands elsewhere."""

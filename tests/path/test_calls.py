@@ -244,9 +244,31 @@ async def test_one_dead_alertmanager_of_a_pair_delays_nothing_and_is_told_when_i
         assert set(living.firing()) == {"ParamedicNeedsHuman"}
         await calls.later(60)
         assert dead.held == {}
+        await calls.world.fires("f2", workload="enrichment-service")
+        await calls.world.settle()
+        await calls.follow()
+        assert len(living.held) == 2
         dead.away = False
         await calls.later(11)
-        assert set(dead.firing()) == {"ParamedicNeedsHuman"}
+        assert len(dead.held) == 2
+
+
+async def test_an_end_that_no_alertmanager_has_heard_of_is_told_when_one_is_back(
+    store_url: str, clock: VirtualClock
+) -> None:
+    async with calling(store_url, clock) as calls:
+        await calls.world.fires()
+        await calls.world.settle()
+        await calls.follow()
+        for alertmanager in calls.pair:
+            alertmanager.away = True
+        await calls.world.resolves()
+        await calls.world.round()
+        await calls.later(20)
+        for alertmanager in calls.pair:
+            alertmanager.away = False
+        await calls.later(40)
+        assert [alertmanager.firing() for alertmanager in calls.pair] == [{}, {}]
 
 
 async def test_what_opens_while_one_is_closed_does_not_bring_the_closed_one_back(

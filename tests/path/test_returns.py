@@ -177,6 +177,8 @@ async def test_a_return_counts_in_no_budget_and_as_no_try(
     ) as made:
         await made.settle()
         assert [line[2] for line in await lines(made)] == [None, "0", None, "2"]
+        first, *_, last = sorted(r["intended_at"] for r in await made.ledger.entries(None, 9))
+        assert (last - first).total_seconds() < 600  # nothing has waited for a budget
         assert made.platform.replicas == 2
 
 
@@ -351,6 +353,7 @@ async def test_what_somebody_changed_while_the_return_waited_is_theirs(
         (kept,) = await steps(made, "kept")
         assert kept["reason"] == "target_changed"
         assert "spec.replicas is 4, and 3 was written" in kept["detail"]
+        assert len(await steps(made, "verified")) == 1  # told when it began to wait
         assert (await made.only()).state is ESCALATED
 
 

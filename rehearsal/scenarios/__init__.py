@@ -53,9 +53,13 @@ SCENARIOS = {scenario.name: scenario for scenario in _ALL}
 
 
 def find(name: str) -> Scenario:
-    """The scenario of this name. LookupError, with the one that was probably meant, where there is none."""
-    if name in SCENARIOS:
-        return SCENARIOS[name]
+    """The scenario of this name, or the first of the row with this number.
+
+    LookupError, with the one that was probably meant, where there is none.
+    """
+    of_row = next((s for s in SCENARIOS.values() if s.row == name), None)
+    if found := SCENARIOS.get(name, of_row):
+        return found
     near = difflib.get_close_matches(name, SCENARIOS, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(SCENARIOS)}"
     raise LookupError(f"there is no scenario {name!r}; {hint}")

@@ -34,7 +34,7 @@ KAFKA, CLICKHOUSE = "kafka", "clickhouse"
 BARE_CLICKHOUSE = "clickhouse without a disk for backups"
 SMALL_CLICKHOUSE = "clickhouse with little memory"
 CLICKHOUSES = frozenset({CLICKHOUSE, BARE_CLICKHOUSE, SMALL_CLICKHOUSE})
-SMALL_BYTES = 400_000_000
+SMALL_BYTES = 500_000_000
 
 log = structlog.get_logger(__name__)
 
@@ -138,7 +138,7 @@ class World:
         finally:
             await connection.close()
 
-    async def until(self, true: Callable[[], bool], within_s: float = 30.0) -> None:
+    async def until(self, true: Callable[[], bool], within_s: float = 60.0) -> None:
         """Waits for the world to be as it was broken. RuntimeError when it does not come to that."""
         try:
             async with asyncio.timeout(within_s):

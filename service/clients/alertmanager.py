@@ -70,7 +70,7 @@ class AlertmanagerClient:
         wanted = [("filter", f"{name}={_quoted(value)}") for name, value in labels.items()]
         body = await self._asked("GET", deadline, params=wanted)
         try:
-            return [_held(item) for item in http.parsed_list(body, self.source)]
+            return [_held(item) for item in _list(http.parsed_any(body, self.source))]
         except (KeyError, TypeError) as error:
             raise Unavailable(
                 Reason.WRONG_ANSWER, f"{self.source}: not a list of alerts"
@@ -116,6 +116,12 @@ def _quoted(value: str) -> str:
     """A value as a matcher takes it; a label is a stranger's text."""
     escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{escaped}"'
+
+
+def _list(value: object) -> list[Any]:  # Any: JSON
+    if not isinstance(value, list):
+        raise TypeError(f"a {type(value).__name__}")
+    return value
 
 
 def _held(item: Any) -> HeldAlert:  # Any: JSON

@@ -11,10 +11,15 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from service.clients.alertmanager import AlertmanagerClient
+from service.clients.grafana import GrafanaAnnotations
+from service.clients.kafka_write import KafkaPublisher
+from service.clients.kubernetes_events import KubernetesEvents
 from service.kit.clock import Clock
 from service.kit.deadline import Deadline
+from service.model.action import Permission
 from service.model.journal import JournalEntry
 from service.store.escalations import Escalations
+from service.store.tallies import Tallies
 
 
 class Sink(Protocol):
@@ -46,6 +51,10 @@ class Outlets:
     """The clients that sinks deliver through. One that is not configured is None."""
 
     clock: Clock
+    grafana: GrafanaAnnotations | None = None
+    events: KubernetesEvents | None = None
+    kafka: KafkaPublisher | None = None
+    tallies: Tallies | None = None
     alertmanagers: Sequence[AlertmanagerClient] = ()
     escalations: Escalations | None = None
     keep_firing_s: float = 900.0
@@ -58,7 +67,12 @@ class Outlets:
 
 @dataclass(frozen=True, slots=True)
 class SinkKind:
-    """A sink as the registry has it; `bind` gives None where its receiver is not configured."""
+    """A sink as the registry has it; `bind` gives None where its receiver is not configured.
+
+    A sink that was never seen begins with what is told from now on; `from_the_first`: with all that is kept.
+    """
 
     name: str
     bind: Callable[[Outlets], Sink | None]
+    from_the_first: bool = False
+    needs: Sequence[Permission] = ()  # rights on the Kubernetes API, for the acting account

@@ -192,6 +192,11 @@ ledger = sa.Table(
         sqlite_where=sa.text("returns IS NOT NULL"),
         postgresql_where=sa.text("returns IS NOT NULL"),
     ),
+    # All that is counted at a scrape, so that no line itself is read.
+    sa.Index(
+        "ledger_totals",
+        *("playbook", "rung", "kind", "mode", "applied", "outcome", "target_key"),
+    ),
 )
 
 steps = sa.Table(
@@ -217,4 +222,13 @@ sinks = sa.Table(
     sa.Column("detail", sa.Text),
     sa.Column("owner", sa.Text),  # the replica that follows now
     sa.Column("claimed_until", Instant),
+)
+
+# How often something has happened, ever: see store/tallies.py.
+tallies = sa.Table(
+    "tallies",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("labels", sa.Text, primary_key=True),  # JSON with sorted keys
+    sa.Column("value", sa.BigInteger, nullable=False),
 )

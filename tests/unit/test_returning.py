@@ -14,9 +14,11 @@ from service.guard.chain import CHAIN, NOT_FOR_RETURNS, rule
 from service.guard.question import Objection, Question
 from service.model.action import ActionResult, Applied, Intent, Mode
 from service.model.incident import Outcome, OutcomeKind, Progress
+from service.model.journal import JournalEntry
 from service.model.objects import ObjectRef, Survey, Write
 from service.model.playbook import Playbook, Remedy, ReturnOn, Truth, VerifyPlan
 from service.model.reasons import Reason
+from service.publish.kube_events import said_of
 from service.verify.judge import Again, begin
 from service.verify.returned import judge_return
 from tests.unit.made import KILL, SCALE, T0, TARGET, shipped
@@ -188,3 +190,11 @@ def test_each_kind_says_whether_it_can_be_taken_back() -> None:
         "scale", "scale_to", "rollout_undo", "patch_memory_limit", "patch_probe_delay",
         "patch_pod_annotations", "patch_config",
     }  # fmt: skip
+
+
+def test_an_event_calls_a_return_by_its_name_and_not_a_second_failure() -> None:
+    returned = {"kind": "not_healed", "reason": "returned", "detail": "as it was"}
+    data = {"rung": "scale-out", "outcome": returned, "returns": "act-1"}
+    said = said_of(JournalEntry(1, "inc-1", "lag", TARGET.key, T0, "verified", data))
+    assert said is not None
+    assert (said.type, said.reason) == ("Normal", "RemediationReturned")

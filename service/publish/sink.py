@@ -55,10 +55,10 @@ class Outlets:
     events: KubernetesEvents | None = None
     kafka: KafkaPublisher | None = None
     tallies: Tallies | None = None
+    incident_url: str | None = None  # with `{incident}` in it
     alertmanagers: Sequence[AlertmanagerClient] = ()
     escalations: Escalations | None = None
-    keep_firing_s: float = 900.0
-    incident_url: str | None = None  # with `{incident}` in it
+    keep_firing_s: float = 900.0  # of a call for help that is not renewed
 
     def link(self, incident_id: str) -> str | None:
         """Where a person reads about the incident."""

@@ -44,6 +44,7 @@ from service.store.audit import AuditStore
 from service.store.courses import Courses
 from service.store.database import Database
 from service.store.episodes import Episodes
+from service.store.escalations import Escalations
 from service.store.figures import Figures
 from service.store.inbox import Inbox
 from service.store.incidents import Incidents
@@ -103,6 +104,7 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             await incidents.release_all()
 
         sources, writers = await backends.opened(settings, clock, stack)
+        alertmanagers = await backends.alertmanagers(settings, stack)
         limits = Limits(ClockWatch(clock), settings, clock)
         rooms = Rooms(
             playbooks=playbooks,
@@ -121,6 +123,7 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             attempts=Attempts(work.attempt_within_s, work.act_within_s, work.unsure_within_s),
             clock=clock,
             chain=CHAIN,
+            standing=backends.asking(alertmanagers, clock),
         )
         worker = Worker(
             incidents,
@@ -160,7 +163,9 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         if database.dialect == "sqlite":
             await outbox.release_all()
         stack.push_async_callback(_let_others_follow, outbox, worker.owner)
-        outlets = await backends.outlets(settings, clock, tallies, stack)
+        outlets = await backends.outlets(
+            settings, clock, tallies, stack, alertmanagers, Escalations(database)
+        )
         for follower in followers(SINKS, outlets, outbox, worker.owner, metrics.published):
             following, dying = follower.run(), partial(_died, failed)
             name = f"sink {follower.name}"

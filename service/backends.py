@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from pydantic import TypeAdapter
 
 from service.act.kind import Writers
+from service.clients.alertmanager import AlertmanagerClient
 from service.clients.clickhouse import ClickHouseClient
 from service.clients.clickhouse_write import ClickHouseWriter
 from service.clients.grafana import GrafanaAnnotations
@@ -25,9 +26,11 @@ from service.diagnose.gather import Observe
 from service.diagnose.probes.ownership import survey
 from service.diagnose.probes.pod_owner import pod_owner
 from service.diagnose.probes.settled import settled
+from service.diagnose.probes.standing import standing
 from service.diagnose.sources import Sources, configured
 from service.kit.clock import Clock, SystemClock
 from service.kit.deadline import Deadline
+from service.model.alert import Alert, Standing
 from service.model.course import CourseStep
 from service.model.errors import BadConfig, ParamedicError
 from service.model.evidence import Evidence, Known, Reading, Unknown
@@ -35,16 +38,18 @@ from service.model.incident import Incident
 from service.model.objects import Survey, Write
 from service.model.playbook import Playbook
 from service.model.target import Owner, Target, TargetKind
-from service.phases.rooms import Diagnose, FindOwner, HasSettled, SurveyWrites
+from service.phases.rooms import AskAlertmanager, Diagnose, FindOwner, HasSettled, SurveyWrites
 from service.playbooks.quick import ForTarget
 from service.publish.sink import Outlets
 from service.record.metrics import Metrics
 from service.settings import Settings
+from service.store.escalations import Escalations
 from service.store.tallies import Tallies
 
 _SURVEY_WITHIN_S = 10.0
 _OWNER_WITHIN_S = 10.0
 _SETTLED_WITHIN_S = 10.0
+_STANDING_WITHIN_S = 5.0
 
 
 async def opened(
@@ -70,7 +75,12 @@ async def opened(
 
 
 async def outlets(
-    settings: Settings, clock: Clock, tallies: Tallies, stack: AsyncExitStack
+    settings: Settings,
+    clock: Clock,
+    tallies: Tallies,
+    stack: AsyncExitStack,
+    alertmanagers: Sequence[AlertmanagerClient] = (),
+    escalations: Escalations | None = None,
 ) -> Outlets:
     """The receivers of the journal that are configured. None is connected yet. Raises BadConfig."""
     wanted, grafana, events, kafka = settings.publish, None, None, None
@@ -85,7 +95,13 @@ async def outlets(
             raise BadConfig("publish.kafka_topic is set, and kafka.bootstrap is not")
         publisher = KafkaPublisher(settings.kafka, wanted.kafka_topic, wanted.kafka_source)
         kafka = await stack.enter_async_context(publisher)
-    return Outlets(clock, grafana, events, kafka, tallies, wanted.incident_url)
+    return Outlets(
+        clock, grafana, events, kafka, tallies,
+        alertmanagers=alertmanagers,
+        escalations=escalations,
+        keep_firing_s=settings.alertmanager.keep_firing_s,
+        incident_url=wanted.incident_url,
+    )  # fmt: skip
 
 
 def diagnosing(
@@ -153,6 +169,32 @@ def settling(sources: Sources, clock: Clock) -> HasSettled:
         return Known(found, "kubernetes", clock.now(), clock.monotonic() - began)
 
     return read
+
+
+async def alertmanagers(
+    settings: Settings, stack: AsyncExitStack
+) -> tuple[AlertmanagerClient, ...]:
+    """A client for each Alertmanager. None is connected yet."""
+    wanted = settings.alertmanager
+    clients = [AlertmanagerClient(url, wanted) for url in wanted.urls]
+    return tuple([await stack.enter_async_context(client) for client in clients])
+
+
+def asking(clients: Sequence[AlertmanagerClient], clock: Clock) -> AskAlertmanager | None:
+    """How alerts stand; None where no Alertmanager is configured."""
+    if not clients:
+        return None
+
+    async def ask(alerts: Sequence[Alert]) -> Reading[Standing]:
+        began = clock.monotonic()
+        try:
+            found = await standing(clients, alerts, deadline=Deadline.after(_STANDING_WITHIN_S))
+        except ParamedicError as error:
+            took_s = clock.monotonic() - began
+            return Unknown(error.reason, "alertmanager", clock.now(), took_s, error.detail)
+        return Known(found, "alertmanager", clock.now(), clock.monotonic() - began)
+
+    return ask
 
 
 def surveying(sources: Sources, clock: Clock) -> SurveyWrites:

@@ -21,6 +21,7 @@ from rehearsal.scenarios import (
     quick,
     service_restarts,
     service_start,
+    worse,
 )
 from rehearsal.scenarios.scenario import Scenario
 
@@ -46,6 +47,7 @@ _ALL = (
     outage.DEPENDENCY,
     persistence.BACKUP,
     persistence.DISK,
+    worse.SCENARIO,
 )
 
 SCENARIOS = {scenario.name: scenario for scenario in _ALL}

@@ -7,8 +7,8 @@ from rehearsal.scenarios.scenario import HandedOver, Healed, Scenario
 from rehearsal.scenarios.world import World
 from rehearsal.standin import Sample
 
-_SERVICE = "enrichment-service"
-_WORKLOAD = f"Deployment/{_SERVICE}"
+SERVICE = "enrichment-service"
+_WORKLOAD = f"Deployment/{SERVICE}"
 _ANNOTATIONS = {
     "prometheus.io/scrape": "true", "prometheus.io/port": "8511", "prometheus.io/path": "/metrics",
 }  # fmt: skip
@@ -23,7 +23,7 @@ async def _scraped(world: World) -> None:
     await world.cluster.settled()
 
     def up() -> list[Sample]:
-        found = [p["metadata"]["name"] for p in world.pods(_SERVICE) if _annotated(p)]
+        found = [p["metadata"]["name"] for p in world.pods(SERVICE) if annotated(p)]
         return [({"job": "kubernetes-pods", "instance": name}, 1.0) for name in found]
 
     world.standin.series["platform:scrape_target:up"] = up
@@ -42,15 +42,15 @@ def _annotate(world: World, annotations: dict[str, str]) -> None:
     def change(deployment: Object) -> None:
         deployment["spec"]["template"]["metadata"]["annotations"] = annotations
 
-    world.cluster.edit("deployments", NAMESPACE, _SERVICE, change)
+    world.cluster.edit("deployments", NAMESPACE, SERVICE, change)
 
 
-def _annotated(pod: Object) -> bool:
+def annotated(pod: Object) -> bool:
     return bool(pod["metadata"].get("annotations", {}).get("prometheus.io/scrape") == "true")
 
 
 async def _absent(world: World) -> bool:
-    return not any(_annotated(pod) for pod in world.pods(_SERVICE))
+    return not any(annotated(pod) for pod in world.pods(SERVICE))
 
 
 ANNOTATIONS = Scenario(

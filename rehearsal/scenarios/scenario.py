@@ -61,6 +61,28 @@ class Proposed:
 
 
 @dataclass(frozen=True, slots=True)
+class TakenBack:
+    """The action of this rung made it worse, what it changed went back, and a person has both in the record."""
+
+    rung: str
+
+    def came(self, record: Json) -> bool:
+        done = [
+            (a["rung"], a["outcome"], a["outcome_reason"], a["returns"]) for a in record["actions"]
+        ]
+        if record["state"] != "escalated" or len(done) != 2:
+            return False
+        first = record["actions"][0]["action_id"]
+        return done == [
+            (self.rung, "worse", "readings_worse", None),
+            (self.rung, "not_healed", "returned", first),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.rung} made it worse and was taken back"
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """`paramedic diagnose` names each of these, worst first. No alert fires, nothing is decided."""
 
@@ -77,7 +99,7 @@ class Found:
         return f"told, the worst first: {'; '.join(self.findings)}"
 
 
-End: TypeAlias = Healed | HandedOver | Proposed | Found
+End: TypeAlias = Healed | HandedOver | Proposed | TakenBack | Found
 
 
 async def always(_: World) -> bool:

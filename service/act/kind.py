@@ -97,7 +97,8 @@ class Kind(Generic[A, R]):
     of plain values; the ledger's codec comes from it. `bind` gives None where the backend is not configured.
     `disruptive` asks for evidence of two sources. `for_people` kinds write nothing and have no hand. A kind with a
     `course` is done as several actions, one after the other; `by_people`: only when one person has asked for it and
-    another one has approved. `step_only` kinds are steps of a course, and no remedy of their own.
+    another one has approved. `step_only` kinds are steps of a course, and no remedy of their own. `inverse` gives
+    an absolute, idempotent request too: what was written is what it expects to find.
     """
 
     name: str
@@ -113,6 +114,11 @@ class Kind(Generic[A, R]):
     course: Callable[[R], Sequence[CourseStep]] | None = None
     by_people: bool = False
     step_only: bool = False
+
+    @property
+    def reversible(self) -> bool:
+        """Its requests have an inverse: what did not help can be taken back."""
+        return self.inverse is not _none
 
 
 AnyKind: TypeAlias = Kind[Any, Any]  # Any: arguments and requests differ from kind to kind

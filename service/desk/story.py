@@ -84,7 +84,8 @@ def _decided(step: Json) -> list[str]:
 
 
 def _ruled(step: Json) -> list[str]:
-    return [f"guard {step['guard']}: {step['verdict']} ({step['reason']}) {step['detail']}"]
+    head = f"guard {step['guard']}: {step['verdict']} ({step['reason']}) {step['detail']}"
+    return [head, *(f"$ {command}" for command in step.get("commands", ()))]
 
 
 def _tried(step: Json) -> list[str]:
@@ -118,7 +119,17 @@ def _read(step: Json) -> list[str]:
 
 def _verified(step: Json) -> list[str]:
     outcome = step["outcome"]
-    return [f"verified: {outcome['kind']} ({outcome['reason']}) {outcome['detail']}"]
+    what = f"the return of {step['returns']} verified" if step.get("returns") else "verified"
+    return [f"{what}: {outcome['kind']} ({outcome['reason']}) {outcome['detail']}"]
+
+
+def _returning(step: Json) -> list[str]:
+    return [f"takes {step['returns']} back: {step['action']}"]
+
+
+def _kept(step: Json) -> list[str]:
+    head = f"what {step['action_id']} changed stays: ({step['reason']}) {step['detail']}"
+    return [head, *(f"$ {command}" for command in step["commands"])]
 
 
 def _moved(step: Json) -> list[str]:
@@ -151,6 +162,8 @@ _TELL: Mapping[str, Callable[[Json], list[str]]] = {
     "acted": _acted,
     "read": _read,
     "verified": _verified,
+    "returning": _returning,
+    "kept": _kept,
     "moved": _moved,
     "retargeted": _retargeted,
     "coursed": _coursed,

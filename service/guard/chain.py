@@ -15,12 +15,14 @@ from service.guard.namespace import namespace
 from service.guard.owned_elsewhere import owned_elsewhere
 from service.guard.question import Guard, Objection, Question
 from service.guard.same_object import same_object
+from service.guard.still_firing import still_firing
 from service.model.reasons import Reason
 from service.model.ruling import Answer, Ruling, Verdict
 
 CHAIN: Mapping[str, Guard] = {
     "firing": firing,
     "heard": heard,
+    "still_firing": still_firing,
     "namespace": namespace,
     "freshness": freshness,
     "mode": mode,
@@ -33,10 +35,20 @@ CHAIN: Mapping[str, Guard] = {
     "budgets": budgets,
 }
 
+# A return is no remedy: it undoes one, once, and needs no alert, no evidence of a cause and no budget. All other
+# guards hold it back as they hold back what it undoes.
+NOT_FOR_RETURNS = frozenset(
+    {"firing", "heard", "still_firing", "freshness", "clock", "explained", "cooldown", "budgets"}
+)
+
 
 def rule(question: Question, chain: Mapping[str, Guard] = CHAIN) -> Ruling:
     """Asks every guard. The first no is the ruling; the answers of all are kept, also of those that let it pass."""
-    asked = [(name, _ask(name, guard, question)) for name, guard in chain.items()]
+    asked = [
+        (name, _ask(name, guard, question))
+        for name, guard in chain.items()
+        if not (question.returning and name in NOT_FOR_RETURNS)
+    ]
     answers = tuple(
         Answer(name, o.reason if o else None, o.detail if o else "") for name, o in asked
     )

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TypeAlias
 
 from service.model.action import Mode
+from service.model.alert import Standing
 from service.model.evidence import Known, Reading, Unknown
 from service.model.objects import Survey
 from service.model.playbook import Budget, Limits
@@ -39,6 +40,8 @@ class Question:
     surveys: Reading[tuple[Survey, ...]]
     now: datetime
     diagnose_only: bool = False  # the alerts themselves ask for no more than a look
+    standing: Reading[Standing] | None = None  # of its alerts; None: no Alertmanager is configured
+    returning: bool = False  # it takes back what did not help: see chain.NOT_FOR_RETURNS
 
     @property
     def mode(self) -> Mode:

@@ -126,6 +126,8 @@ TABLE: Mapping[IncidentState, Mapping[EventKind, Edge]] = {
     S.VERIFYING: {
         **_CONCLUDED,
         EventKind.READ: (S.VERIFYING, _said),
+        EventKind.HELD: (S.VERIFYING, _said),  # its return, which a guard holds back for now
+        EventKind.ADMITTED: (S.ACTING, _now),  # its return
     },
     S.HEALED: {
         **_LOOKED_AT,
@@ -148,6 +150,9 @@ _TRIES_PATIENCE = {
     EventKind.NEVER_SENT,
 }
 
+# Nobody waits for a remedy of what has been silenced, or does not fire any more: it waits without end.
+_NOBODY_WAITS = {Reason.SILENCED, Reason.INHIBITED, Reason.NOT_FIRING}
+
 
 def advance(incident: Incident, event: Event, patience: Patience, now: datetime) -> Move:
     """Where the incident goes. Raises KeyError for an edge that is not in the table."""
@@ -157,6 +162,7 @@ def advance(incident: Incident, event: Event, patience: Patience, now: datetime)
     if (
         state is S.OPEN
         and event.kind in _TRIES_PATIENCE
+        and event.reason not in _NOBODY_WAITS
         and max(now, due_at or now) > patience_ends
     ):
         return Move(S.ESCALATED, event.reason, f"{event.detail}: longer than people should wait")
@@ -198,6 +204,23 @@ def _kind_of(outcome: Outcome) -> EventKind:
         case OutcomeKind.NOT_HEALED | OutcomeKind.INCONCLUSIVE | OutcomeKind.FAILED:
             over = outcome.reason in (Reason.MODE_DRY_RUN, Reason.INDETERMINATE)
             return EventKind.OVER if over else EventKind.NOT_HEALED
+
+
+def from_return(was: OutcomeKind | None, outcome: Outcome, result: ActionResult | None) -> Event:
+    """The event of a return's end; `was` is the outcome of the action that it takes back.
+
+    After a change that only did not heal the next rung may act, once the change is gone, or is another hand's by
+    now. What was made worse, or could not be taken back, is for people.
+    """
+    event = Event(EventKind.OVER, outcome.reason, outcome.detail)
+    theirs = outcome.kind is OutcomeKind.REVERTED or (
+        result is not None and result.reason is Reason.TARGET_CHANGED
+    )
+    if was is OutcomeKind.NOT_HEALED and (outcome.reason is Reason.RETURNED or theirs):
+        return Event(EventKind.NOT_HEALED, outcome.reason, outcome.detail)
+    if outcome.kind is OutcomeKind.FAILED:
+        return Event(EventKind.OVER, Reason.RETURN_FAILED, outcome.detail)
+    return event
 
 
 def outcome_of(result: ActionResult) -> Outcome | None:

@@ -110,6 +110,11 @@ class ActionKind(Protocol[A, R]):
         """The fields of the Kubernetes API that the request sets; none for a request to another backend."""
         ...
 
+    @property
+    def reversible(self) -> bool:
+        """Its requests have an inverse."""
+        ...
+
     def inverse(self, request: R, /) -> R | None:
         """The request that takes it back, or None where there is none."""
         ...
@@ -120,7 +125,7 @@ class Intent(Generic[R]):
     """The promise to do one action once, committed before the action is sent.
 
     `uids` are those of the objects that were seen, by their path: another object under the same name is not
-    written to.
+    written to. `returns` is the action that this one takes back, where it is a return.
     """
 
     action_id: str
@@ -131,6 +136,7 @@ class Intent(Generic[R]):
     mode: Mode  # AUTO or DRY_RUN
     intended_at: datetime
     uids: Mapping[str, str] = field(default_factory=dict)
+    returns: str | None = None
 
 
 class Applied(StrEnum):

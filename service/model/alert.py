@@ -45,3 +45,12 @@ class Alert:
     def name(self) -> str:
         """The rule's name."""
         return self.labels.get("alertname", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How many of an incident's alerts Alertmanager holds: active, silenced, or inhibited by another alert."""
+
+    active: int = 0
+    silenced: int = 0
+    inhibited: int = 0

@@ -69,6 +69,7 @@ class Progress:
     read_at: datetime | None = None  # the last reading, also one that told nothing
     ends_at: datetime | None = None  # the time for healing is over then; blind time has moved it
     lengthened_s: float = 0.0  # by how much in all
+    verdict: Outcome | None = None  # it has one; its return waits for the guards to let it pass
 
 
 @dataclass(frozen=True, slots=True)

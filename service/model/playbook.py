@@ -106,6 +106,14 @@ class Do:
     check: Callable[[Mapping[str, Any]], Any]  # Any: each kind has arguments of its own
 
 
+class ReturnOn(StrEnum):
+    """After which outcome of its action a rung takes back what it changed."""
+
+    NOT_HEALED = "not_healed"  # and after worse
+    WORSE = "worse"
+    NEVER = "never"
+
+
 @dataclass(frozen=True, slots=True)
 class Remedy:
     """A rung of the ladder."""
@@ -116,6 +124,7 @@ class Remedy:
     mode: Mode
     times: int  # how often it may be tried in one incident
     verify: VerifyPlan  # the playbook's, unless the rung says otherwise
+    return_on: ReturnOn = ReturnOn.NEVER
 
 
 @dataclass(frozen=True, slots=True)

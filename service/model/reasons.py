@@ -32,6 +32,7 @@ class Reason(StrEnum):
     # An alert leads to no incident because ...
     NO_PLAYBOOK = "no_playbook"  # no playbook's matchers match its labels
     TARGET_UNRESOLVED = "target_unresolved"  # its labels do not name the playbook's target
+    OWN_ALERT = "own_alert"  # it is Paramedic's own, brought back by a route
     NAMESPACE_NOT_ALLOWED = "namespace_not_allowed"  # its target lies outside the allowed namespaces
 
     # A rung of the ladder is passed over because ...
@@ -66,6 +67,10 @@ class Reason(StrEnum):
     OWNER_UNKNOWN = "owner_unknown"  # who holds the field could not be read
     EXPLAINED_BY = "explained_by"  # a playbook that explains this one has an open incident in the namespace
     UNHEARD = "unheard"  # Alertmanager has not told of the alert for too long
+    NOT_FIRING = "not_firing"  # Alertmanager does not have the alert any more
+    SILENCED = "silenced"  # somebody has silenced the alert
+    INHIBITED = "inhibited"  # another alert inhibits it
+    FIRING_UNKNOWN = "firing_unknown"  # no Alertmanager says whether the alert still fires
     CLOCK_STEPPED = "clock_stepped"  # the wall clock jumped: no window of time can be trusted yet
     GUARD_FAILED = "guard_failed"  # a guard raised: that denies
     WITHIN_LIMITS = "within_limits"  # every guard lets the action pass
@@ -103,6 +108,9 @@ class Reason(StrEnum):
     READINGS_WORSE = "readings_worse"  # the playbook's worse condition held
     REVERTED = "reverted"  # somebody has changed the written field back
     READINGS_UNKNOWN = "readings_unknown"  # at the end of the time the readings were Unknown
+    RETURNED = "returned"  # what did not help was taken back: the written fields are as they were before
+    RETURN_FAILED = "return_failed"  # what did not help could not be taken back
+    RETURN_OFF = "return_off"  # the playbook lets a change stay after this outcome
     ACTION_FAILED = "action_failed"  # nothing was done, so there is nothing to verify
     JOINED = "joined"  # its alerts belong to another open incident of the same target now
     HUMAN_NEEDED = "human_needed"  # the rung that holds is one for people

@@ -54,6 +54,7 @@ class Ruled:
     answers: Sequence[Answer] = ()
     action: str = ""  # the sentence of what was asked for
     why: str = ""  # the rung's condition, which holds
+    commands: Sequence[str] = ()  # for a person, where the no is final
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,7 @@ class Acted:
     took_s: float
     mode: Mode = Mode.AUTO
     touched: Sequence[Touched] = ()
+    returns: str | None = None  # the action that it takes back
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,32 @@ class Verified:
     outcome: Outcome
     mode: Mode = Mode.AUTO
     touched: Sequence[Touched] = ()
+    returns: str | None = None  # the action that it took back
+
+
+@dataclass(frozen=True, slots=True)
+class Returning:
+    """An action did not help and is to be taken back; `action` is the sentence of its inverse."""
+
+    kind: ClassVar[str] = "returning"
+    at: datetime
+    returns: str  # the action
+    rung: str
+    action: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An action did not help, and what it changed stays: why, and how a person takes it back."""
+
+    kind: ClassVar[str] = "kept"
+    at: datetime
+    action_id: str
+    rung: str
+    reason: Reason
+    detail: str
+    action: str | None = None  # the sentence of what would take it back
+    commands: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +208,8 @@ Step: TypeAlias = (
     | Acted
     | Read
     | Verified
+    | Returning
+    | Kept
     | Called
     | Coursed
     | Retargeted

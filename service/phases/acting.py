@@ -14,8 +14,8 @@ from service.model.change import ActionChange
 from service.model.incident import Held, Incident, Outcome, OutcomeKind, Progress, UnderWay
 from service.model.reasons import Reason
 from service.model.step import Acted, Tried, Verified
-from service.phases.moving import move
-from service.phases.proving import conclude, plan_of, remedy
+from service.phases.moving import conclude, move
+from service.phases.proving import plan_of, remedy
 from service.phases.rooms import Rooms
 from service.phases.touched import touched
 from service.verify.judge import begin
@@ -86,7 +86,10 @@ def _ended(
             return ActionResult(attempt.applied, attempt.reason, attempt.detail, now)
         case NotYet() if not progress.started:
             pause_s = max(attempt.retry_after_s, _backoff_s(progress.attempts))
-            if 0 <= (now - intent.intended_at).total_seconds() <= rooms.attempts.all_s - pause_s:
+            # What is wanted is what was there before: that may be late, where a remedy would be stale.
+            tries = rooms.attempts
+            all_s = tries.unsure_s if intent.returns is not None else tries.all_s
+            if 0 <= (now - intent.intended_at).total_seconds() <= all_s - pause_s:
                 return pause_s
             detail = f"{attempt.reason}: {attempt.detail}"
             return ActionResult(Applied.FAILED, Reason.NEVER_SENT, detail, now)
@@ -110,20 +113,25 @@ def _backoff_s(attempts: int) -> float:
 
 
 def lapsed(incident: Incident, intent: Intent[Any], rooms: Rooms, now: datetime) -> Reason | None:
-    """Why an action that was not done yet may not be done now: the world or the operator has moved on."""
+    """Why an action that was not done yet may not be done now: the world or the operator has moved on.
+
+    A return asks for no alert and no fresh evidence: it finds what the action wrote, or it does nothing.
+    """
     policy = rooms.policy()
     playbook = rooms.playbooks.get(incident.playbook)
     rung = remedy(playbook, intent.rung)
     age_s = (now - intent.intended_at).total_seconds()
-    if not incident.firing:
+    returning = intent.returns is not None
+    if not incident.firing and not returning:
         return Reason.ALERT_RESOLVED
     if incident.target.namespace not in policy.namespaces:
         return Reason.NAMESPACE_NOT_ALLOWED
     if rung is None:
         return Reason.NO_PLAYBOOK
-    if not 0 <= age_s <= policy.evidence_max_age_s:
+    if not returning and not 0 <= age_s <= policy.evidence_max_age_s:
         return Reason.EVIDENCE_STALE
-    mode = rung.mode.capped(policy.ceiling)
+    # What was allowed before, by the rung or by a person, may be taken back: only the ceiling counts.
+    mode = (intent.mode if returning else rung.mode).capped(policy.ceiling)
     return _BELOW_AUTO.get(mode) if mode.height < intent.mode.height else None
 
 
@@ -135,17 +143,18 @@ async def _acted(
     action = str(intent.request)
     about = touched(intent, rooms.kinds)
     acted = Acted(
-        now, intent.action_id, intent.rung, intent.kind, action, result, took_s, intent.mode, about
-    )
+        now, intent.action_id, intent.rung, intent.kind, action, result, took_s, intent.mode, about,
+        intent.returns,
+    )  # fmt: skip
     outcome = outcome_of(result)
-    if result.reason is Reason.NEVER_SENT:
+    if result.reason is Reason.NEVER_SENT and intent.returns is None:
         failed = Outcome(OutcomeKind.FAILED, Reason.NEVER_SENT, result.detail, now)
         change = ActionChange(intent.action_id, result=result, outcome=failed)
         event = Event(EventKind.NEVER_SENT, result.reason, result.detail)
         verified = Verified(now, intent.action_id, intent.rung, failed, intent.mode, about)
         return await move(held, event, (acted, verified), rooms, action=change)
     if outcome is not None:
-        return await conclude(held, under_way, outcome, (acted,), rooms, result)
+        return await conclude(held, under_way, outcome, (acted,), rooms, result=result)
     again = begin(plan_of(incident, intent, rooms), under_way.progress, now)
     change = ActionChange(intent.action_id, result=result, progress=again.progress)
     event = Event(EventKind.DONE, result.reason, "done; to be verified", again.due_at)

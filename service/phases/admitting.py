@@ -1,16 +1,20 @@
 """Admitting: the guards are asked inside the transaction that writes the intent."""
 
+import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from service.decide.by_hand import commands
 from service.guard.chain import rule
 from service.guard.question import Question
 from service.incident.lifecycle import Event, EventKind, advance, from_denial, resolved
 from service.model.action import Intent
+from service.model.alert import Standing
 from service.model.change import Change
-from service.model.evidence import Evidence, Known, facts
-from service.model.incident import Held
+from service.model.evidence import Evidence, Known, Reading, facts
+from service.model.incident import Held, Incident, IncidentState
 from service.model.reasons import Reason
 from service.model.ruling import History, Proposal, Ruling
 from service.model.step import Ruled, Step
@@ -28,7 +32,8 @@ async def admit(
     if proposal.request is None or proposal.rung is None or proposal.kind is None:
         raise ValueError("nothing was proposed, so there is nothing to rule on")
     action_id = new_id("act", rooms.clock.now())
-    surveys = await rooms.survey(rooms.kinds[proposal.kind].writes(proposal.request, action_id))
+    writes = rooms.kinds[proposal.kind].writes(proposal.request, action_id)
+    surveys, standing = await asyncio.gather(rooms.survey(writes), _standing(incident, rooms))
     policy, now = rooms.policy(), rooms.clock.now()
     seen_uid = evidence.target.value.uid if isinstance(evidence.target, Known) else None
     known = surveys.value if isinstance(surveys, Known) else ()
@@ -41,7 +46,7 @@ async def admit(
     def judge(history: History) -> tuple[Ruling, Change]:
         question = Question(
             proposal, incident.target, playbook.limits, policy, history, seen_uid, surveys, now,
-            incident.diagnose_only,
+            incident.diagnose_only, standing,
         )  # fmt: skip
         ruling = rule(question, rooms.chain)
         event = from_denial(ruling)
@@ -49,8 +54,10 @@ async def admit(
             event = Event(EventKind.ADMITTED, ruling.reason, str(proposal.request))
         elif ruling.reason is Reason.ALERT_RESOLVED:
             event = resolved(incident)
-        ruled = _ruled(ruling, proposal, intent, now)
         to = advance(incident, event, rooms.patience, now)
+        ruled = _ruled(ruling, proposal, intent, now)
+        if to.state is IncidentState.ESCALATED:  # a person may do it
+            ruled = replace(ruled, commands=commands(writes))
         told = () if ruling.allowed else (moved(incident, to, now),)
         quiet = 0 if ruling.allowed else quiet_looks(incident, to)
         change = Change(to, (*steps, ruled, *told), quiet=quiet, frees=frees(incident, to, rooms))
@@ -64,6 +71,10 @@ async def admit(
     )
     rooms.journal.tell(incident, change.steps)
     return intent if ruling.allowed else None
+
+
+async def _standing(incident: Incident, rooms: Rooms) -> Reading[Standing] | None:
+    return await rooms.standing(incident.firing) if rooms.standing is not None else None
 
 
 def _ruled(ruling: Ruling, proposal: Proposal, intent: Intent[Any], now: datetime) -> Ruled:

@@ -1,32 +1,38 @@
 """Proving: one reading of an action that was done, its verdict, and the close of an incident."""
 
-from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
-from service.incident.lifecycle import Event, EventKind, from_outcome, outcome_of, resolved
-from service.model.action import ActionResult, Intent
-from service.model.change import ActionChange, CourseChange
-from service.model.course import CourseState
+from service.incident.lifecycle import Event, EventKind, outcome_of, resolved
+from service.model.action import Intent
+from service.model.change import ActionChange
 from service.model.evidence import Known, facts
-from service.model.incident import Held, Incident, Outcome, OutcomeKind, UnderWay
+from service.model.incident import Held, Incident, OutcomeKind, UnderWay
 from service.model.playbook import Playbook, Remedy, Truth, VerifyPlan
 from service.model.reasons import Reason
-from service.model.step import Coursed, Read, Step, Verified
-from service.phases.moving import move
+from service.model.step import Read
+from service.phases.moving import conclude, move
+from service.phases.returning import end
 from service.phases.rooms import Rooms
-from service.phases.touched import touched
 from service.record.journal import closing_outcome
 from service.verify.judge import Again, Reading, begin, judge
 from service.verify.lasting import reverted
+from service.verify.returned import judge_return
 
 
 async def verify(held: Held, under_way: UnderWay, rooms: Rooms) -> None:
     """One reading: a verdict, or the next reading's time."""
     incident, intent = held.incident, under_way.intent
     playbook = rooms.playbooks[incident.playbook]
+    rung = remedy(playbook, intent.rung)
+    if under_way.progress.verdict is not None:  # read already, and waiting to go back
+        return await end(held, under_way, under_way.progress.verdict, rung, (), rooms)
     plan = plan_of(incident, intent, rooms)
     began_at = rooms.clock.now()
+    if due_at := _not_before(under_way, plan, began_at):
+        event = Event(EventKind.READ, Reason.READINGS_PENDING, "an alert changed", due_at)
+        return await move(held, event, (), rooms)
     evidence = await rooms.diagnose(playbook, incident)
     gone = await changed_back(intent, rooms)
     now = rooms.clock.now()
@@ -39,16 +45,32 @@ async def verify(held: Held, under_way: UnderWay, rooms: Rooms) -> None:
     }
     healed = playbook.healed.judge(view)
     worse = playbook.worse.judge(view) if playbook.worse is not None else Truth.FAILS
-    verdict = judge(
-        Reading(healed, worse, gone), under_way.progress, plan, playbook, began_at=began_at, now=now
-    )
-    in_a_row = under_way.progress.in_a_row + 1 if healed is Truth.HOLDS else 0
+    progress = under_way.progress
+    if intent.returns is not None:
+        verdict = judge_return(worse, gone, progress, plan, playbook, began_at=began_at, now=now)
+    else:
+        reading = Reading(healed, worse, gone)
+        verdict = judge(reading, progress, plan, playbook, began_at=began_at, now=now)
+    good = worse is Truth.FAILS if intent.returns is not None else healed is Truth.HOLDS
+    in_a_row = progress.in_a_row + 1 if good else 0
     read = Read(now, healed, in_a_row, seen)
     if isinstance(verdict, Again):
         action = ActionChange(intent.action_id, progress=verdict.progress)
         event = Event(EventKind.READ, Reason.READINGS_PENDING, f"healed {healed}", verdict.due_at)
         return await move(held, event, (read,), rooms, action=action)
-    return await conclude(held, under_way, verdict, (read,), rooms)
+    return await end(held, under_way, verdict, rung, (read,), rooms)
+
+
+def _not_before(under_way: UnderWay, plan: VerifyPlan, now: datetime) -> datetime | None:
+    """When the next reading is wanted, if an alert woke the incident before: a change has to settle first.
+
+    Farther away than any pause of the plan, it is an instant of before the clock was set back.
+    """
+    due_at = under_way.progress.due_at
+    if due_at is None:
+        return None
+    early_s = (due_at - now).total_seconds()
+    return due_at if 0.0 < early_s <= max(plan.settle_s, plan.every_s) else None
 
 
 async def changed_back(intent: Intent[Any], rooms: Rooms) -> str | None:
@@ -59,43 +81,6 @@ async def changed_back(intent: Intent[Any], rooms: Rooms) -> str | None:
         return None
     surveys = await rooms.survey(writes)
     return reverted(writes, surveys.value) if isinstance(surveys, Known) else None
-
-
-async def conclude(
-    held: Held,
-    under_way: UnderWay,
-    outcome: Outcome,
-    steps: Sequence[Step],
-    rooms: Rooms,
-    result: ActionResult | None = None,
-) -> None:
-    """The action has its outcome."""
-    intent = under_way.intent
-    about = touched(intent, rooms.kinds)
-    verified = Verified(outcome.at, intent.action_id, intent.rung, outcome, intent.mode, about)
-    action = ActionChange(intent.action_id, result=result, outcome=outcome)
-    event = from_outcome(outcome)
-    course, told = _course_over(held.incident, outcome)
-    await move(
-        held, event, (*steps, verified, *told), rooms,
-        action=action, outcome=outcome.kind, course=course,
-    )  # fmt: skip
-
-
-def _course_over(
-    incident: Incident, outcome: Outcome
-) -> tuple[CourseChange | None, tuple[Step, ...]]:
-    """A course whose steps were all done has the outcome of its proof."""
-    course = incident.course
-    if course is None or course.state is not CourseState.PROVING:
-        return None, ()
-    well = outcome.kind is OutcomeKind.HEALED
-    state = CourseState.DONE if well else CourseState.FAILED
-    ended = replace(
-        course, state=state, reason=outcome.reason, detail=outcome.detail, ended_at=outcome.at
-    )
-    told = Coursed(outcome.at, course.id, course.kind, state, "", outcome.reason, outcome.detail)
-    return CourseChange(ended, over=well and bool(course.asked_by)), (told,)
 
 
 async def close(held: Held, rooms: Rooms) -> None:

@@ -9,6 +9,7 @@ from service.act.kind import AnyKind
 from service.guard.question import Guard, Policy
 from service.incident.lifecycle import Patience
 from service.kit.clock import Clock
+from service.model.alert import Alert, Standing
 from service.model.causes import Causes
 from service.model.course import CourseStep
 from service.model.evidence import Evidence, Reading
@@ -23,6 +24,8 @@ from service.store.ledger import Ledger
 # The playbook's chapter, run under its deadline; and the objects that an action writes, as they stand now.
 Diagnose: TypeAlias = Callable[[Playbook, Incident], Awaitable[Evidence]]
 SurveyWrites: TypeAlias = Callable[[Sequence[Write]], Awaitable[Reading[tuple[Survey, ...]]]]
+# How alerts stand in Alertmanager now.
+AskAlertmanager: TypeAlias = Callable[[Sequence[Alert]], Awaitable[Reading[Standing]]]
 # What a pod belongs to, up to one of some kinds.
 FindOwner: TypeAlias = Callable[[Target, Collection[TargetKind]], Awaitable[Reading[Owner]]]
 # Whether a step of a course has settled on its target.
@@ -58,3 +61,4 @@ class Rooms:
     attempts: Attempts
     clock: Clock
     chain: Mapping[str, Guard]
+    standing: AskAlertmanager | None = None  # None: no Alertmanager is configured

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from service.model.action import Mode
-from service.model.playbook import Budget, VerifyPlan
+from service.model.playbook import Budget, ReturnOn, VerifyPlan
 from service.playbooks.source import Mistakes, Place
 
 LONGEST_S = 7 * 86_400.0  # of every duration; as far as the guard looks back
@@ -91,6 +91,7 @@ class Rung(_Strict):
     mode: Mode = Mode.APPROVE
     times: Annotated[int, Field(ge=1, le=100, strict=True)] = 1
     verify: Verify | None = None
+    return_: Annotated[ReturnOn | None, Field(alias="return")] = None
 
 
 class LimitFields(_Strict):

@@ -15,6 +15,7 @@ from service.model.playbook import (
     Limits,
     Playbook,
     Remedy,
+    ReturnOn,
     TargetTemplate,
     Template,
 )
@@ -232,7 +233,17 @@ class _Builder:
             mode=rung.mode,
             times=rung.times,
             verify=(rung.verify or parsed.verify).plan(),
+            return_on=self._return_on(rung, kind, above),
         )
+
+    def _return_on(self, rung: Rung, kind: AnyKind, above: Place) -> ReturnOn:
+        """When the change goes back. A rung that may be tried again builds on what it did: then only worse does."""
+        if not kind.reversible:
+            if rung.return_ is not None:
+                told = f"{kind.name} cannot be taken back, so there is nothing to say here"
+                self.mistakes.add((*above, "return"), told)
+            return ReturnOn.NEVER
+        return rung.return_ or (ReturnOn.WORSE if rung.times > 1 else ReturnOn.NOT_HEALED)
 
 
 def _checker(kind: AnyKind) -> Callable[[Mapping[str, Any]], Any]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 from service.model.action import Permission
-from service.publish import grafana, kafka, kube_events, tally
+from service.publish import escalation, grafana, kafka, kube_events, tally
 from service.publish.sink import SinkKind
 
 Sinks: TypeAlias = Mapping[str, SinkKind]
@@ -18,6 +18,7 @@ _ALL: tuple[SinkKind, ...] = (
     grafana.SINK,
     kube_events.SINK,
     kafka.SINK,
+    escalation.SINK,
 )
 
 SINKS: Sinks = {kind.name: kind for kind in _ALL}

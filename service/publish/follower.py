@@ -15,7 +15,7 @@ from service.kit.deadline import Deadline
 from service.model.errors import ParamedicError, Refused, Unavailable
 from service.model.journal import JournalEntry
 from service.model.reasons import Reason
-from service.publish.sink import Outlets, Sink, SinkKind
+from service.publish.sink import Outlets, Sink, SinkKind, Tended
 from service.store.outbox import Cursor, Outbox
 
 log = structlog.get_logger()
@@ -92,9 +92,10 @@ class Follower:
         # A receiver that did not take a batch in time gets smaller ones, down to a step.
         batch = max(1, _BATCH >> min(cursor.failures, 10))
         steps = await self._outbox.after(cursor.step_id, batch)
-        if not steps:
-            return False
         try:
+            await self._tend()
+            if not steps:
+                return False
             await self._deliver(steps)
         except Exception as error:  # noqa: BLE001 - a bug in one sink may not stop its follower
             await self._put_off(cursor, error)
@@ -121,6 +122,12 @@ class Follower:
         deadline = Deadline.after(self._deliver_within_s)
         async with deadline.enforced(f"sink {self._sink.name}"):
             await self._sink.deliver(steps, deadline)
+
+    async def _tend(self) -> None:
+        if isinstance(self._sink, Tended):
+            deadline = Deadline.after(self._deliver_within_s)
+            async with deadline.enforced(f"sink {self._sink.name}"):
+                await self._sink.tend(deadline)
 
     async def _put_off(self, cursor: Cursor, error: Exception) -> None:
         """1, 2, 4 ... seconds, at most 300; a receiver's own wish goes first."""

@@ -14,6 +14,7 @@ from service.kit.deadline import Deadline
 from service.model.action import Applied, Mode, Permission
 from service.model.incident import OutcomeKind
 from service.model.journal import JournalEntry
+from service.model.reasons import Reason
 from service.publish.sink import Outlets, Sink, SinkKind
 from service.store.ledger import NOT_TRIED
 
@@ -69,6 +70,8 @@ def said_of(step: JournalEntry) -> Said | None:
         return Said(*kind, _camel(data["action_kind"]), f"{data['action']}{tail}")
     if step.kind == "verified" and (known := _REASONS.get(data["outcome"]["kind"])):
         outcome = data["outcome"]
+        if outcome["reason"] == Reason.RETURNED:
+            known = ("Normal", "RemediationReturned")
         note = f"rung {data['rung']}: {outcome['kind']} ({outcome['reason']}) {outcome['detail']}"
         return Said(*known, "Verify", note.strip())
     return None

@@ -8,8 +8,9 @@ folded into it later are not told again.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from service.clients.alertmanager import AlertmanagerClient
 from service.clients.grafana import GrafanaAnnotations
 from service.clients.kafka_write import KafkaPublisher
 from service.clients.kubernetes_events import KubernetesEvents
@@ -17,6 +18,7 @@ from service.kit.clock import Clock
 from service.kit.deadline import Deadline
 from service.model.action import Permission
 from service.model.journal import JournalEntry
+from service.store.escalations import Escalations
 from service.store.tallies import Tallies
 
 
@@ -35,6 +37,15 @@ class Sink(Protocol):
         ...
 
 
+@runtime_checkable
+class Tended(Protocol):
+    """A sink that has something to do by itself, such as to renew what ends without it."""
+
+    async def tend(self, deadline: Deadline) -> None:
+        """Called by its one follower about once a second, between deliveries. Raises as `deliver` does."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Outlets:
     """The clients that sinks deliver through. One that is not configured is None."""
@@ -45,6 +56,9 @@ class Outlets:
     kafka: KafkaPublisher | None = None
     tallies: Tallies | None = None
     incident_url: str | None = None  # with `{incident}` in it
+    alertmanagers: Sequence[AlertmanagerClient] = ()
+    escalations: Escalations | None = None
+    keep_firing_s: float = 900.0  # of a call for help that is not renewed
 
     def link(self, incident_id: str) -> str | None:
         """Where a person reads about the incident."""

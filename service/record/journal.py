@@ -17,9 +17,11 @@ from service.model.step import (
     Coursed,
     Decided,
     Diagnosed,
+    Kept,
     Moved,
     Read,
     Retargeted,
+    Returning,
     Ruled,
     Step,
     Tried,
@@ -80,7 +82,7 @@ class Journal:
                 say.info("retargeted", to=step.target, chain=list(step.chain), joined=step.joined)
             case Moved():
                 self._moved(incident, step, say)
-            case Tried() | Acted() | Read() | Verified():
+            case Tried() | Acted() | Read() | Verified() | Returning() | Kept():
                 self._action(incident, step, say)
             case _ as never:
                 assert_never(never)
@@ -94,7 +96,7 @@ class Journal:
     def _action(
         self,
         incident: Incident,
-        step: Tried | Acted | Read | Verified,
+        step: Tried | Acted | Read | Verified | Returning | Kept,
         say: structlog.stdlib.BoundLogger,
     ) -> None:
         metrics, playbook, of = self._metrics, incident.playbook, exemplar(incident)
@@ -126,7 +128,10 @@ class Journal:
             case Read():
                 say.debug("read", healed=step.healed, in_a_row=step.in_a_row)
             case Verified():
-                metrics.outcomes.labels(playbook, step.rung, step.outcome.kind).inc(1, of)
+                if step.returns is None:
+                    metrics.outcomes.labels(playbook, step.rung, step.outcome.kind).inc(1, of)
+                else:
+                    metrics.returns.labels(playbook, step.rung, step.outcome.reason).inc()
                 say.info(
                     "verified",
                     action_id=step.action_id,
@@ -134,6 +139,12 @@ class Journal:
                     reason=step.outcome.reason,
                     detail=step.outcome.detail,
                 )
+
+            case Returning():
+                say.info("returning", returns=step.returns, action=step.action)
+            case Kept():
+                metrics.returns.labels(playbook, step.rung, step.reason).inc()
+                say.info("kept", action_id=step.action_id, reason=step.reason, detail=step.detail)
 
     def _moved(self, incident: Incident, step: Moved, say: structlog.stdlib.BoundLogger) -> None:
         metrics, playbook, of = self._metrics, incident.playbook, exemplar(incident)

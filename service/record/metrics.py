@@ -148,6 +148,11 @@ class Metrics:
             "paramedic_outcomes_total", "Verified outcomes of actions.", ["playbook", "rung", "outcome"],
             registry=registry,
         )  # fmt: skip
+        self.returns = Counter(
+            "paramedic_returns_total",
+            "Actions that did not help: returned, or why what they changed stays.",
+            ["playbook", "rung", "result"], registry=registry,
+        )  # fmt: skip
         self.ledger_actions = TotalsCounter(
             "paramedic_ledger_actions_total",
             "Actions that have ended (done, dry, failed), ever, as the ledger has them: the same from every replica.",

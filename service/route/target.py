@@ -11,6 +11,7 @@ from service.model.reasons import Reason
 from service.model.target import Target, TargetKind
 
 _EXPORTED = "exported_"
+_OWN = re.compile(r"Paramedic[A-Z]")  # alert names
 
 # Names of Kubernetes. Anything else would be a second key for one object (`svc-0/status`) or a path of its own.
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -55,7 +56,12 @@ def true_labels(labels: Mapping[str, str]) -> Mapping[str, str]:
 def destination(
     alert: Alert, playbooks: Sequence[Playbook], namespaces: Sequence[str]
 ) -> Destination | Unrouted:
-    """The first playbook that matches, with the target it names."""
+    """The first playbook that matches, with the target it names.
+
+    Paramedic's own alerts lead to none, whatever matches: an incident about a call for help would call for help.
+    """
+    if _OWN.match(alert.name):
+        return Unrouted(Reason.OWN_ALERT, f"{alert.name} is one of Paramedic's own")
     labels = true_labels(alert.labels)
     playbook = next((p for p in playbooks if p.matches(labels)), None)
     if playbook is None:

@@ -6,6 +6,7 @@ stand in no process list and can be rotated. A wrong setting stops the start wit
 One file a concern.
 """
 
+from service.settings.alertmanager import AlertmanagerSettings
 from service.settings.audit import AuditSettings
 from service.settings.backends import (
     ClickHouseSettings,
@@ -23,6 +24,7 @@ from service.settings.store import StoreSettings
 from service.settings.work import WorkSettings
 
 __all__ = [
+    "AlertmanagerSettings",
     "AuditSettings",
     "ClickHouseSettings",
     "GuardSettings",

@@ -20,6 +20,7 @@ from pydantic_settings import (
 
 from service.model.action import Mode
 from service.model.errors import BadConfig
+from service.settings.alertmanager import AlertmanagerSettings
 from service.settings.audit import AuditSettings
 from service.settings.backends import (
     ClickHouseSettings,
@@ -70,6 +71,7 @@ class Settings(BaseSettings):
     clickhouse: ClickHouseSettings = ClickHouseSettings()
     prometheus: PrometheusSettings = PrometheusSettings()
     schema_registry: SchemaRegistrySettings = SchemaRegistrySettings()
+    alertmanager: AlertmanagerSettings = AlertmanagerSettings()
     guard: GuardSettings = GuardSettings()
     work: WorkSettings = WorkSettings()
     audit: AuditSettings = AuditSettings()

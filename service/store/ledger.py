@@ -20,7 +20,7 @@ from service.model.incident import Claim, Incident, Progress, UnderWay
 from service.model.playbook import Budget
 from service.model.reasons import Reason
 from service.model.ruling import History, OpenCause, PastAction, Ruling
-from service.store.changes import confirm_held, lost, write_change, write_steps
+from service.store.changes import complete, confirm_held, lost, write_change, write_steps
 from service.store.codec import plain, request_from
 from service.store.course_rows import stop_wanted, write_course
 from service.store.database import Database
@@ -86,16 +86,16 @@ class Ledger:
                 write_change(tx, claim, change, now)
                 return ruling, change
             confirm_held(tx, claim)
+            if change.action is not None:  # a return: what it takes back ends in the same moment
+                complete(tx, change.action)
             tx.execute(sa.insert(ledger).values(_row(incident, intent, before)))
             if change.course is not None and not write_course(tx, change.course):
                 raise lost(claim)  # a person has taken it back in this moment
-            tx.execute(
-                sa.update(incidents)
-                .where(incidents.c.id == incident.id)
-                .values(
-                    state=change.move.state, reason=change.move.reason, due_at=now, rank=0, quiet=0
-                )
-            )
+            moved: Row = {"state": change.move.state, "reason": change.move.reason}
+            moved |= {"due_at": now, "rank": 0, "quiet": 0}
+            if change.outcome is not None:
+                moved["outcome"] = change.outcome
+            tx.execute(sa.update(incidents).where(incidents.c.id == incident.id).values(moved))
             write_steps(tx, incident.id, change.steps)
             return ruling, change
 
@@ -109,7 +109,7 @@ class Ledger:
         """How often each rung was tried in the incident, whatever came of it."""
         query = (
             sa.select(ledger.c.rung, sa.func.count())
-            .where(ledger.c.incident_id == incident_id)
+            .where(ledger.c.incident_id == incident_id, ledger.c.returns.is_(None))
             .where(sa.func.coalesce(ledger.c.applied_reason, "").not_in(NOT_TRIED))
             .group_by(ledger.c.rung)
         )
@@ -196,10 +196,13 @@ _COLUMNS = (
 def _newest(
     tx: sa.Connection, budget: Budget, now: datetime, scope: sa.ColumnElement[bool]
 ) -> list[PastAction]:
-    """The newest lines that count: real actions, as many as the budget has, and all that have no outcome yet."""
+    """The newest lines that count: real actions, as many as the budget has, and all that have no outcome yet.
+
+    A return is spent from no budget: there is one at most for each action, and that one was.
+    """
     real = sa.select(*_COLUMNS).where(scope, ledger.c.mode == Mode.AUTO)
     newest = (
-        real.where(ledger.c.intended_at > now - LOOKBACK)
+        real.where(ledger.c.intended_at > now - LOOKBACK, ledger.c.returns.is_(None))
         .where(sa.func.coalesce(ledger.c.applied_reason, "").not_in(NOT_TRIED))
         .order_by(ledger.c.intended_at.desc())
         .limit(max(budget.count, 10))
@@ -227,6 +230,7 @@ def _row(incident: Incident, intent: Intent[Any], before: Facts) -> dict[str, ob
         "kind": intent.kind,
         "request": plain(intent.request),
         "uids": dict(intent.uids),
+        "returns": intent.returns,
         "mode": intent.mode,
         "intended_at": intent.intended_at,
         "before": to_json(before),
@@ -264,4 +268,5 @@ def _intent(kinds: Kinds, row: Row) -> Intent[Any]:
         mode=Mode(row["mode"]),
         intended_at=row["intended_at"],
         uids=row["uids"] or {},
+        returns=row["returns"],
     )

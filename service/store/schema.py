@@ -169,6 +169,7 @@ ledger = sa.Table(
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("request", sa.JSON, nullable=False),
     sa.Column("uids", sa.JSON),  # of the objects that were seen, by path
+    sa.Column("returns", sa.Text),  # the action that this one takes back
     sa.Column("mode", sa.Text, nullable=False),
     sa.Column("intended_at", Instant, nullable=False),
     sa.Column("before", sa.JSON),  # the evidence it was decided on, for the worse condition
@@ -185,6 +186,13 @@ ledger = sa.Table(
     sa.Index("ledger_target", "target_key", "intended_at"),
     sa.Index("ledger_playbook", "playbook", "intended_at"),
     sa.Index("ledger_intended_at", "intended_at"),
+    sa.Index(  # an action is taken back once
+        "ledger_returns",
+        "returns",
+        unique=True,
+        sqlite_where=sa.text("returns IS NOT NULL"),
+        postgresql_where=sa.text("returns IS NOT NULL"),
+    ),
     # All that is counted at a scrape, so that no line itself is read.
     sa.Index(
         "ledger_totals",

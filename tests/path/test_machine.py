@@ -71,6 +71,7 @@ remedies:
     do: {scale: {from: "{{ evidence.pods.desired }}", by: 1, max: 5}}
     mode: auto
     times: 3
+    return: not_healed
   - name: ask-somebody
     when: evidence.pods.ready < 1
     do: {human: {say: no pod is ready}}
@@ -214,9 +215,12 @@ class Platform:
             self.broken.append(f"{intent.action_id} was sent under the ceiling {world.mode}")
         if NAMESPACE not in world.limits.namespaces:
             self.broken.append(f"{intent.action_id} was sent outside the namespaces")
-        if not incident.firing:
+        returning = intent.returns is not None
+        if returning and any(done.returns == intent.returns for done in self.effects.values()):
+            self.broken.append(f"{intent.returns} was taken back twice")
+        if not incident.firing and not returning:
             self.broken.append(f"{intent.action_id} was sent for what has resolved")
-        if world.seen.get(incident.id) not in ("as it is", "worse"):
+        if not returning and world.seen.get(incident.id) not in ("as it is", "worse"):
             self.broken.append(f"{intent.action_id} was sent on {world.seen.get(incident.id)}")
 
     async def read_back(self, intent: Intent[Any], deadline: Deadline) -> TargetState:
@@ -581,6 +585,9 @@ class Life(RuleBasedStateMachine):
                 open_on[line["target_key"]] = open_on.get(line["target_key"], 0) + 1
         assert all(count == 1 for count in open_on.values()), "one unsettled action a target"
         done = [line for line in lines if line["action_id"] in self.platform.effects]
+        returned = [line["returns"] for line in lines if line["returns"] is not None]
+        assert len(returned) == len(set(returned)), "an action is taken back once"
+        done = [line for line in done if line["returns"] is None]
         self._within(OVERALL, done, lambda line: "")
         self._within(PER_PLAYBOOK, done, lambda line: line["playbook"])
         self._within(PER_TARGET, done, lambda line: (line["playbook"], line["target_key"]))
@@ -610,7 +617,7 @@ _ADAPTERS = {
     cls.kind: TypeAdapter(cls)
     for cls in (
         steps_of.Decided, steps_of.Ruled, steps_of.Tried, steps_of.Acted, steps_of.Read, steps_of.Verified,
-        steps_of.Called, steps_of.Moved,
+        steps_of.Returning, steps_of.Kept, steps_of.Called, steps_of.Moved,
     )
 }  # fmt: skip
 _AT = "2026-01-01T00:00:00Z"

@@ -1,7 +1,7 @@
 """The story of an incident from its first alert to its close, over the real store."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -16,8 +16,9 @@ from service.incident.lifecycle import Patience
 from service.kit.clock import VirtualClock
 from service.kit.tasks import running
 from service.model.action import Intent, Mode
+from service.model.alert import Alert, Standing
 from service.model.errors import Refused
-from service.model.evidence import Evidence
+from service.model.evidence import Evidence, Known, Reading, Unknown
 from service.model.incident import Incident, IncidentState, OutcomeKind
 from service.model.playbook import Budget, Limits, Playbook
 from service.model.reasons import Reason
@@ -98,15 +99,16 @@ async def test_what_nothing_heals_goes_rung_by_rung_to_a_person(
         assert escalated == 1.0
 
 
-async def test_what_gets_worse_goes_to_a_person_at_once(lively: World) -> None:
+async def test_what_gets_worse_is_taken_back_and_goes_to_a_person_at_once(lively: World) -> None:
     def see(made: World, playbook: Playbook) -> Evidence:
         acted = made.platform.replicas == 3
         return evidence(made.clock.now(), pods={"ready": 1 if acted else 2})
 
     lively.see = see
     await lively.settle()
-    assert [a[2] for a in await lively.actions()] == ["worse"]
+    assert [a[2] for a in await lively.actions()] == ["worse", "not_healed"]
     assert (await lively.only()).state is ESCALATED
+    assert lively.platform.replicas == 2
 
 
 async def test_with_unknown_evidence_nothing_is_done_and_a_person_is_called_in_the_end(
@@ -197,6 +199,39 @@ async def test_evidence_of_another_time_is_not_acted_on(lively: World) -> None:
     await lively.round()
     assert (await lively.told())[-2:] == [("ruled", "evidence_stale"), ("moved", "open")]
     assert lively.platform.effects == []
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        pytest.param(Standing(silenced=1), "silenced", id="silenced"),
+        pytest.param(Standing(inhibited=1), "inhibited", id="inhibited"),
+        pytest.param(Standing(), "not_firing", id="a frozen retry: it has resolved since"),
+        pytest.param(None, "firing_unknown", id="Alertmanager is away"),
+    ],
+)
+async def test_what_alertmanager_does_not_have_firing_is_not_acted_on_until_it_does(
+    lively: World, found: Standing | None, reason: str
+) -> None:
+    async def ask(alerts: Sequence[Alert]) -> Reading[Standing]:
+        now = lively.clock.now()
+        assert [alert.fingerprint for alert in alerts] == ["f1"]
+        if found is None:
+            return Unknown(Reason.UNREACHABLE, "am", now, 0.1, "refused")
+        return Known(found, "am", now, 0.1)
+
+    async def firing(alerts: Sequence[Alert]) -> Reading[Standing]:
+        return Known(Standing(active=1), "am", lively.clock.now(), 0.1)
+
+    lively.worker = lively.worker_of(replace(lively.rooms, standing=ask))
+    for _ in range(4):
+        await lively.step_when_due()
+    incident = await lively.only()
+    assert (incident.state, incident.reason) == (OPEN, reason)
+    assert lively.platform.effects == []
+    lively.worker = lively.worker_of(replace(lively.rooms, standing=firing))
+    await lively.settle()
+    assert (await lively.only()).state is HEALED
 
 
 async def test_an_alert_that_resolves_before_the_work_begins_cancels_it(lively: World) -> None:

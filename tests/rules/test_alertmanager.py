@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from service.publish.calls import APPROVAL_WAITING, GAVE_UP, NEEDS_HUMAN
 from tests.rules.rulebook import CONFIG, Alert, alerts, cases, expected, own, rules
 from tests.servers.monitoring import run
 
@@ -76,6 +77,15 @@ def test_an_alert_of_somebody_else_reaches_people_only() -> None:
     assert routed({"alertname": "DiskOfTheirs", "severity": "warning"}) == ["people-ticket"]
     assert routed({"alertname": "DiskOfTheirs", "severity": "critical"}) == ["people-page"]
     assert routed({"alertname": "NoSeverity"}) == ["people-ticket"], "nothing is lost"
+
+
+@pytest.mark.parametrize("severity", ["warning", "critical"])
+@pytest.mark.parametrize("name", [NEEDS_HUMAN, GAVE_UP, APPROVAL_WAITING])
+def test_a_call_for_help_reaches_people_only(name: str, severity: str) -> None:
+    labels = {"alertname": name, "severity": severity, "playbook": "high-latency"}
+    assert set(routed(labels)) <= {"people-page", "people-ticket"}
+    for rule in config()["inhibit_rules"]:
+        assert not any(name in matcher for matcher in rule["target_matchers"])
 
 
 def test_paramedic_comes_first_and_lets_the_others_have_it_too() -> None:

@@ -14,7 +14,7 @@ from rehearsal.scenarios import SCENARIOS
 from rehearsal.scenarios.scenario import Found as Asked
 from service.act import KINDS
 from service.diagnose import CHAPTERS
-from service.model.playbook import Playbook, Remedy
+from service.model.playbook import Playbook, Remedy, ReturnOn
 from service.model.target import Target
 from service.playbooks.load import load
 from service.route.target import first, true_labels
@@ -22,16 +22,13 @@ from tests.rules.rulebook import ROOT, Alert, alerts, catalogue
 from tests.rules.test_catalogue import fired
 
 # What the rows promise and Paramedic does not do yet. A line goes when its cause is automated; none comes by itself.
-MISSING = {
-    ("3.1", "more consumers made it worse"),
-    ("3.2", "the change brought nothing"),
-}
+MISSING: set[tuple[str, str]] = set()
 WHOLE_PATH = "tests/scenarios/test_scenarios.py::test_a_scenario_ends_as_it_says"
 PATHLESS = {"7.3"}  # a person starts it: its run of steps has tests of its own
 FIELDS = {
     "row": {"row", "section", "path", "alerts", "unrouted", "playbooks", "causes", "missing"},
     "playbook": {"healed", "test"},
-    "cause": {"cause", "rung", "mode", "remedy", "test", "case", "missing"},
+    "cause": {"cause", "rung", "mode", "remedy", "test", "case", "missing", "returns"},
 }
 Found = dict[str, Any]
 
@@ -159,12 +156,23 @@ def test_a_cause_says_what_is_done_and_how_far_it_goes_by_itself(cause: Cause) -
     )
 
 
-def test_a_cause_without_a_rung_says_what_is_missing() -> None:
+def test_a_cause_without_a_rung_takes_one_back_or_says_what_is_missing() -> None:
     for row in rows():
         for told in row["causes"]:
             assert told["cause"], row["row"]
-            if "rung" not in told:
+            if "rung" not in told and "returns" not in told:
                 assert set(told) == {"cause", "remedy", "missing"}, told
+
+
+def test_what_a_cause_takes_back_is_a_rung_that_goes_back_and_a_test_proves_it() -> None:
+    found = {told["returns"]: told for row in rows() for told in row["causes"] if "returns" in told}
+    for rung, told in found.items():
+        playbook, _, name = rung.partition("/")
+        remedy = next(r for r in playbooks()[playbook].remedies if r.name == name)
+        assert remedy.return_on is not ReturnOn.NEVER, rung
+        assert set(told) == {"cause", "remedy", "returns", "test"}, told
+        assert _function(told["test"])
+    assert set(found) == {"high-latency/scale-out", "low-throughput/more-parallelism"}
 
 
 def test_what_is_missing_is_known_by_name() -> None:

@@ -23,7 +23,9 @@ from service.guard.namespace import namespace
 from service.guard.owned_elsewhere import owned_elsewhere
 from service.guard.question import Guard, Objection, Policy, Question
 from service.guard.same_object import same_object
+from service.guard.still_firing import still_firing
 from service.model.action import Mode
+from service.model.alert import Standing
 from service.model.evidence import Known, Reading, Unknown
 from service.model.objects import Holder, Survey, System
 from service.model.playbook import Budget, Limits
@@ -69,10 +71,22 @@ def asked(
     sound_at: datetime | None = None,
     seen_uid: str | None = "uid-1",
     surveys: Reading[tuple[Survey, ...]] = SURVEYED,
+    standing: Reading[Standing] | None = None,
 ) -> Question:
     proposal = Proposal((), None, "scale-out", "scale", SCALE, mode, seen_at)
     policy = Policy(ceiling, namespaces, overall, 60.0, 18_000.0, sound_at)
-    return Question(proposal, TARGET, limits, policy, history or History(1), seen_uid, surveys, now)
+    return Question(
+        proposal, TARGET, limits, policy, history or History(1), seen_uid, surveys, now,
+        standing=standing,
+    )  # fmt: skip
+
+
+def stands(active: int = 0, silenced: int = 0, inhibited: int = 0) -> Question:
+    """A question about an incident whose alerts stand so in Alertmanager."""
+    return asked(standing=Known(Standing(active, silenced, inhibited), "am", NOW, 0.1))
+
+
+AWAY: Reading[Standing] = Unknown(Reason.UNREACHABLE, "am", NOW, 0.1, "refused")
 
 
 def told(objection: Objection | None) -> tuple[Reason, float | None] | None:
@@ -92,6 +106,14 @@ def on_target(*actions: PastAction) -> History:
     [
         pytest.param(firing, asked(), None, id="an alert fires"),
         pytest.param(firing, asked(history=History(0)), (Reason.ALERT_RESOLVED, 0), id="none fires"),
+        pytest.param(still_firing, asked(), None, id="no Alertmanager is configured"),
+        pytest.param(still_firing, stands(1), None, id="it still fires"),
+        pytest.param(still_firing, stands(1, 5, 5), None, id="one that is nobody's to leave"),
+        pytest.param(still_firing, stands(0, 1), (Reason.SILENCED, 300), id="silenced"),
+        pytest.param(still_firing, stands(0, 0, 1), (Reason.INHIBITED, 300), id="inhibited"),
+        pytest.param(still_firing, stands(0, 1, 1), (Reason.SILENCED, 300), id="some silenced, the rest inhibited"),
+        pytest.param(still_firing, stands(), (Reason.NOT_FIRING, 30), id="it is gone"),
+        pytest.param(still_firing, asked(standing=AWAY), (Reason.FIRING_UNKNOWN, 30), id="Alertmanager is away"),
         pytest.param(namespace, asked(), None, id="an allowed namespace"),
         pytest.param(
             namespace, asked(namespaces=("other",)), (Reason.NAMESPACE_NOT_ALLOWED, None), id="another"
@@ -210,7 +232,7 @@ def test_what_no_guard_objects_to_is_allowed() -> None:
 def test_every_guard_is_in_the_chain_under_the_name_of_its_file() -> None:
     known = (
         firing, heard, namespace, freshness, mode_guard, same_object, owned_elsewhere, clock,
-        explained, busy, cooldown, budgets,
+        explained, busy, cooldown, budgets, still_firing,
     )  # fmt: skip
     assert set(CHAIN.values()) == set(known)
     assert all(guard.__module__ == f"service.guard.{name}" for name, guard in CHAIN.items())

@@ -16,6 +16,7 @@ from service.incident.lifecycle import (
     from_denial,
     from_outcome,
     from_proposal,
+    from_return,
     outcome_of,
     resolved,
 )
@@ -64,7 +65,12 @@ EXPECTED: dict[IncidentState, dict[EventKind, tuple[IncidentState, int | None]]]
         E.NEVER_SENT: (OPEN, NOW + 60),
         E.DONE: (VERIFYING, SAID),
     },
-    VERIFYING: {**CONCLUDED, E.READ: (VERIFYING, SAID)},
+    VERIFYING: {
+        **CONCLUDED,
+        E.READ: (VERIFYING, SAID),
+        E.HELD: (VERIFYING, SAID),
+        E.ADMITTED: (ACTING, NOW),
+    },
     HEALED: {**LOOKED_AT, E.HEALTHY: (HEALED, NOW + 60), E.UNKNOWN: (HEALED, NOW + 60)},
     ESCALATED: {
         E.DENIED: (ESCALATED, None),
@@ -118,6 +124,14 @@ def test_a_wait_for_a_remedy_ends_with_patience(
     move = advance(incident(was), event, PATIENCE, after(now_s))
     assert (move.state, move.reason) == (state, Reason.COOLING_DOWN)
     assert (move.due_at is None) == (state is ESCALATED)
+
+
+@pytest.mark.parametrize("reason", [Reason.SILENCED, Reason.INHIBITED, Reason.NOT_FIRING])
+def test_what_nobody_wants_to_be_told_of_waits_without_end(reason: Reason) -> None:
+    event = Event(E.HELD, reason, "why", after(90_300))
+    assert advance(incident(OPEN), event, PATIENCE, after(90_000)).state is OPEN
+    away = Event(E.HELD, Reason.FIRING_UNKNOWN, "why", after(90_300))
+    assert advance(incident(OPEN), away, PATIENCE, after(90_000)).state is ESCALATED
 
 
 @pytest.mark.parametrize("kind", [E.HEALTHY, E.UNKNOWN])
@@ -194,6 +208,36 @@ def test_an_outcome_is_the_event_of_its_kind(
     kind: OutcomeKind, reason: Reason, expected: EventKind
 ) -> None:
     assert from_outcome(Outcome(kind, reason, "d", after(0))) == Event(expected, reason, "d")
+
+
+RETURNED = Outcome(OutcomeKind.NOT_HEALED, Reason.RETURNED, "d", after(0))
+FAILED = Outcome(OutcomeKind.FAILED, Reason.ACTION_FAILED, "d", after(0))
+STILL_WORSE = Outcome(OutcomeKind.WORSE, Reason.READINGS_WORSE, "d", after(0))
+BLIND = Outcome(OutcomeKind.INCONCLUSIVE, Reason.READINGS_UNKNOWN, "d", after(0))
+THEIRS = Outcome(OutcomeKind.REVERTED, Reason.REVERTED, "d", after(0))
+
+
+@pytest.mark.parametrize(
+    ("was", "outcome", "applied", "expected"),
+    [
+        pytest.param("not_healed", RETURNED, "done", (E.NOT_HEALED, "returned"), id="the next rung may act"),
+        pytest.param("worse", RETURNED, "done", (E.OVER, "returned"), id="what was made worse is for people"),
+        pytest.param("not_healed", STILL_WORSE, "done", (E.OVER, "readings_worse"), id="worse by the return"),
+        pytest.param("not_healed", BLIND, "done", (E.OVER, "readings_unknown"), id="nobody knows"),
+        pytest.param("not_healed", THEIRS, "done", (E.NOT_HEALED, "reverted"), id="another hand took it since"),
+        pytest.param("worse", THEIRS, "done", (E.OVER, "reverted"), id="another hand, after worse"),
+        pytest.param("not_healed", FAILED, "target_changed", (E.NOT_HEALED, "action_failed"), id="theirs by now"),
+        pytest.param("worse", FAILED, "target_changed", (E.OVER, "return_failed"), id="theirs, after worse"),
+        pytest.param("not_healed", FAILED, "forbidden", (E.OVER, "return_failed"), id="it cannot be taken back"),
+        pytest.param("not_healed", FAILED, "never_sent", (E.OVER, "return_failed"), id="nobody was there"),
+    ],
+)  # fmt: skip
+def test_the_end_of_a_return_leads_on_only_where_the_change_is_gone(
+    was: str, outcome: Outcome, applied: str, expected: tuple[EventKind, str]
+) -> None:
+    result = ActionResult(Applied.FAILED, Reason(applied), "d", after(0))
+    event = from_return(OutcomeKind(was), outcome, result)
+    assert (event.kind, event.reason) == expected
 
 
 @pytest.mark.parametrize(

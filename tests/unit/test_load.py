@@ -20,7 +20,7 @@ from service.diagnose.chapters.high_latency import HighLatencyEvidence
 from service.model.action import Mode
 from service.model.errors import BadConfig
 from service.model.evidence import Evidence, Reading, facts
-from service.model.playbook import Budget, Playbook, Truth
+from service.model.playbook import Budget, Playbook, ReturnOn, Truth
 from service.model.target import Target
 from service.playbooks.load import load
 from service.playbooks.source import read
@@ -71,6 +71,30 @@ def test_the_shipped_playbook_of_chapter_3_1_is_what_its_file_says() -> None:
     params = playbook.params_for(TARGET)
     assert params["consumer_group"] == "normalization-consumer"
     assert TARGET.namespace in str(params["series"])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("", ReturnOn.NOT_HEALED, id="by itself"),
+        pytest.param("times: 2", ReturnOn.WORSE, id="the next try builds on it"),
+        pytest.param(
+            "times: 2\n    return: not_healed", ReturnOn.NOT_HEALED, id="unless it says so"
+        ),
+        pytest.param("return: worse", ReturnOn.WORSE, id="worse alone"),
+        pytest.param("return: never", ReturnOn.NEVER, id="never"),
+    ],
+)
+def test_a_rung_says_when_its_change_goes_back(
+    text: str, expected: ReturnOn, tmp_path: Path
+) -> None:
+    (made,) = playbooks_in(tmp_path, GOOD.replace("mode: auto", f"mode: auto\n    {text}"))
+    assert made.remedies[0].return_on is expected
+
+
+def test_what_cannot_be_taken_back_never_goes_back() -> None:
+    kill = next(r for r in shipped().remedies if r.name == "kill-runaway-query")
+    assert kill.return_on is ReturnOn.NEVER
 
 
 def expected(path: Path) -> tuple[int, str]:

@@ -88,6 +88,17 @@ class VerifyPlan:
     every_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class ConsentPlan:
+    """How long a proposal waits for a yes (`approve`), or for a no (`veto`); and whether two people have to say yes."""
+
+    expires_s: float = 1800.0
+    veto_s: float = 600.0
+    two_people: bool = False
+
+
+CONSENT = ConsentPlan()
+
 # An argument of an action as it stands in the file: plain values, with templates still open.
 Argument: TypeAlias = (
     "Template | bool | int | float | str | Sequence[Argument] | Mapping[str, Argument]"
@@ -116,6 +127,7 @@ class Remedy:
     mode: Mode
     times: int  # how often it may be tried in one incident
     verify: VerifyPlan  # the playbook's, unless the rung says otherwise
+    consent: ConsentPlan = CONSENT  # the same
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,9 @@ from service.model.reasons import Reason
 from service.model.ruling import History, OpenCause, PastAction, Ruling
 from service.store.changes import confirm_held, write_change, write_steps
 from service.store.codec import plain, request_from
+from service.store.controls import standing
 from service.store.database import Database
+from service.store.proposals import add, end
 from service.store.schema import Row, episodes, incidents, ledger
 
 LOOKBACK = timedelta(days=7)  # no budget has a longer window: see playbooks/format.py
@@ -36,6 +38,9 @@ NOT_TRIED = (
     Reason.CLAIM_LOST,
     Reason.MODE_OBSERVE,
     Reason.APPROVAL_REQUIRED,
+    Reason.VETO_PENDING,
+    Reason.SWITCHED_OFF,
+    Reason.MAINTENANCE,
 )
 
 
@@ -81,6 +86,8 @@ class Ledger:
                 tx.execute(sa.text("LOCK TABLE ledger IN SHARE ROW EXCLUSIVE MODE"))
             ruling, change = judge(history(tx, incident, scopes, now))
             if not ruling.allowed:
+                if change.proposed is not None:
+                    add(tx, incident, change.proposed)
                 write_change(tx, claim, change, now)
                 return ruling, change
             confirm_held(tx, claim)
@@ -93,6 +100,8 @@ class Ledger:
                 )
             )
             write_steps(tx, incident.id, change.steps)
+            if change.approval is not None:
+                write_steps(tx, incident.id, end(tx, incident.id, change.approval, now))
             return ruling, change
 
         return await self._database.write(decide)
@@ -145,6 +154,7 @@ def history(tx: sa.Connection, incident: Incident, scopes: Scopes, now: datetime
         in_playbook=_newest(tx, scopes.in_playbook, now, ledger.c.playbook == incident.playbook),
         overall=_newest(tx, scopes.overall, now, sa.true()),
         causes_open=_causes_open(tx, incident, scopes.causes) if scopes.causes else (),
+        control=standing(tx, now, locked=True),
     )
 
 
@@ -188,7 +198,7 @@ def _newest(
     tx: sa.Connection, budget: Budget, now: datetime, scope: sa.ColumnElement[bool]
 ) -> list[PastAction]:
     """The newest lines that count: real actions, as many as the budget has, and all that have no outcome yet."""
-    real = sa.select(*_COLUMNS).where(scope, ledger.c.mode == Mode.AUTO)
+    real = sa.select(*_COLUMNS).where(scope, ledger.c.mode != Mode.DRY_RUN)
     newest = (
         real.where(ledger.c.intended_at > now - LOOKBACK)
         .where(sa.func.coalesce(ledger.c.applied_reason, "").not_in(NOT_TRIED))

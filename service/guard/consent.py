@@ -1,4 +1,4 @@
-"""A person's word, where the mode wants one. Asked last: a proposal is made only where every other guard is content."""
+"""A person's word, where the mode wants one. Asked last: about what every other guard lets pass."""
 
 from datetime import timedelta
 
@@ -22,7 +22,7 @@ def consent(question: Question) -> Objection | None:
         detail = f"wants to {action}; nobody can answer: no people are configured"
         return Objection(Reason.APPROVAL_REQUIRED, detail)
     if wanted is Mode.VETO:
-        due_at = question.now + timedelta(seconds=plan.veto_s)
+        due_at = question.now + timedelta(seconds=plan.veto_s or question.policy.veto_s)
         return Objection(Reason.VETO_PENDING, f"{action} at {due_at:%H:%M:%S} UTC", due_at)
-    due_at = question.now + timedelta(seconds=plan.expires_s)
+    due_at = question.now + timedelta(seconds=plan.expires_s or question.policy.expires_s)
     return Objection(Reason.APPROVAL_REQUIRED, f"wants to {action}", due_at)

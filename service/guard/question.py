@@ -17,7 +17,10 @@ from service.model.target import Target
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The limits over all playbooks. `control` is what people have said about all actions. `clock_sound_at`: the wall clock has stepped, and is trusted again then."""
+    """The limits over all playbooks. `control` is what people have said about all actions.
+
+    `clock_sound_at`: the wall clock has stepped, and is trusted again then.
+    """
 
     ceiling: Mode
     namespaces: Sequence[str]
@@ -26,6 +29,8 @@ class Policy:
     heard_within_s: float
     clock_sound_at: datetime | None = None
     control: Control = NOTHING_SAID
+    expires_s: float = 1800.0  # how long a proposal waits for a yes, and for a no
+    veto_s: float = 600.0
     people: bool = False  # somebody is configured who could say yes or no
     setting: Mode | None = (
         None  # the ceiling as the settings have it, where people have set another
@@ -62,6 +67,8 @@ class Question:
     def mode(self) -> Mode:
         """The rung's mode under the global ceiling, and under what the alerts ask for."""
         mode = self.proposal.mode.capped(self.policy.ceiling)
+        if self.consent is Mode.APPROVE and mode is Mode.VETO:
+            return Mode.APPROVE  # somebody said yes, and need not be heard to say no
         return Mode.OBSERVE if self.diagnose_only else mode
 
     @property

@@ -90,10 +90,13 @@ class VerifyPlan:
 
 @dataclass(frozen=True, slots=True)
 class ConsentPlan:
-    """How long a proposal waits for a yes (`approve`), or for a no (`veto`); and whether two people have to say yes."""
+    """How long a proposal waits for a yes (`approve`) or a no (`veto`), and whether two people have to say yes.
 
-    expires_s: float = 1800.0
-    veto_s: float = 600.0
+    None: as long as the settings say.
+    """
+
+    expires_s: float | None = None
+    veto_s: float | None = None
     two_people: bool = False
 
 

@@ -102,4 +102,5 @@ class History:
     in_playbook: Sequence[PastAction] = ()
     overall: Sequence[PastAction] = ()
     causes_open: Sequence[OpenCause] = ()  # oldest first, a few of them
+    approval: str | None = None  # how the incident's last proposal stands, where it waited
     control: Control = NOTHING_SAID  # what people have said about all actions

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from service.model.action import Mode
-from service.model.playbook import CONSENT, Budget, ConsentPlan, VerifyPlan
+from service.model.playbook import Budget, ConsentPlan, VerifyPlan
 from service.playbooks.source import Mistakes, Place
 
 LONGEST_S = 7 * 86_400.0  # of every duration; as far as the guard looks back
@@ -85,8 +85,8 @@ class Verify(_Strict):
 class Approval(_Strict):
     """`approval:` of the playbook, or of one rung."""
 
-    expires: Annotated[Seconds, Field(ge=1)] = CONSENT.expires_s
-    veto: Annotated[Seconds, Field(ge=1)] = CONSENT.veto_s
+    expires: Annotated[Seconds, Field(ge=1)] | None = None
+    veto: Annotated[Seconds, Field(ge=1)] | None = None
     two_people: Annotated[bool, Field(strict=True)] = False
 
     def plan(self) -> ConsentPlan:

@@ -12,13 +12,16 @@ import structlog
 from service.model.incident import Incident, IncidentState, OutcomeKind
 from service.model.step import (
     Acted,
+    Answered,
     Called,
     Decided,
     Diagnosed,
     Moved,
+    Proposed,
     Read,
     Retargeted,
     Ruled,
+    Settled,
     Step,
     Tried,
     Verified,
@@ -60,6 +63,8 @@ class Journal:
                     reason=step.reason,
                     detail=step.detail,
                 )
+            case Proposed() | Answered() | Settled():
+                self._consent(playbook, step, say)
             case Called():
                 say.warning("a person is called", rung=step.rung, say=step.say)
             case Retargeted():
@@ -111,6 +116,22 @@ class Journal:
                     reason=step.outcome.reason,
                     detail=step.outcome.detail,
                 )
+
+    def _consent(
+        self,
+        playbook: str,
+        step: Proposed | Answered | Settled,
+        say: structlog.stdlib.BoundLogger,
+    ) -> None:
+        match step:
+            case Proposed():
+                self._metrics.approvals.labels(playbook, step.mode, "proposed").inc()
+                due_at = step.due_at.isoformat()
+                say.warning("proposed", action=step.action, mode=step.mode, due_at=due_at)
+            case Answered():
+                say.info("answered", approval=step.approval_id, answer=step.answer, by=step.by)
+            case Settled():
+                say.info("proposal is over", approval=step.approval_id, state=step.state)
 
     def _moved(self, incident: Incident, step: Moved, say: structlog.stdlib.BoundLogger) -> None:
         metrics, playbook = self._metrics, incident.playbook

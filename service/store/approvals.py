@@ -80,7 +80,8 @@ def _said_before(row: Row, answer: Answer, by: str) -> bool:
 
 def _answered(row: Row, answer: Answer, by: str, why: str, now: datetime) -> Row:
     state = row["state"]
-    if state != ApprovalState.PENDING:
+    not_used = answer is Answer.REJECT and state == ApprovalState.APPROVED
+    if state != ApprovalState.PENDING and not not_used:
         who = f" by {row['by']}" if row["by"] else ""
         told = f"{row['id']} is {state}{who} already"
         raise Refused(Reason.CONFLICT, told, 409)

@@ -5,7 +5,7 @@ spend the last of a budget.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,7 +24,7 @@ from service.store.changes import confirm_held, write_change, write_steps
 from service.store.codec import plain, request_from
 from service.store.controls import standing
 from service.store.database import Database
-from service.store.proposals import add, end
+from service.store.proposals import add, end, newest_state
 from service.store.schema import Row, episodes, incidents, ledger
 
 LOOKBACK = timedelta(days=7)  # no budget has a longer window: see playbooks/format.py
@@ -74,7 +74,7 @@ class Ledger:
         before: Facts,
         now: datetime,
     ) -> tuple[Ruling, Change]:
-        """Asks `judge` and, if it allows, commits the intent in the same transaction as the ruling.
+        """Asks `judge` and, if it allows, commits the intent in the same transaction as the ruling, with its mode.
 
         A ruling that allows keeps the claim: the action follows. One that denies is written as the step it is, and
         the claim is given back. Raises Refused(claim_lost).
@@ -84,6 +84,10 @@ class Ledger:
             if tx.dialect.name == "postgresql":
                 # SQLite has one writer. Here two would read the same history, and both spend the last of a budget.
                 tx.execute(sa.text("LOCK TABLE ledger IN SHARE ROW EXCLUSIVE MODE"))
+                # Who says no just now waits for this commit, or is heard by it: `store/approvals.py` locks it too.
+                if incident.approval is not None:
+                    mine = sa.select(incidents.c.id).where(incidents.c.id == incident.id)
+                    _ = tx.execute(mine.with_for_update()).scalar()
             ruling, change = judge(history(tx, incident, scopes, now))
             if not ruling.allowed:
                 if change.proposed is not None:
@@ -91,7 +95,9 @@ class Ledger:
                 write_change(tx, claim, change, now)
                 return ruling, change
             confirm_held(tx, claim)
-            tx.execute(sa.insert(ledger).values(_row(incident, intent, before)))
+            tx.execute(
+                sa.insert(ledger).values(_row(incident, replace(intent, mode=ruling.mode), before))
+            )
             tx.execute(
                 sa.update(incidents)
                 .where(incidents.c.id == incident.id)
@@ -154,6 +160,7 @@ def history(tx: sa.Connection, incident: Incident, scopes: Scopes, now: datetime
         in_playbook=_newest(tx, scopes.in_playbook, now, ledger.c.playbook == incident.playbook),
         overall=_newest(tx, scopes.overall, now, sa.true()),
         causes_open=_causes_open(tx, incident, scopes.causes) if scopes.causes else (),
+        approval=newest_state(tx, incident.id) if incident.approval is not None else None,
         control=standing(tx, now, locked=True),
     )
 

@@ -112,7 +112,7 @@ def on_target(*actions: PastAction) -> History:
         pytest.param(mode_guard, asked(), None, id="auto under auto"),
         pytest.param(mode_guard, asked(ceiling=Mode.OBSERVE), (Reason.MODE_OBSERVE, None), id="auto under observe"),
         pytest.param(mode_guard, asked(mode=Mode.OBSERVE), (Reason.MODE_OBSERVE, None), id="observe under auto"),
-        pytest.param(mode_guard, asked(mode=Mode.APPROVE), (Reason.APPROVAL_REQUIRED, None), id="approve"),
+        pytest.param(mode_guard, asked(mode=Mode.APPROVE), None, id="approve asks for consent, last of all"),
         pytest.param(mode_guard, asked(ceiling=Mode.DRY_RUN), None, id="a dry run goes on to the server"),
         pytest.param(busy, asked(), None, id="nothing done before"),
         pytest.param(busy, asked(history=on_target(past(1))), None, id="the last one is settled"),

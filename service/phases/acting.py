@@ -37,9 +37,11 @@ async def act(held: Held, under_way: UnderWay, rooms: Rooms, *, look_first: bool
 
     async def confirm() -> None:
         """Right before a write: is the incident still ours, and has nobody forbidden it meanwhile?"""
-        now = rooms.clock.now()
-        control = await rooms.incidents.confirm(held.claim, now)
-        reason = None if under_way.progress.started else forbidden(incident, intent, rooms, control)
+        await rooms.incidents.confirm(held.claim)
+        if under_way.progress.started:
+            return  # what has begun is brought to its end
+        control = await rooms.incidents.control(rooms.clock.now())
+        reason = forbidden(incident, intent, rooms, control)
         if reason is not None:
             raise Refused(reason, "forbidden right before it was sent", 403)
 

@@ -109,8 +109,8 @@ class Metrics:
         )  # fmt: skip
         self.approvals = Counter(
             "paramedic_approvals_total",
-            "Proposals by what became of them: proposed, approved, rejected, used, expired, withdrawn.",
-            ["playbook", "mode", "answer"], registry=registry,
+            "Proposals by what became of them: proposed, asked, approved, rejected, used, expired, withdrawn.",
+            ["playbook", "became"], registry=registry,
         )  # fmt: skip
         self.ceiling = Gauge(
             "paramedic_mode", "1 for the ceiling in force, which people may change, 0 for the others.",

@@ -105,16 +105,11 @@ class Incidents:
 
         await self._database.write(extend)
 
-    async def confirm(self, claim: Claim, now: datetime) -> Control:
-        """What people have said by now. Raises Refused(claim_lost) when somebody else has the incident by now."""
+    async def confirm(self, claim: Claim) -> None:
+        """Raises Refused(claim_lost) when somebody else has the incident by now."""
         query = sa.select(incidents.c.id).where(held(claim))
-
-        def look(connection: sa.Connection) -> Control:
-            if connection.execute(query).scalar() is None:
-                raise lost(claim)
-            return standing(connection, now)
-
-        return await self._database.read(look)
+        if await self._database.read(lambda c: c.execute(query).scalar()) is None:
+            raise lost(claim)
 
     async def control(self, now: datetime) -> Control:
         """What people have said about all actions."""

@@ -13,6 +13,7 @@ from service.guard.budgets import budgets
 from service.guard.busy import busy
 from service.guard.chain import CHAIN, rule
 from service.guard.clock import clock
+from service.guard.consent import consent
 from service.guard.cooldown import cooldown
 from service.guard.explained import explained
 from service.guard.firing import firing
@@ -23,6 +24,8 @@ from service.guard.namespace import namespace
 from service.guard.owned_elsewhere import owned_elsewhere
 from service.guard.question import Guard, Objection, Policy, Question
 from service.guard.same_object import same_object
+from service.guard.switch import switch
+from service.guard.window import window
 from service.model.action import Mode
 from service.model.evidence import Known, Reading, Unknown
 from service.model.objects import Holder, Survey, System
@@ -210,7 +213,7 @@ def test_what_no_guard_objects_to_is_allowed() -> None:
 def test_every_guard_is_in_the_chain_under_the_name_of_its_file() -> None:
     known = (
         firing, heard, namespace, freshness, mode_guard, same_object, owned_elsewhere, clock,
-        explained, busy, cooldown, budgets,
+        explained, busy, cooldown, budgets, switch, window, consent,
     )  # fmt: skip
     assert set(CHAIN.values()) == set(known)
     assert all(guard.__module__ == f"service.guard.{name}" for name, guard in CHAIN.items())

@@ -26,12 +26,17 @@ demo: $(READY)  ## A platform under load, an alert, a proven fix (ONCE=1: end wh
 servers: $(READY)  ## The real servers that tests want
 	@tests/servers/install.sh
 
-test: $(READY) servers  ## Every test and check (STRICT=1: a missing server fails)
+test: $(READY) servers  ## Every test and check (STRICT=1: a missing server fails; JOBS=2 side by side)
 	@$(MAKE) --no-print-directory check
-	@$(BIN)/pytest -q $(ARGS)
+	@$(BIN)/pytest -q -n $(or $(JOBS),2) --dist loadfile $(ARGS)
 
 simulate: $(READY)  ## Thousands of random lives of incidents, crashes and outages included (SEQUENCES=10000)
-	@PARAMEDIC_SEQUENCES=$(or $(SEQUENCES),10000) $(BIN)/pytest -q -s -x tests/path/test_machine.py
+	@jobs=$$(nproc); each=$$(( ($(or $(SEQUENCES),10000) + jobs - 1) / jobs )); running=(); \
+	for job in $$(seq $$jobs); do \
+	  PARAMEDIC_SEQUENCES=$$each $(BIN)/pytest -q -s -x --hypothesis-seed=$$(( $${SEED:-$$RANDOM} + job )) \
+	    tests/path/test_machine.py & running+=($$!); \
+	done; \
+	failed=0; for one in $${running[@]}; do wait $$one || failed=1; done; exit $$failed
 
 check: $(READY)  ## Lint, types, import contracts, playbooks
 	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --quiet --check .

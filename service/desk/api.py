@@ -11,7 +11,7 @@ from pydantic_core import to_json
 from service.desk.admission import Admission, error
 from service.desk.looking import QuickLook
 from service.desk.quick import as_json
-from service.desk.record import decision_record, summary
+from service.desk.record import alert, decision_record, summary
 from service.model.errors import Unavailable
 from service.model.incident import IncidentState
 from service.model.reasons import Reason
@@ -108,7 +108,7 @@ class Api:
 
     async def list_unrouted(self, request: web.Request) -> web.Response:
         """Alerts that lead to no incident, and why."""
-        return _json(await self.episodes.unrouted(_limit(request)))
+        return _json([alert(row) for row in await self.episodes.unrouted(_limit(request))])
 
     async def list_dead_letters(self, request: web.Request) -> web.Response:
         """Bodies that could not be taken, and why."""

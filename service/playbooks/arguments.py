@@ -9,6 +9,7 @@ import dataclasses
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
@@ -111,7 +112,7 @@ class Values:
         """Bounds, types and choices, as the annotation has them."""
         try:
             # As JSON, so that a list may fill a tuple and yet no text is taken for a number.
-            TypeAdapter(hint).validate_json(json.dumps(value), strict=True)
+            _adapter(hint).validate_json(json.dumps(value), strict=True)
         except ValidationError as error:
             for mistake in error.errors(include_url=False):
                 told = sentence(mistake)
@@ -191,3 +192,8 @@ def _is_open(value: object) -> bool:
     if isinstance(value, list):
         return any(_is_open(v) for v in value)
     return not (value is None or isinstance(value, str | int | float))
+
+
+@cache
+def _adapter(hint: Any) -> TypeAdapter[Any]:  # Any: annotations have no type of their own
+    return TypeAdapter(hint)  # building one takes milliseconds

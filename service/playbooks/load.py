@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
 from pydantic import TypeAdapter
 
 from service.model import matcher
-from service.model.action import AnyKind, Kinds
+from service.model.action import Kinds
 from service.model.errors import BadConfig
 from service.model.evidence import SERIES, Evidence
 from service.model.playbook import (
@@ -216,7 +217,11 @@ class _Builder:
         return Remedy(
             name=rung.name,
             when=when,
-            do=Do(kind, arguments.compiled(given or {}, (*above, "do", name)), _checker(kind)),
+            do=Do(
+                kind,
+                arguments.compiled(given or {}, (*above, "do", name)),
+                _checker(kind.arguments),
+            ),
             mode=rung.mode or parsed.mode,
             times=rung.times,
             verify=(rung.verify or parsed.verify).plan(),
@@ -224,8 +229,9 @@ class _Builder:
         )
 
 
-def _checker(kind: AnyKind) -> Callable[[Mapping[str, Any]], Any]:
-    adapter: TypeAdapter[Any] = TypeAdapter(kind.arguments)
+@cache
+def _checker(arguments: type[Any]) -> Callable[[Mapping[str, Any]], Any]:
+    adapter: TypeAdapter[Any] = TypeAdapter(arguments)
 
     def check(filled: Mapping[str, Any]) -> Any:
         return adapter.validate_python(dict(filled))

@@ -436,13 +436,14 @@ async def test_a_step_that_commits_after_a_later_number_is_not_passed_over(
     numbered, go_on = asyncio.Event(), asyncio.Event()
 
     async def hesitate() -> None:
-        async with slow.database._backend.begin() as connection:  # type: ignore[union-attr]
+        async with slow.database._backend.engine.begin() as connection:  # type: ignore[attr-defined]
             await connection.execute(slow.insert())
             numbered.set()
             await go_on.wait()
 
     hesitating = asyncio.create_task(hesitate())
-    await numbered.wait()
+    async with asyncio.timeout(20):
+        await numbered.wait()
     await journal.tell()  # number 2 is committed, number 1 is not
     following = asyncio.create_task(journal.follower(board).follow())
     await asyncio.sleep(0.2)

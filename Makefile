@@ -19,9 +19,9 @@ $(READY): requirements-dev.lock pyproject.toml
 
 setup: $(READY)  ## Only the environment
 
-demo: $(READY)  ## A platform under load, an alert, a proven fix (ONCE=1: end when healed)
+demo: $(READY)  ## A platform under load, an alert, a proven fix (ONCE=1: end then; SCENARIO=?: other ways to break it)
 	@tests/servers/install.sh clickhouse-modern || true
-	@$(BIN)/python -m rehearsal $(if $(ONCE),--once) $(if $(PORT),--port $(PORT))
+	@$(BIN)/python -m rehearsal $(if $(ONCE),--once) $(if $(PORT),--port $(PORT)) $(if $(SCENARIO),--scenario '$(SCENARIO)')
 
 servers: $(READY)  ## The real servers that tests want
 	@tests/servers/install.sh

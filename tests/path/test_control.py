@@ -180,12 +180,14 @@ async def test_when_a_hold_ends_all_that_still_fires_is_looked_at_again_on_fresh
     }
     seen = dict[str, datetime]()
     async with world(store_url, clock, **more) as made:
-        end = clock.now() + timedelta(hours=3)
+        end, window_id = clock.now() + timedelta(hours=3), ""
         if hold.startswith("pause"):
             await made.desk.pause("anna", "work", 3 * 3600.0 if hold != "pause" else None)
         else:
             times = Once(clock.now(), end if hold == "window" else end + timedelta(days=1))
-            window = await made.desk.add_window("anna", "work", times, ["severity!=none"])
+            window_id = (await made.desk.add_window("anna", "work", times, ["severity!=none"]))[
+                "id"
+            ]
         names = [f"service-{n}" for n in range(count)]
         alerts = [item(f"f{n}", labels={**item()["labels"], "workload": name})
                   for n, name in enumerate(names)]  # fmt: skip
@@ -207,7 +209,7 @@ async def test_when_a_hold_ends_all_that_still_fires_is_looked_at_again_on_fresh
         if hold == "pause":
             await made.desk.resume("anna", "done")
         elif hold == "window ended early":
-            await made.desk.end_window(window["id"], "anna", "done")
+            await made.desk.end_window(window_id, "anna", "done")
         while await made.round():
             pass
         missed = [name for name in names if seen.get(name, clock.now()) < end or name not in seen]

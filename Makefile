@@ -47,8 +47,9 @@ check: $(READY)  ## Lint, types, import contracts, playbooks
 bench: $(READY)  ## Intake against a bare handler, diagnosis against its slowest probe, start, memory
 	@$(BIN)/python -m tests.bench
 
-manifests: $(READY)  ## Renew deploy/base/rbac.yaml from what the playbooks' rungs need
+manifests: $(READY)  ## Renew what is made: deploy/base/rbac.yaml, alerting/kubernetes
 	@$(BIN)/paramedic rbac > deploy/base/rbac.yaml
+	@$(BIN)/python alerting/manifests.py
 
 LOCK := uv pip compile -q --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header
 lock:  ## Renew the locks (needs uv): what runs, and what also tests

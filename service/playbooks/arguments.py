@@ -9,7 +9,6 @@ import dataclasses
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
@@ -112,7 +111,7 @@ class Values:
         """Bounds, types and choices, as the annotation has them."""
         try:
             # As JSON, so that a list may fill a tuple and yet no text is taken for a number.
-            _adapter(hint).validate_json(json.dumps(value), strict=True)
+            adapter_of(hint).validate_json(json.dumps(value), strict=True)
         except ValidationError as error:
             for mistake in error.errors(include_url=False):
                 told = sentence(mistake)
@@ -194,6 +193,11 @@ def _is_open(value: object) -> bool:
     return not (value is None or isinstance(value, str | int | float))
 
 
-@cache
-def _adapter(hint: Any) -> TypeAdapter[Any]:  # Any: annotations have no type of their own
-    return TypeAdapter(hint)  # building one takes milliseconds
+_ADAPTERS: dict[Any, TypeAdapter[Any]] = {}  # building one takes milliseconds
+
+
+def adapter_of(hint: Any) -> TypeAdapter[Any]:  # Any: annotations have no type of their own
+    """What checks values of a type or annotation."""
+    if hint not in _ADAPTERS:
+        _ADAPTERS[hint] = TypeAdapter(hint)
+    return _ADAPTERS[hint]

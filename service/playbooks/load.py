@@ -2,14 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from pydantic import TypeAdapter
-
 from service.model import matcher
-from service.model.action import Kinds
+from service.model.action import AnyKind, Kinds
 from service.model.errors import BadConfig
 from service.model.evidence import SERIES, Evidence
 from service.model.playbook import (
@@ -23,7 +20,7 @@ from service.model.playbook import (
 )
 from service.model.target import RUNNING, WORKLOADS, TargetKind
 from service.playbooks import conditions, format, source
-from service.playbooks.arguments import Values, fits
+from service.playbooks.arguments import Values, adapter_of, fits
 from service.playbooks.format import PlaybookFile, Rung, TargetFields, suggest
 from service.playbooks.inference import UnknownName
 from service.playbooks.source import Mistakes, Place
@@ -220,7 +217,7 @@ class _Builder:
             do=Do(
                 kind,
                 arguments.compiled(given or {}, (*above, "do", name)),
-                _checker(kind.arguments),
+                _checker(kind),
             ),
             mode=rung.mode or parsed.mode,
             times=rung.times,
@@ -229,9 +226,8 @@ class _Builder:
         )
 
 
-@cache
-def _checker(arguments: type[Any]) -> Callable[[Mapping[str, Any]], Any]:
-    adapter: TypeAdapter[Any] = TypeAdapter(arguments)
+def _checker(kind: AnyKind) -> Callable[[Mapping[str, Any]], Any]:
+    adapter = adapter_of(kind.arguments)
 
     def check(filled: Mapping[str, Any]) -> Any:
         return adapter.validate_python(dict(filled))

@@ -5,6 +5,7 @@ SQLite has one writer thread (store/sqlite.py); PostgreSQL is the step to severa
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,9 +20,10 @@ from service.store import sqlite
 from service.store.sqlite import FAULTS, StoreFile, Writer, down
 
 T = TypeVar("T")
+Timed: TypeAlias = Callable[[str, float], None]
 Transaction: TypeAlias = sa.Connection  # for those who hand one on and do not look inside
 
-HEAD = "0007"  # the newest migration; when the database has it, Alembic need not be loaded at all
+HEAD = "0010"  # the newest migration; when the database has it, Alembic need not be loaded at all
 PING_WITHIN_S = 1.5
 _WATCH_EVERY_S = 1.0
 
@@ -40,11 +42,16 @@ class _Backend(Protocol):
     async def close(self) -> None: ...
 
 
+def _untimed(operation: str, took_s: float) -> None:
+    return None
+
+
 class Database:
     """An open database."""
 
     def __init__(self, backend: _Backend) -> None:
         self._backend = backend
+        self.timed: Timed = _untimed  # told of every read and write that has ended, in seconds
 
     @property
     def dialect(self) -> str:
@@ -78,11 +85,19 @@ class Database:
 
         A caller that is cancelled does not stop it: it commits or fails whole. An `optional` one is left out then.
         """
-        return await self._backend.write(transaction, optional=optional)
+        began = time.perf_counter()
+        try:
+            return await self._backend.write(transaction, optional=optional)
+        finally:
+            self.timed("write", time.perf_counter() - began)
 
     async def read(self, query: Callable[[sa.Connection], T]) -> T:
         """Runs `query` on the last commit. Raises Unavailable(store_down)."""
-        return await self._backend.read(query)
+        began = time.perf_counter()
+        try:
+            return await self._backend.read(query)
+        finally:
+            self.timed("read", time.perf_counter() - began)
 
     async def ping(
         self,

@@ -184,6 +184,11 @@ ledger = sa.Table(
     sa.Index("ledger_target", "target_key", "intended_at"),
     sa.Index("ledger_playbook", "playbook", "intended_at"),
     sa.Index("ledger_intended_at", "intended_at"),
+    # All that is counted at a scrape, so that no line itself is read.
+    sa.Index(
+        "ledger_totals",
+        *("playbook", "rung", "kind", "mode", "applied", "outcome", "target_key"),
+    ),
 )
 
 steps = sa.Table(
@@ -285,4 +290,13 @@ approvals = sa.Table(
         postgresql_where=sa.text("state IN ('pending', 'approved')"),
     ),
     sa.Index("approvals_made_at", "made_at"),
+)
+
+# How often something has happened, ever: see store/tallies.py.
+tallies = sa.Table(
+    "tallies",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("labels", sa.Text, primary_key=True),  # JSON with sorted keys
+    sa.Column("value", sa.BigInteger, nullable=False),
 )

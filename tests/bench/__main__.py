@@ -3,10 +3,11 @@
 import asyncio
 import sys
 
-from tests.bench import diagnosis, footprint, intake, work
+from tests.bench import diagnosis, footprint, intake, publish, work
 
 BENCHES = {
     "intake": intake.run,
+    "publish": publish.run,
     "work": work.run,
     "diagnosis": diagnosis.run,
     "footprint": footprint.run,

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from rehearsal.servers import free_port, listens
 from rehearsal.servers.kafka import NoidaBroker
@@ -142,6 +142,31 @@ group.initial.rebalance.delay.ms=0
 async def topics(bootstrap: str) -> set[str]:
     async with admin(bootstrap) as client:
         return set(await client.list_topics())
+
+
+async def records(bootstrap: str, topic: str) -> list[tuple[str, dict[str, str]]]:
+    """Key and headers of every record, partition by partition."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
+    await consumer.start()
+    try:
+        places = [TopicPartition(topic, p) for p in await partitions_of(consumer, topic)]
+        consumer.assign(places)
+        found = []
+        for place, end in (await consumer.end_offsets(places)).items():
+            consumer.seek(place, 0)
+            while await consumer.position(place) < end:
+                record = await consumer.getone(place)
+                headers = {name: value.decode() for name, value in record.headers}
+                found.append(((record.key or b"").decode(), headers))
+        return found
+    finally:
+        await consumer.stop()
+
+
+async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> list[int]:
+    consumer._client.add_topic(topic)
+    await consumer._client.force_metadata_update()
+    return sorted(consumer.partitions_for_topic(topic) or ())
 
 
 @asynccontextmanager

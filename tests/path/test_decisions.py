@@ -127,9 +127,10 @@ async def test_what_was_said_is_shown_measured_and_ended(
         assert (await said(session, "/api/v1/mode", {"mode": "veto", "why": "trust"}))[0] == 200
         assert (await said(session, "/api/v1/pause", {"why": "stop", "for_s": 3600}))[0] == 200
         _, window = await said(session, "/api/v1/windows", {"why": "work", "lasts_s": 600})
-        await until(lambda: metric("paramedic_mode", mode="veto") == 1, "it is heard in a second")
-        await until(lambda: metric("paramedic_paused") == 1, "the pause as well")
+        await until(lambda: metric("paramedic_paused") == 1, "the pause is heard in a second")
         await until(lambda: metric("paramedic_maintenance_windows") == 1, "the window as well")
+        async with session.get("/metrics") as answer:
+            assert 'paramedic_mode{mode="veto"} 1.0' in await answer.text()
         state = await asked(session, "/api/v1/mode", headers=shown(BEN))
         assert (state["mode"], state["setting"]) == ("veto", "observe")
         assert state["paused"]["said"]["by"] == "anna"

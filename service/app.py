@@ -20,6 +20,7 @@ from service.act.executor import Executor
 from service.desk.admission import Admission
 from service.desk.api import Api
 from service.desk.decisions import Decisions
+from service.desk.sagas import Sagas
 from service.desk.scraping import Scraping
 from service.desk.speaking import Desk
 from service.diagnose import CHAPTERS
@@ -43,6 +44,7 @@ from service.settings import Settings, WorkSettings
 from service.sorter import Sorter
 from service.store.approvals import Approvals
 from service.store.controls import Controls
+from service.store.courses import Courses
 from service.store.database import Database
 from service.store.episodes import Episodes
 from service.store.figures import Figures
@@ -112,6 +114,7 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             diagnose=backends.diagnosing(CHAPTERS, sources, settings, metrics, clock),
             survey=backends.surveying(sources, clock),
             owner=backends.owning(sources, clock),
+            settled=backends.settling(sources, clock),
             executor=Executor.of(KINDS, writers),
             incidents=incidents,
             ledger=ledger,
@@ -175,7 +178,8 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         )
         desk = Desk(controls, Approvals(database), metrics, settings.mode, clock, worker.wake)
         decisions = Decisions(Admission(credentials), desk)
-        routes = [*intake.routes(), *api.routes(), *decisions.routes()]
+        sagas = Sagas(credentials, Courses(database), playbooks, limits.policy, clock, worker.wake)
+        routes = [*intake.routes(), *api.routes(), *sagas.routes(), *decisions.routes()]
         url = await stack.enter_async_context(
             listening(intake_settings, routes, api.plain_routes())
         )

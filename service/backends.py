@@ -24,16 +24,18 @@ from service.diagnose.chapters.quick import QuickEvidence
 from service.diagnose.gather import Observe
 from service.diagnose.probes.ownership import survey
 from service.diagnose.probes.pod_owner import pod_owner
+from service.diagnose.probes.settled import settled
 from service.diagnose.sources import Sources, configured
 from service.kit.clock import Clock, SystemClock
 from service.kit.deadline import Deadline
+from service.model.course import CourseStep
 from service.model.errors import BadConfig, ParamedicError
 from service.model.evidence import Evidence, Known, Reading, Unknown
 from service.model.incident import Incident
 from service.model.objects import Survey, Write
 from service.model.playbook import Playbook
 from service.model.target import Owner, Target, TargetKind
-from service.phases.rooms import Diagnose, FindOwner, SurveyWrites
+from service.phases.rooms import Diagnose, FindOwner, HasSettled, SurveyWrites
 from service.playbooks.quick import ForTarget
 from service.publish.sink import Outlets
 from service.record.metrics import Metrics
@@ -42,6 +44,7 @@ from service.store.tallies import Tallies
 
 _SURVEY_WITHIN_S = 10.0
 _OWNER_WITHIN_S = 10.0
+_SETTLED_WITHIN_S = 10.0
 
 
 async def opened(
@@ -135,6 +138,21 @@ def owning(sources: Sources, clock: Clock) -> FindOwner:
         return Known(found, "kubernetes", clock.now(), clock.monotonic() - began)
 
     return find
+
+
+def settling(sources: Sources, clock: Clock) -> HasSettled:
+    async def read(step: CourseStep) -> Reading[bool]:
+        began = clock.monotonic()
+        try:
+            kubernetes = configured(sources.kubernetes, "Kubernetes")
+            deadline = Deadline.after(_SETTLED_WITHIN_S)
+            found = await settled(kubernetes, step.target, step.settles, deadline=deadline)
+        except ParamedicError as error:
+            took_s = clock.monotonic() - began
+            return Unknown(error.reason, "kubernetes", clock.now(), took_s, error.detail)
+        return Known(found, "kubernetes", clock.now(), clock.monotonic() - began)
+
+    return read
 
 
 def surveying(sources: Sources, clock: Clock) -> SurveyWrites:

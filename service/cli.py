@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from service.desk.commands import control
+from service.desk.commands import control, recover
 from service.model.action import Mode
 from service.model.errors import BadConfig, Unavailable
 
@@ -33,6 +33,8 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
 )
+
+app.add_typer(recover.app, name="recover")
 
 Folder = Annotated[Path, typer.Argument(help="Folder of playbooks.", envvar="PARAMEDIC_PLAYBOOKS")]
 
@@ -290,6 +292,13 @@ def rbac(
     clickhouse_user: Annotated[
         str | None, typer.Option(help="Print the GRANTs of this acting user of ClickHouse instead.")
     ] = None,
+    secret_names: Annotated[
+        bool,
+        typer.Option(
+            help="With the right to list Secrets, as the setting of this name needs it.",
+            envvar="PARAMEDIC_KUBERNETES__SECRET_NAMES",
+        ),
+    ] = False,
 ) -> None:
     """Print the least rights that the playbooks need: Roles of the reading and the acting account."""
     from service import publish
@@ -307,7 +316,8 @@ def rbac(
         for grant in rights.grants(kinds, clickhouse_user):
             typer.echo(f"{grant};")
         return
-    made = rights.as_yaml(kinds, namespace or ["carbon-ingestion"], also=publish.needs())
+    namespaces = namespace or ["carbon-ingestion"]
+    made = rights.as_yaml(kinds, namespaces, also=publish.needs(), secret_names=secret_names)
     typer.echo(made, nl=False)
 
 

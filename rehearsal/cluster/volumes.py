@@ -20,14 +20,14 @@ class Volumes:
         """A volume that came, changed or went."""
         volume = self._store.get(VOLUMES, "", name)
         if volume is None:
-            for claim in self._claims_of(name):
-                self._world.write(CLAIMS, clone(claim) | {"status": {"phase": "Lost"}})
+            for orphan in self._claims_of(name):
+                self._world.write(CLAIMS, clone(orphan) | {"status": {"phase": "Lost"}})
             return
         reference = volume["spec"].get("claimRef")
         if reference is None:
             self._phase(volume, "Available")
-            for claim in self._store.all(CLAIMS):
-                self.sync_claim(namespace_of(claim), name_of(claim))
+            for waiting in self._store.all(CLAIMS):
+                self.sync_claim(namespace_of(waiting), name_of(waiting))
             return
         claim = self._store.get(CLAIMS, reference["namespace"], reference["name"])
         if claim is not None and reference.get("uid", uid_of(claim)) == uid_of(claim):

@@ -44,6 +44,7 @@ _ALL = (
     metrics.ANNOTATIONS,
     metrics.PROMETHEUS,
     logging.SCENARIO,
+    outage.RESTART,
     outage.DEPENDENCY,
     persistence.BACKUP,
     persistence.DISK,

@@ -32,7 +32,7 @@ async def _two_brokers(world: World) -> None:
 
 async def _one_hangs(world: World) -> None:
     world.cluster.break_pods(NAMESPACE, "kafka", Unready(), pod="kafka-1")
-    await asyncio.sleep(STUCK_S)
+    await asyncio.sleep(STUCK_S + 0.5)
 
 
 QUORUM = Scenario(

@@ -23,7 +23,7 @@ from rehearsal.served import Nested
 from rehearsal.servers import clickhouse as clickhouse_server
 from rehearsal.servers.clickhouse import ClickHouseServer
 from rehearsal.servers.kafka import NoidaBroker
-from rehearsal.standin import StandIn
+from rehearsal.standin import StandIn, ready
 from service.kit.tasks import running
 
 SHIPPED = Path(__file__).parents[2] / "rules" / "playbooks"
@@ -35,7 +35,7 @@ KAFKA, CLICKHOUSE = "kafka", "clickhouse"
 BARE_CLICKHOUSE = "clickhouse without a disk for backups"
 SMALL_CLICKHOUSE = "clickhouse with little memory"
 CLICKHOUSES = frozenset({CLICKHOUSE, BARE_CLICKHOUSE, SMALL_CLICKHOUSE})
-SMALL_BYTES = 400_000_000
+SMALL_BYTES = 500_000_000
 
 log = structlog.get_logger(__name__)
 
@@ -97,6 +97,10 @@ class World:
             if "waiting" in status["state"]
         }
 
+    def has_ready(self, workload: str) -> bool:
+        """Whether one of its pods is ready."""
+        return any(ready(pod) for pod in self.pods(workload))
+
     def restarts(self, workload: str) -> int:
         """Of all containers of its present pods."""
         return sum(
@@ -140,7 +144,7 @@ class World:
         finally:
             await connection.close()
 
-    async def until(self, true: Callable[[], bool], within_s: float = 30.0) -> None:
+    async def until(self, true: Callable[[], bool], within_s: float = 60.0) -> None:
         """Waits for the world to be as it was broken. RuntimeError when it does not come to that."""
         try:
             async with asyncio.timeout(within_s):

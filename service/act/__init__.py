@@ -21,6 +21,8 @@ from service.act import (
     patch_memory_limit,
     patch_pod_annotations,
     patch_probe_delay,
+    recover,
+    restart_in_order,
     restore_database,
     rollout_restart,
     rollout_undo,
@@ -49,6 +51,8 @@ _ALL: Sequence[AnyKind] = (
     backup_database.KIND,
     restore_database.KIND,
     drop_partitions.KIND,
+    restart_in_order.KIND,
+    recover.KIND,
     human.KIND,
 )
 

@@ -14,6 +14,7 @@ from service.clients.kubernetes_write import KubernetesWriter
 from service.kit.clock import Clock
 from service.kit.deadline import Deadline
 from service.model.action import Applied, Grant, Intent, NotPossible, Permission, Request
+from service.model.course import CourseStep
 from service.model.objects import Write
 from service.model.reasons import Reason
 from service.model.target import Target
@@ -94,7 +95,9 @@ class Kind(Generic[A, R]):
     `arguments` is a dataclass: a field without a default is required, bounds stand in `Annotated[int, Field(gt=0)]`,
     and a name that Python keeps for itself ends in `_` (`from_` is `from:` in YAML). `request` is a frozen dataclass
     of plain values; the ledger's codec comes from it. `bind` gives None where the backend is not configured.
-    `disruptive` asks for evidence of two sources. `for_people` kinds write nothing and have no hand.
+    `disruptive` asks for evidence of two sources. `for_people` kinds write nothing and have no hand. A kind with a
+    `course` is done as several actions, one after the other; `by_people`: only when one person has asked for it and
+    another one has approved. `step_only` kinds are steps of a course, and no remedy of their own.
     """
 
     name: str
@@ -107,6 +110,9 @@ class Kind(Generic[A, R]):
     inverse: Callable[[R], R | None] = _none
     disruptive: bool = False
     for_people: bool = False
+    course: Callable[[R], Sequence[CourseStep]] | None = None
+    by_people: bool = False
+    step_only: bool = False
 
 
 AnyKind: TypeAlias = Kind[Any, Any]  # Any: arguments and requests differ from kind to kind

@@ -43,6 +43,8 @@ READING: Sequence[Permission] = (
     Permission("rbac.authorization.k8s.io", "rolebindings", _READ),
     Permission("core.strimzi.io", "strimzipodsets", _READ),
 )
+# Only where PARAMEDIC_KUBERNETES__SECRET_NAMES is set: it lets the account read values too, though nothing here does.
+SECRET_NAMES = Permission("", "secrets", ("list",))
 # These are in no namespace. Without them what is said of nodes and volumes is unknown, and nothing else.
 READING_NODES: Sequence[Permission] = (
     Permission("", "nodes", _READ),
@@ -95,14 +97,17 @@ def manifests(
     namespaces: Sequence[str],
     accounts: Accounts,
     also: Sequence[Permission] = (),
+    *,
+    secret_names: bool = False,
 ) -> list[Object]:
     """Roles and bindings of both accounts in each namespace, and the ClusterRole for nodes.
 
     `also` is what the acting account needs beside the kinds: what the sinks write.
     """
     found: list[Object] = []
+    read = (*reading(kinds), SECRET_NAMES) if secret_names else reading(kinds)
     roles = {
-        "paramedic-read": (accounts.reader, rules(reading(kinds))),
+        "paramedic-read": (accounts.reader, rules(read)),
         "paramedic-act": (accounts.actor, rules((*acting(kinds), *also))),
     }
     for namespace in namespaces:
@@ -136,9 +141,11 @@ def as_yaml(
     namespaces: Sequence[str],
     accounts: Accounts | None = None,
     also: Sequence[Permission] = (),
+    *,
+    secret_names: bool = False,
 ) -> str:
     """The manifests as `kubectl apply` takes them, with what the acting account writes as a comment on top."""
-    found = manifests(kinds, namespaces, accounts or Accounts(), also)
+    found = manifests(kinds, namespaces, accounts or Accounts(), also, secret_names=secret_names)
     written = sorted(f"#   {need.resource}: {need.fields}" for need in acting(kinds) if need.fields)
     head = "# Kubernetes cannot hold an account to fields. What is written, and nothing else:\n"
     lines = "".join(f"{line}\n" for line in dict.fromkeys(written))

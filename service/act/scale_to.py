@@ -47,4 +47,5 @@ KIND = Kind(
     writes=scale.KIND.writes,
     inverse=scale.KIND.inverse,
     disruptive=True,
+    step_only=True,
 )

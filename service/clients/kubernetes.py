@@ -3,6 +3,7 @@
 Never here: a request that changes something. An access review is a POST that stores nothing.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -11,9 +12,9 @@ from typing import Any, Self, TypeAlias
 import aiohttp
 
 from service.clients import http
-from service.clients.kubernetes_wire import Wire
+from service.clients.kubernetes_wire import ANY_JSON, Wire
 from service.kit.deadline import Deadline
-from service.model.errors import Unavailable
+from service.model.errors import BadInput, Refused, Unavailable
 from service.model.reasons import Reason
 from service.model.target import Target
 from service.settings import KubernetesSettings
@@ -23,10 +24,17 @@ Object: TypeAlias = Mapping[str, Any]  # Any: the JSON of an API object, as deep
 PAGE = 500
 MAX_LOG_BYTES = 256 * 1024
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+# Nothing else is accepted: a server that cannot answer so says 406, and sends no value.
+METADATA_ONLY = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
+_SECRETS = re.compile(r"^/api/v1/(namespaces/[^/]+/)?secrets(/|$)")
 
 
 def workload_path(target: Target) -> str:
-    """The path of a Deployment or StatefulSet."""
+    """The path of a Deployment or StatefulSet. Raises BadInput for what is no object of the cluster: its name is
+    another system's, and may be anything.
+    """
+    if target.ref is None:
+        raise BadInput(Reason.TARGET_UNRESOLVED, f"{target} is no workload")
     return f"/apis/apps/v1/namespaces/{target.namespace}/{target.kind.lower()}s/{target.name}"
 
 
@@ -101,6 +109,31 @@ class KubernetesReader:
                 return found
             query["continue"] = token
 
+    async def secret_names(self, namespace: str, *, deadline: Deadline) -> frozenset[str] | None:
+        """The names of the Secrets there, asked for as metadata alone; None where the setting does not allow it, or
+        the account has not got the right. A value is asked for nowhere.
+        """
+        if not self._settings.secret_names:
+            return None
+        path, names = f"/api/v1/namespaces/{namespace}/secrets", set[str]()
+        query = {"limit": str(PAGE)}
+        while True:
+            try:
+                body = await self._read("GET", path, query, deadline, accept=METADATA_ONLY)
+            except Refused as error:
+                if error.reason is Reason.FORBIDDEN:
+                    return None
+                raise
+            page: Object = http.parsed(body, path)
+            if page.get("kind") != "PartialObjectMetadataList":
+                raise Unavailable(Reason.WRONG_ANSWER, f"{path}: the answer is not metadata alone")
+            # The names and no more: an annotation may repeat what somebody applied, with its values.
+            names |= {str(item["metadata"]["name"]) for item in page.get("items") or ()}
+            token = (page.get("metadata") or {}).get("continue")
+            if not token:
+                return frozenset(names)
+            query["continue"] = token
+
     async def log(
         self,
         namespace: str,
@@ -147,10 +180,15 @@ class KubernetesReader:
         deadline: Deadline,
         *,
         body: object = None,
+        accept: str = ANY_JSON,
     ) -> bytes:
+        if accept is not METADATA_ONLY and _SECRETS.search(path):
+            raise PermissionError(f"{path}: a Secret is never read")  # a bug of ours
         async with deadline.enforced(f"kubernetes {path}"):
             try:
-                answer = await self._wire.send(method, path, query, deadline, body=body)
+                answer = await self._wire.send(
+                    method, path, query, deadline, body=body, accept=accept
+                )
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 raise http.from_transport(error, f"kubernetes {path}") from error
         if answer.status >= 300:

@@ -23,6 +23,7 @@ from service.model.errors import BadConfig, Refused, Unavailable
 from service.model.reasons import Reason
 
 # Names come from alert labels: nothing that changes which object a path means may stand in one.
+ANY_JSON = "application/json, */*"
 _PATH = re.compile(r"(/[A-Za-z0-9][A-Za-z0-9._:-]*)+")
 
 
@@ -78,6 +79,7 @@ class Wire:
         *,
         body: object = None,
         content_type: str = "application/json",
+        accept: str = ANY_JSON,
         confirm: Callable[[], Awaitable[None]] | None = None,
     ) -> Answer:
         """One request, whatever its status. `confirm` is awaited right before anything goes out.
@@ -95,7 +97,8 @@ class Wire:
         for last in (False, True):
             if confirm is not None:
                 await confirm()
-            answer = await self._once(session, method, path, query, deadline, body, content_type)
+            headers = {"Accept": accept, "Content-Type": content_type}
+            answer = await self._once(session, method, path, query, deadline, body, headers)
             if answer.status != 401 or last:
                 return answer
             async with deadline.enforced("kubernetes: credentials"):
@@ -110,7 +113,7 @@ class Wire:
         query: Mapping[str, str],
         deadline: Deadline,
         body: object,
-        content_type: str,
+        headers: Mapping[str, str],
     ) -> Answer:
         session.under_way += 1
         try:
@@ -118,7 +121,7 @@ class Wire:
                 path,
                 method,
                 query_params=list(query.items()),
-                header_params={"Accept": "application/json, */*", "Content-Type": content_type},
+                header_params=dict(headers),
                 body=body,
                 auth_settings=["BearerToken"],
                 _preload_content=False,

@@ -11,7 +11,7 @@ def listing(incidents: Sequence[Json]) -> str:
     if not incidents:
         return "no incidents"
     return "\n".join(
-        _harmless(
+        harmless(
             f"{i['id']}  {_day(i['opened_at'])}  {i['state']:<11} {i['outcome'] or '-':<12} {i['playbook']:<18}"
             f" {i['target']}  ({i['reason'] or 'new'})"
         )
@@ -46,15 +46,15 @@ def story(record: Json) -> str:
         )
     for step in record["steps"]:
         lines += step_lines(step)
-    return "\n".join(_harmless(line) for line in lines)
+    return "\n".join(harmless(line) for line in lines)
 
 
 def step_lines(step: Json) -> list[str]:
     """One step, its details indented below it."""
     head, *more = _TELL.get(step["step"], _plain)(step)
     return [
-        _harmless(f"{_clock(step['at'])}  {head}"),
-        *(_harmless(f"          {line}") for line in more),
+        harmless(f"{_clock(step['at'])}  {head}"),
+        *(harmless(f"          {line}") for line in more),
     ]
 
 
@@ -151,6 +151,13 @@ def _retargeted(step: Json) -> list[str]:
     return [f"about {step['target']} now: {' <- '.join(step['chain'])}{joined}"]
 
 
+def _coursed(step: Json) -> list[str]:
+    who = f" by {step['by']}" if step["by"] else ""
+    where = f" {step['place']}:" if step["place"] else ""
+    head = f"saga {step['course_id']} {step['state']}{who}:{where}"
+    return [f"{head} ({step['reason']}) {step['detail']}".rstrip()]
+
+
 def _plain(step: Json) -> list[str]:
     return [str(dict(step))]
 
@@ -170,10 +177,11 @@ _TELL: Mapping[str, Callable[[Json], list[str]]] = {
     "verified": _verified,
     "moved": _moved,
     "retargeted": _retargeted,
+    "coursed": _coursed,
 }
 
 
-def _harmless(line: str) -> str:
+def harmless(line: str) -> str:
     """One line without control characters: labels and annotations are strangers' text, and terminals obey it."""
     return "".join(
         c if c.isprintable() else " " if c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in line

@@ -42,6 +42,8 @@ class EventKind(StrEnum):
     NOT_HEALED = "not_healed"  # also inconclusive and failed: on to the next rung
     OVER = "over"  # worse, reverted, unknown whether done, or only a dry run: a person goes on
     RESOLVED = "resolved"  # no alert fires any more
+    COURSE_WAITS = "course_waits"  # for an approval, or for what holds its next step back
+    STEPPED = "stepped"  # a step of a course is done and settled: on to the next
     BROKEN = "broken"  # a fault of ours, or of the files: no more automatic steps
 
 
@@ -110,6 +112,7 @@ _CONCLUDED: Mapping[EventKind, Edge] = {
     EventKind.NOT_HEALED: (S.OPEN, _now),
     EventKind.OVER: _TO_PEOPLE,
     EventKind.BROKEN: _TO_PEOPLE,
+    EventKind.STEPPED: (S.OPEN, _now),
 }
 
 TABLE: Mapping[IncidentState, Mapping[EventKind, Edge]] = {
@@ -117,6 +120,7 @@ TABLE: Mapping[IncidentState, Mapping[EventKind, Edge]] = {
         **_LOOKED_AT,
         EventKind.RETARGETED: (S.OPEN, _now),
         EventKind.JOINED: (S.CLOSED, _never),
+        EventKind.COURSE_WAITS: (S.OPEN, _said),
         EventKind.HEALTHY: (S.OPEN, _later),
         EventKind.UNKNOWN: (S.OPEN, _later),
     },

@@ -93,6 +93,16 @@ class ActionKind(Protocol[A, R]):
         """It writes nothing: a person is called with what it says."""
         ...
 
+    @property
+    def step_only(self) -> bool:
+        """It is a step of a course, and no remedy of its own."""
+        ...
+
+    @property
+    def by_people(self) -> bool:
+        """One person asks for it, another one approves it; no alert begins it."""
+        ...
+
     def plan(self, target: Target, arguments: A, /) -> R | NotPossible:
         """The request, within its bounds. Pure."""
         ...

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from service.model.action import ActionResult
 from service.model.approval import Approval, ApprovalChange, ApprovalState, FieldChange
+from service.model.course import Course, CourseState
 from service.model.evidence import Facts
 from service.model.incident import Move, Outcome, OutcomeKind, Progress
 from service.model.step import Step
@@ -30,6 +31,22 @@ class NewApproval:
 
 
 @dataclass(frozen=True, slots=True)
+class CourseChange:
+    """How a course stands now. What people write into its row (who approved, who wants it stopped) is left alone,
+    unless `asks_again`: then the approval is taken back, for what was approved is not what would be done.
+
+    `new`: it is to be written for the first time. `over`: what was asked for by a person has ended with it. `was` is
+    the state that it was seen in, where people may have changed that meanwhile: then nothing is written.
+    """
+
+    course: Course
+    new: bool = False
+    asks_again: bool = False
+    over: bool = False
+    was: CourseState | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """The end of one step. `quiet` counts looks that found what the last one found; they share one record.
 
@@ -48,3 +65,4 @@ class Change:
     approval: ApprovalChange | None = None
     seen_approval: ApprovalState | None = None
     seen_control: int | None = None
+    course: CourseChange | None = None

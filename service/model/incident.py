@@ -8,6 +8,7 @@ from typing import Any
 from service.model.action import ActionResult, Intent
 from service.model.alert import Alert
 from service.model.approval import Approval
+from service.model.course import Course
 from service.model.evidence import Facts
 from service.model.reasons import Reason
 from service.model.target import Target
@@ -99,6 +100,7 @@ class Incident:
     under_way: UnderWay | None = None
     approval: Approval | None = None  # the open proposal, while it waits
     quiet: int = 0  # how many looks in a row have changed nothing
+    course: Course | None = None  # the last one that was asked for or begun
 
     @property
     def firing(self) -> tuple[Alert, ...]:

@@ -117,6 +117,9 @@ class Reason(StrEnum):
     ACTION_FAILED = "action_failed"  # nothing was done, so there is nothing to verify
     JOINED = "joined"  # its alerts belong to another open incident of the same target now
     HUMAN_NEEDED = "human_needed"  # the rung that holds is one for people
+    STEP_SETTLED = "step_settled"  # a step of a course was done, and its target is as the step wants it
+    STOPPED = "stopped"  # a person stopped a course between two of its steps
+    WITHDRAWN = "withdrawn"  # a person took back what was asked for before it had begun
     LADDER_EXHAUSTED = "ladder_exhausted"  # every remedy was tried or does not apply: escalated
     UNREADABLE = "unreadable"  # its row cannot be read: of a newer version, or broken
     STEP_STUCK = "step_stuck"  # a bug of ours: one step took longer than all its deadlines together

@@ -104,3 +104,4 @@ class History:
     causes_open: Sequence[OpenCause] = ()  # oldest first, a few of them
     approval: str | None = None  # how the incident's last proposal stands, where it waited
     control: Control = NOTHING_SAID  # what people have said about all actions
+    stop_by: str = ""  # who wants the course stopped whose step it is

@@ -7,6 +7,7 @@ from typing import ClassVar, TypeAlias
 
 from service.model.action import ActionResult, Mode
 from service.model.approval import ApprovalState, FieldChange
+from service.model.course import CourseState
 from service.model.evidence import Evidence, Facts
 from service.model.incident import IncidentState, Outcome, OutcomeKind
 from service.model.playbook import Truth
@@ -172,6 +173,21 @@ class Called:
 
 
 @dataclass(frozen=True, slots=True)
+class Coursed:
+    """A course of several actions stands elsewhere: asked for, begun, one step further, or over."""
+
+    kind: ClassVar[str] = "coursed"
+    at: datetime
+    course_id: str
+    name: str
+    state: CourseState
+    place: str  # `step 2 of 3, restart-enrichment-service`
+    reason: Reason
+    detail: str
+    by: str = ""  # who asked, approved or stopped, where a person did
+
+
+@dataclass(frozen=True, slots=True)
 class Retargeted:
     """The alert named a pod, and its owner is meant. `joined`: the open incident there that has its alerts now."""
 
@@ -209,6 +225,7 @@ Step: TypeAlias = (
     | Read
     | Verified
     | Called
+    | Coursed
     | Retargeted
     | Moved
 )

@@ -1,8 +1,9 @@
 """Acting: one attempt at the intended action, and what it came to."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, assert_never
+from typing import Any, TypeAlias, assert_never
 
 from service.act.executor import Attempt, NotYet, Unsure
 from service.act.kind import Deed
@@ -31,8 +32,24 @@ _BELOW_AUTO = {
 }
 
 
-async def act(held: Held, under_way: UnderWay, rooms: Rooms, *, look_first: bool) -> None:
-    """One attempt, and what it came to: done, failed, going on, or to be tried or read back again."""
+# Why an action that was not done yet may not be done now; and what follows when it has ended.
+Lapse: TypeAlias = Callable[[Incident, Intent[Any], Rooms, datetime], Reason | None]
+Then: TypeAlias = Callable[[Held, UnderWay, ActionResult, float, Rooms], Awaitable[None]]
+
+
+async def act(
+    held: Held,
+    under_way: UnderWay,
+    rooms: Rooms,
+    *,
+    look_first: bool,
+    lapse: Lapse | None = None,
+    then: Then | None = None,
+) -> None:
+    """One attempt, and what it came to: done, failed, going on, or to be tried or read back again.
+
+    A step of a course brings a `lapse` and a `then` of its own.
+    """
     incident, intent = held.incident, under_way.intent
     began, started_at = rooms.clock.monotonic(), rooms.clock.now()
 
@@ -49,7 +66,7 @@ async def act(held: Held, under_way: UnderWay, rooms: Rooms, *, look_first: bool
     attempt = await rooms.executor.attempt(
         intent,
         look_first=look_first,
-        lapsed=lapsed(incident, intent, rooms, started_at),
+        lapsed=(lapse or lapsed)(incident, intent, rooms, started_at),
         confirm=confirm,
         deadline=Deadline.after(rooms.attempts.one_s),
     )
@@ -62,7 +79,7 @@ async def act(held: Held, under_way: UnderWay, rooms: Rooms, *, look_first: bool
         progress = replace(progress, unsure_since=progress.unsure_since or now)
     ended = _ended(attempt, intent, progress, rooms, now)
     if isinstance(ended, ActionResult):
-        return await _acted(held, under_way, ended, took_s, rooms)
+        return await (then or _acted)(held, under_way, ended, took_s, rooms)
     again_at, reason, detail = now + timedelta(seconds=ended), _reason(attempt), attempt.detail
     tried = Tried(now, intent.action_id, str(intent.request), reason, detail, again_at)
     event = Event(EventKind.WAITING, reason, detail, again_at)
@@ -128,8 +145,13 @@ def forbidden(
     now = rooms.clock.now()
     rung = remedy(rooms.playbooks.get(incident.playbook), intent.rung)
     if rung is not None:
-        mode = rung.mode.capped(rooms.policy().under(control).ceiling)
-        if mode.height < intent.mode.height:
+        course = incident.course
+        approved = course is not None and course.approved_by and not course.state.ended
+        mode = Mode.AUTO if approved else rung.mode
+        mode = mode.capped(rooms.policy().under(control).ceiling)
+        # Two people's yes to a course is what the ceiling `approve` asks for.
+        least = Mode.APPROVE if approved else intent.mode
+        if mode.height < min(least.height, intent.mode.height):
             return _BELOW_AUTO.get(mode)
     held = paused(control, now) or closed(control, labels_of(incident), now)
     return held.reason if held is not None else None

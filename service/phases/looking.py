@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from service.decide.ladder import propose
+from service.guard.explained import because
 from service.incident.lifecycle import Event, EventKind
 from service.model.evidence import Evidence
 from service.model.incident import Held, Incident
@@ -32,8 +33,18 @@ async def decide(incident: Incident, evidence: Evidence, rooms: Rooms) -> tuple[
 
 
 async def call(held: Held, proposal: Proposal, steps: Sequence[Step], rooms: Rooms) -> None:
-    """The rung that holds is one for people: what it says, with its commands, is the step."""
+    """The rung that holds is one for people: what it says, with its commands, is the step.
+
+    While what explains it has an open incident, nobody is called twice for one fault: it waits, as an action would.
+    """
+    incident, now = held.incident, rooms.clock.now()
+    causes = rooms.causes.of(incident.playbook)
+    open_causes = await rooms.ledger.open_causes(incident, causes) if causes else ()
+    waits = because(open_causes, now)
+    if waits is not None:
+        event = Event(EventKind.HELD, waits.reason, waits.detail, waits.retry_at)
+        return await move(held, event, steps, rooms)
     request: Any = proposal.request  # act/human.py's; only its two texts are read here
-    called = Called(rooms.clock.now(), proposal.rung or "", request.say, tuple(request.commands))
+    called = Called(now, proposal.rung or "", request.say, tuple(request.commands))
     event = Event(EventKind.PEOPLE, Reason.HUMAN_NEEDED, request.say)
-    await move(held, event, (*steps, called), rooms)
+    return await move(held, event, (*steps, called), rooms)

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from service.incident.lifecycle import Event, EventKind, advance
 from service.model.approval import ApprovalChange, ApprovalState
-from service.model.change import ActionChange, Change
+from service.model.change import ActionChange, Change, CourseChange
 from service.model.incident import Held, Incident, IncidentState, Move, OutcomeKind
 from service.model.reasons import Reason
 from service.model.step import Moved, Step
@@ -23,6 +23,7 @@ async def move(
     action: ActionChange | None = None,
     outcome: OutcomeKind | None = None,
     seen_control: int | None = None,
+    course: CourseChange | None = None,
 ) -> None:
     """Writes the end of a step, and tells of it."""
     incident, now = held.incident, rooms.clock.now()
@@ -35,9 +36,10 @@ async def move(
     change = Change(
         to, told, action, outcome, quiet, frees(incident, to, rooms),
         approval=settles(incident, to), seen_approval=seen(incident, to), seen_control=seen_control,
+        course=course,
     )  # fmt: skip
     written = await rooms.incidents.write(held.claim, change, now)
-    if written.state is to.state:
+    if written.told:
         rooms.journal.tell(incident, told)
 
 

@@ -6,12 +6,13 @@ from typing import Any
 
 from service.incident.lifecycle import Event, EventKind, from_outcome, outcome_of, resolved
 from service.model.action import ActionResult, Intent
-from service.model.change import ActionChange
+from service.model.change import ActionChange, CourseChange
+from service.model.course import CourseState
 from service.model.evidence import Known, facts
 from service.model.incident import Held, Incident, Outcome, OutcomeKind, UnderWay
 from service.model.playbook import Playbook, Remedy, Truth, VerifyPlan
 from service.model.reasons import Reason
-from service.model.step import Read, Step, Verified
+from service.model.step import Coursed, Read, Step, Verified
 from service.phases.moving import move
 from service.phases.rooms import Rooms
 from service.phases.touched import touched
@@ -74,7 +75,27 @@ async def conclude(
     verified = Verified(outcome.at, intent.action_id, intent.rung, outcome, intent.mode, about)
     action = ActionChange(intent.action_id, result=result, outcome=outcome)
     event = from_outcome(outcome)
-    await move(held, event, (*steps, verified), rooms, action=action, outcome=outcome.kind)
+    course, told = _course_over(held.incident, outcome)
+    await move(
+        held, event, (*steps, verified, *told), rooms,
+        action=action, outcome=outcome.kind, course=course,
+    )  # fmt: skip
+
+
+def _course_over(
+    incident: Incident, outcome: Outcome
+) -> tuple[CourseChange | None, tuple[Step, ...]]:
+    """A course whose steps were all done has the outcome of its proof."""
+    course = incident.course
+    if course is None or course.state is not CourseState.PROVING:
+        return None, ()
+    well = outcome.kind is OutcomeKind.HEALED
+    state = CourseState.DONE if well else CourseState.FAILED
+    ended = replace(
+        course, state=state, reason=outcome.reason, detail=outcome.detail, ended_at=outcome.at
+    )
+    told = Coursed(outcome.at, course.id, course.kind, state, "", outcome.reason, outcome.detail)
+    return CourseChange(ended, over=well and bool(course.asked_by)), (told,)
 
 
 async def close(held: Held, rooms: Rooms) -> None:

@@ -10,6 +10,7 @@ from service.guard.question import Guard, Policy
 from service.incident.lifecycle import Patience
 from service.kit.clock import Clock
 from service.model.causes import Causes
+from service.model.course import CourseStep
 from service.model.evidence import Evidence, Reading
 from service.model.incident import Incident
 from service.model.objects import Survey, Write
@@ -24,6 +25,8 @@ Diagnose: TypeAlias = Callable[[Playbook, Incident], Awaitable[Evidence]]
 SurveyWrites: TypeAlias = Callable[[Sequence[Write]], Awaitable[Reading[tuple[Survey, ...]]]]
 # What a pod belongs to, up to one of some kinds.
 FindOwner: TypeAlias = Callable[[Target, Collection[TargetKind]], Awaitable[Reading[Owner]]]
+# Whether a step of a course has settled on its target.
+HasSettled: TypeAlias = Callable[[CourseStep], Awaitable[Reading[bool]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ class Rooms:
     diagnose: Diagnose
     survey: SurveyWrites
     owner: FindOwner
+    settled: HasSettled
     executor: Executor
     incidents: Incidents
     ledger: Ledger

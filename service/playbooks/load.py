@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from service.model import matcher
-from service.model.action import AnyKind, Kinds
+from service.model.action import AnyKind, Kinds, Mode
 from service.model.errors import BadConfig
 from service.model.evidence import SERIES, Evidence
 from service.model.playbook import (
@@ -203,6 +203,16 @@ class _Builder:
             near = suggest(name, list(self.kinds))
             self.mistakes.add((*above, "do", name), f"unknown action; {near}")
             return None
+        if kind.step_only:
+            others = sorted(k.name for k in self.kinds.values() if not k.step_only)
+            near = suggest(name, others)
+            told = f"{name} is a step of a saga, and no remedy of its own; {near}"
+            self.mistakes.add((*above, "do", name), told)
+        if kind.by_people and rung.mode is Mode.AUTO:
+            told = (
+                f"{name} is asked for by one person and approved by another; write `mode: approve`"
+            )
+            self.mistakes.add((*above, "mode"), told)
         arguments = Values(
             name,
             "argument",

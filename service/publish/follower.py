@@ -21,6 +21,7 @@ from service.store.outbox import Cursor, Outbox
 log = structlog.get_logger()
 
 _BATCH = 50  # a longer one would keep the event loop from webhooks
+_LONGEST_REST_S = 0.15  # 10,000 steps are 200 batches, and are caught up within a minute
 _REST = 3.0  # times as long as a batch took: who is far behind may not take the loop from webhooks
 _IDLE_S = 1.0
 _LONGEST_PAUSE_S = 300.0
@@ -69,7 +70,7 @@ class Follower:
             try:
                 behind = await self.follow()
                 took_s = self._clock.monotonic() - began_s
-                pause_s = min(_IDLE_S, _REST * took_s) if behind else _IDLE_S
+                pause_s = min(_LONGEST_REST_S, _REST * took_s) if behind else _IDLE_S
             except Unavailable as error:
                 log.error(
                     "not published, the store is away", sink=self._sink.name, detail=error.detail

@@ -17,6 +17,7 @@ from service.model.step import (
     Acted,
     Answered,
     Called,
+    Coursed,
     Decided,
     Diagnosed,
     Moved,
@@ -52,9 +53,7 @@ class Journal:
         match step:
             case Diagnosed():
                 metrics.diagnosis_seconds.labels(step.diagnosis).observe(step.took_s, of)
-                if incident.reason is None:  # nothing has become of it yet
-                    waited_s = _since_opening_s(incident, step.at)
-                    metrics.to_evidence_seconds.labels(playbook).observe(waited_s, of)
+                self._first_looked(incident, step)
                 say.info("diagnosed", diagnosis=step.diagnosis, took_s=round(step.took_s, 3))
             case Decided():
                 say.info("decided", rung=step.chosen, action=step.action, reason=step.reason)
@@ -64,6 +63,16 @@ class Journal:
                 self._consent(playbook, step, say)
             case Called():
                 say.warning("a person is called", rung=step.rung, say=step.say)
+            case Coursed():
+                say.info(
+                    "coursed",
+                    saga=step.course_id,
+                    state=step.state,
+                    place=step.place,
+                    reason=step.reason,
+                    detail=step.detail,
+                    by=step.by,
+                )
             case Retargeted():
                 say.info("retargeted", to=step.target, chain=list(step.chain), joined=step.joined)
             case Moved():
@@ -88,6 +97,12 @@ class Journal:
             reason=step.reason,
             detail=step.detail,
         )
+
+    def _first_looked(self, incident: Incident, step: Diagnosed) -> None:
+        if incident.reason is None:  # nothing has become of it yet
+            waited_s = _since_opening_s(incident, step.at)
+            seconds = self._metrics.to_evidence_seconds.labels(incident.playbook)
+            seconds.observe(waited_s, exemplar(incident))
 
     def _action(
         self,

@@ -16,6 +16,9 @@ _EXPORTED = "exported_"
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 _LONGEST_NAME = 253
+# What a certificate or a destination may be called: it stands in queries, and in commands that a person copies.
+_ADDRESS = re.compile(r"[A-Za-z0-9*][A-Za-z0-9._:/@*,=+-]*")
+_ADDRESSED = (TargetKind.CERTIFICATE, TargetKind.DESTINATION)
 
 _PLAIN_LABEL = re.compile(r"\s*\{\{\s*labels\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}\s*")
 
@@ -111,6 +114,8 @@ def _misnamed(target: Target) -> str | None:
         return f"its target's namespace {target.namespace[:64]!r} is not a DNS-1123 label"
     if target.ref is None:
         good = len(target.name) <= _LONGEST_NAME and target.name.isprintable()
+        if target.kind in _ADDRESSED:
+            good = good and _ADDRESS.fullmatch(target.name) is not None
         return None if good else f"its target's name {target.name[:64]!r} is none that can be shown"
     if len(target.name) > _LONGEST_NAME or not _SUBDOMAIN.fullmatch(target.name):
         return f"its target's name {target.name[:64]!r} is not a DNS-1123 subdomain"

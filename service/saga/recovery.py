@@ -1,14 +1,14 @@
 """Chapter 7.3: everything that writes is stopped, the database is restored, and everything comes back.
 
-The counts are remembered in the run's own row before its first step, so that a crash in the middle does not take
+The counts are remembered in the course's own row before its first step, so that a crash in the middle does not take
 the zero for what was there before.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from service.model.course import CourseStep, Settles
 from service.model.target import Target
-from service.saga.course import Settles, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,39 +28,56 @@ class Recovery:
     afterwards: Mapping[str, int]
 
 
-def steps(recovery: Recovery, within_s: float = 600.0) -> tuple[Step, ...]:
+def steps(recovery: Recovery, within_s: float = 600.0) -> tuple[CourseStep, ...]:
     """Down in reverse order, restore, up in order. Raises LookupError for a workload whose count is not known."""
     down = [
         _scaled(target, recovery.replicas[target.key], 0, "stop", within_s)
         for target in reversed(recovery.workloads)
         if recovery.replicas[target.key] > 0
     ]
-    arguments = {
-        "database": recovery.database,
-        "backup": recovery.backup,
-        "disk": recovery.disk,
-    }
-    restore = Step(
-        f"restore-{recovery.database}",
-        "restore_database",
-        recovery.store,
-        arguments,
-        Settles.AT_ONCE,
-        within_s,
-    )
     up = [
         _scaled(target, 0, wanted, "start", within_s)
         for target in recovery.workloads
         if (wanted := _wanted(recovery, target)) > 0
     ]
-    return (*down, restore, *up)
+    return (*down, _restored(recovery, within_s), *up)
 
 
 def _wanted(recovery: Recovery, target: Target) -> int:
     return recovery.replicas[target.key] or recovery.afterwards.get(target.key, 0)
 
 
-def _scaled(target: Target, from_: int, to: int, verb: str, within_s: float) -> Step:
-    arguments = {"from": from_, "to": to}
-    name = f"{verb}-{target.name}"
-    return Step(name, "scale_to", target, arguments, Settles.SCALED, within_s)
+def _restored(recovery: Recovery, within_s: float) -> CourseStep:
+    database, store = recovery.database, recovery.store
+    pod = f"kubectl -n {store.namespace} exec {store.kind.lower()}/{store.name} --"
+    restore = f"RESTORE DATABASE `{database}` FROM Disk('{recovery.disk}', '{recovery.backup}')"
+    aside = f"RENAME DATABASE `{database}` TO `{database}_set_aside`"
+    return CourseStep(
+        f"restore-{database}",
+        "restore_database",
+        store,
+        {"database": database, "backup": recovery.backup, "disk": recovery.disk},
+        Settles.AT_ONCE,
+        within_s,
+        go_on=(f'{pod} clickhouse-client -q "{_quoted(restore)}"',),
+        go_back=(f'{pod} clickhouse-client -q "{_quoted(aside)}"',),
+    )
+
+
+def _quoted(statement: str) -> str:
+    """Within double quotes of a shell, where a backtick would run a command."""
+    return statement.replace("`", "\\`")
+
+
+def _scaled(target: Target, from_: int, to: int, verb: str, within_s: float) -> CourseStep:
+    scale = f"kubectl -n {target.namespace} scale {target.kind.lower()}/{target.name}"
+    return CourseStep(
+        f"{verb}-{target.name}",
+        "scale_to",
+        target,
+        {"from_": from_, "to": to},
+        Settles.SCALED,
+        within_s,
+        go_on=(f"{scale} --replicas={to}",),
+        go_back=(f"{scale} --replicas={from_}",),
+    )

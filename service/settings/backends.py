@@ -27,6 +27,12 @@ class KubernetesSettings(Group):
         description="Who wrote a field, as managedFields of the API server name it; at most 128 bytes.",
     )
 
+    secret_names: bool = Field(
+        False,
+        description="Read the names of Secrets, as metadata alone. The right for it, `list secrets`, would let the "
+        "account read values too: Kubernetes has none for names only.",
+    )
+
     @field_validator("field_manager")
     @classmethod
     def _fits(cls, name: str) -> str:

@@ -17,6 +17,7 @@ from service.model.reasons import Reason
 from service.model.step import Step
 from service.store.codec import plain
 from service.store.controls import version
+from service.store.course_rows import abandon, write_course
 from service.store.proposals import end, newest_state
 from service.store.schema import Instant, Row, episodes, incidents, ledger, steps
 
@@ -44,10 +45,13 @@ _WITHOUT_ACTION = (
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a write came to. `closed` is False for an incident that had to stay: an alert joined meanwhile."""
+    """What a write came to. Not `told`: the incident stays as it was and is due again, for an alert has joined
+    meanwhile, or a person has said something else about its course.
+    """
 
     state: IncidentState
     due_at: datetime | None
+    told: bool = True
 
 
 def write_change(tx: sa.Connection, claim: Claim, change: Change, now: datetime) -> Written:
@@ -56,14 +60,17 @@ def write_change(tx: sa.Connection, claim: Claim, change: Change, now: datetime)
     if move.state is IncidentState.CLOSED and tx.dialect.name == "postgresql":
         # Whoever lets an alert join locks the row first: it joins before the count, or finds the incident closed.
         tx.execute(_IS_HELD.with_for_update(), _named(claim))
+    if change.course is not None and not write_course(tx, change.course):
+        row = _write_row(tx, claim, {"owner": None, "claimed_until": None, "due_at": now})
+        return Written(IncidentState(row["state"]), now, told=False)
     firing = count_firing(tx, claim.incident_id)
     state, due_at = move.state, move.due_at
     values: Row = {"owner": None, "claimed_until": None}
     stays = firing > 0 and state is IncidentState.CLOSED
     if stays:  # an alert joined while it was worked on; it is still due, and seen again
         held = _write_row(tx, claim, {**values, "due_at": now})
-        return Written(IncidentState(held["state"]), now)
-    if not firing and state in _WITHOUT_ACTION:
+        return Written(IncidentState(held["state"]), now, told=False)
+    if not firing and state in _WITHOUT_ACTION and not _goes_on(change):
         due_at = now  # its last alert resolved while it was worked on: see to it at once
     values |= {
         "state": state,
@@ -85,13 +92,13 @@ def write_change(tx: sa.Connection, claim: Claim, change: Change, now: datetime)
         due_at = _due_now(tx, claim, now)
     if change.frees:
         wake_effects(tx, written["target_namespace"], change.frees, now)
-    if change.action is not None:
-        complete(tx, change.action)
     _write_told(tx, claim, change, now)
     return Written(state, due_at)
 
 
 def _write_told(tx: sa.Connection, claim: Claim, change: Change, now: datetime) -> None:
+    if change.action is not None:
+        complete(tx, change.action)
     if change.approval is not None:
         write_steps(tx, claim.incident_id, end(tx, claim.incident_id, change.approval, now))
     if change.quiet:
@@ -105,6 +112,11 @@ def _due_now(tx: sa.Connection, claim: Claim, now: datetime) -> datetime:
     mine = sa.update(incidents).where(incidents.c.id == claim.incident_id)
     tx.execute(mine.values(due_at=now))
     return now
+
+
+def _goes_on(change: Change) -> bool:
+    """A course goes on whether its alert still fires or not, and waits as it says."""
+    return change.course is not None and not change.course.course.state.ended
 
 
 def _write_row(tx: sa.Connection, claim: Claim, values: Row) -> Mapping[Any, Any]:
@@ -208,6 +220,7 @@ def unreadable(tx: sa.Connection, incident_id: str, now: datetime, error: Except
     detail = f"its row cannot be read: {error}"[:500]
     reason = Reason.UNREADABLE
     settle_open(tx, incident_id, OutcomeKind.INCONCLUSIVE, reason, detail, now)
+    abandon(tx, incident_id, reason, detail, now)
     tx.execute(
         sa.update(incidents)
         .where(incidents.c.id == incident_id)

@@ -27,6 +27,7 @@ from service.store.changes import (
     write_change,
 )
 from service.store.controls import standing
+from service.store.course_rows import course_of, courses_of
 from service.store.database import Database
 from service.store.episodes import alert_of, open_incidents
 from service.store.inbox import only_sorter
@@ -72,6 +73,7 @@ class Incidents:
             )
             alerts, under_way = _alerts(tx, ids), under_way_rows(tx, ids)
             proposed = waiting_rows(tx, rows)
+            courses = courses_of(tx, rows)
             held: list[Held] = []
             for row in rows:
                 claim = Claim(row["id"], owner, row["claim"] + 1)
@@ -81,6 +83,7 @@ class Incidents:
                         alerts.get(row["id"], ()),
                         under_way.get(row["id"]),
                         proposed.get(row["id"]),
+                        courses.get(row["id"]),
                     )
                 except (ValueError, LookupError, TypeError) as error:
                     unreadable(tx, row["id"], now, error)
@@ -232,7 +235,8 @@ class Incidents:
             under_way = under_way_rows(connection, [incident_id]).get(incident_id)
             alerts = _alerts(connection, [incident_id]).get(incident_id, ())
             proposed = waiting_rows(connection, [row]).get(incident_id)
-            return self._incident(row, alerts, under_way, proposed)
+            course = courses_of(connection, [row]).get(incident_id)
+            return self._incident(row, alerts, under_way, proposed, course)
 
         return await self._database.read(load)
 
@@ -277,6 +281,7 @@ class Incidents:
         alerts: Sequence[Alert],
         under_way: Row | None,
         proposed: Row | None,
+        course: Row | None,
     ) -> Incident:
         target = Target(TargetKind(row["target_kind"]), row["target_namespace"], row["target_name"])
         return Incident(
@@ -293,6 +298,7 @@ class Incidents:
             under_way=under_way_of(self._kinds, under_way) if under_way else None,
             approval=approval_of(self._kinds, proposed) if proposed else None,
             quiet=row["quiet"],
+            course=course_of(course) if course else None,
         )
 
 

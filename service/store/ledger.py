@@ -20,9 +20,10 @@ from service.model.incident import Claim, Incident, Progress, UnderWay
 from service.model.playbook import Budget
 from service.model.reasons import Reason
 from service.model.ruling import History, OpenCause, PastAction, Ruling
-from service.store.changes import confirm_held, write_change, write_steps
+from service.store.changes import confirm_held, lost, write_change, write_steps
 from service.store.codec import plain, request_from
 from service.store.controls import standing
+from service.store.course_rows import stop_wanted, write_course
 from service.store.database import Database
 from service.store.proposals import add, end, newest_state
 from service.store.schema import Row, episodes, incidents, ledger
@@ -48,13 +49,14 @@ NOT_TRIED = (
 class Scopes:
     """The largest budget of each scope: no guard needs more of the newest lines than it can count.
 
-    `causes` are the playbooks that explain the incident's own.
+    `causes` are the playbooks that explain the incident's own. A step of a course is asked for on its own target.
     """
 
     on_target: Budget
     in_playbook: Budget
     overall: Budget
     causes: Sequence[str] = ()
+    course: str = ""  # the id of the course whose step it is
 
 
 class Ledger:
@@ -98,6 +100,8 @@ class Ledger:
             tx.execute(
                 sa.insert(ledger).values(_row(incident, replace(intent, mode=ruling.mode), before))
             )
+            if change.course is not None and not write_course(tx, change.course):
+                raise lost(claim)  # a person has taken it back in this moment
             tx.execute(
                 sa.update(incidents)
                 .where(incidents.c.id == incident.id)
@@ -111,6 +115,10 @@ class Ledger:
             return ruling, change
 
         return await self._database.write(decide)
+
+    async def open_causes(self, incident: Incident, causes: Sequence[str]) -> tuple[OpenCause, ...]:
+        """The open incidents of some playbooks in the incident's namespace, oldest first, a few of them."""
+        return await self._database.read(lambda c: _causes_open(c, incident, causes))
 
     async def tried(self, incident_id: str) -> Mapping[str, int]:
         """How often each rung was tried in the incident, whatever came of it."""
@@ -162,6 +170,7 @@ def history(tx: sa.Connection, incident: Incident, scopes: Scopes, now: datetime
         causes_open=_causes_open(tx, incident, scopes.causes) if scopes.causes else (),
         approval=newest_state(tx, incident.id) if incident.approval is not None else None,
         control=standing(tx, now, locked=True),
+        stop_by=stop_wanted(tx, scopes.course) if scopes.course else "",
     )
 
 

@@ -106,6 +106,7 @@ incidents = sa.Table(
     sa.Column("owner", sa.Text),  # who works on it now
     sa.Column("claimed_until", Instant),
     sa.Column("claim", sa.BigInteger, nullable=False, server_default="0"),  # counts the claims
+    sa.Column("course_id", sa.Text),  # the last one of `courses`: most incidents have none
     sa.Index("incidents_due", "rank", "due_at"),
     sa.Index("incidents_next_due", "due_at"),
     sa.Index("incidents_claimed", "claimed_until"),
@@ -201,6 +202,33 @@ steps = sa.Table(
     sa.Column("data", sa.JSON, nullable=False),
     sa.Index("steps_incident", "incident_id", "id"),
     sqlite_autoincrement=True,  # a number is never given twice, also after its row was pruned: sinks count on it
+)
+
+# Runs of several actions in a written order; each action is a line of the ledger.
+courses = sa.Table(
+    "courses",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("incident_id", sa.Text, sa.ForeignKey("incidents.id"), nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("rung", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("steps", sa.JSON, nullable=False),
+    sa.Column("at", sa.Integer, nullable=False),  # index of the step that is due or under way
+    sa.Column("since", Instant, nullable=False),  # when it became that
+    sa.Column("uids", sa.JSON, nullable=False),
+    sa.Column("asked_by", sa.Text, nullable=False, server_default=""),
+    sa.Column("asked_at", Instant),
+    sa.Column("expires_at", Instant),
+    sa.Column("approved_by", sa.Text, nullable=False, server_default=""),
+    sa.Column("approved_at", Instant),
+    sa.Column("stop_by", sa.Text, nullable=False, server_default=""),
+    sa.Column("reason", sa.Text),
+    sa.Column("detail", sa.Text, nullable=False, server_default=""),
+    sa.Column("began_at", Instant, nullable=False),
+    sa.Column("ended_at", Instant),
+    sa.Index("courses_incident", "incident_id"),
+    sa.Index("courses_began_at", "began_at"),
 )
 
 sinks = sa.Table(

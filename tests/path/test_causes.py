@@ -139,6 +139,48 @@ async def test_an_escalated_cause_still_explains_and_the_effect_is_escalated_in_
         assert made.platform.effects == []
 
 
+HUMAN = EFFECT.replace(
+    'do: {scale: {from: "{{ evidence.pods.desired }}", by: 1, max: 5}}',
+    "do: {human: {say: consumers are late}}",
+)
+
+
+async def test_a_rung_for_people_waits_for_its_cause_and_calls_them_when_that_is_over(
+    store_url: str, clock: VirtualClock, more: Mapping[str, Any], tmp_path: Path
+) -> None:
+    playbooks = playbooks_in(tmp_path / "human", HUMAN, CAUSE)
+    async with world(store_url, clock, **{**more, "playbooks": playbooks}) as made:
+        await made.deliver(item("lag"), in_kafka())
+        await seconds(made, 120)
+        effect, cause = await of(made, "lag"), await of(made, "kafka")
+        assert (effect.state, effect.reason) == (OPEN, Reason.EXPLAINED_BY)
+        record = await made.incidents.record(effect.id)
+        assert record is not None
+        told = [s["kind"] for s in record[2]]
+        assert told == ["diagnosed", "decided", "moved", "again"]
+        assert cause.id in record[2][2]["data"]["detail"]
+        ends_at = f"{clock.now():%Y-%m-%dT%H:%M:%SZ}"
+        await made.deliver(item("kafka", status="resolved", ends_at=ends_at, labels=KAFKA))
+        await seconds(made, 2)
+        effect = await of(made, "lag")
+        assert (effect.state, effect.reason) == (ESCALATED, Reason.HUMAN_NEEDED)
+
+
+async def test_a_person_is_called_at_last_when_the_cause_stays_open_for_too_long(
+    store_url: str, clock: VirtualClock, more: Mapping[str, Any], tmp_path: Path
+) -> None:
+    playbooks = playbooks_in(tmp_path / "human", HUMAN, CAUSE)
+    patience = Patience(60.0, 900.0)
+    settings = {**more, "playbooks": playbooks, "patience": patience}
+    async with world(store_url, clock, **settings) as made:
+        await made.deliver(item("lag"), in_kafka())
+        while (await of(made, "lag")).state is OPEN:
+            await made.step_when_due()
+        effect = await of(made, "lag")
+        assert (effect.state, effect.reason) == (ESCALATED, Reason.EXPLAINED_BY)
+        assert clock.now() - effect.opened_at >= timedelta(seconds=800)
+
+
 async def test_a_cause_in_another_namespace_explains_nothing(
     store_url: str, clock: VirtualClock, more: Mapping[str, Any]
 ) -> None:

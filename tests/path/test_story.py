@@ -508,6 +508,15 @@ async def test_an_incident_that_is_due_again_and_again_delays_no_new_one(
         assert held.incident.target.name == "new-service"
 
 
+async def test_of_what_is_due_the_longest_due_goes_first(lively: World) -> None:
+    for name in ("second", "third"):
+        lively.clock.advance(1.0)
+        await lively.fires(name, workload=f"{name}-service")
+    lively.clock.advance(1.0)
+    claimed = [(await lively.claim())[0].incident.target.name for _ in range(3)]
+    assert claimed == [TARGET.name, "second-service", "third-service"]
+
+
 async def test_an_alert_that_asks_for_a_look_alone_is_never_acted_on(
     store_url: str, clock: VirtualClock
 ) -> None:

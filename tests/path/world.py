@@ -26,6 +26,7 @@ from service.kit.clock import VirtualClock
 from service.kit.deadline import Deadline
 from service.model.action import Applied, Intent, Mode
 from service.model.causes import Causes
+from service.model.course import CourseStep
 from service.model.errors import Unavailable
 from service.model.evidence import Evidence, Known, Reading, Unknown
 from service.model.incident import Held, Incident
@@ -161,6 +162,7 @@ class World:
     executor: Executor | None = None  # instead of one that holds the hands
     see: Callable[["World", Playbook], Evidence] = lambda world, playbook: world.as_it_is()
     owners: FindOwner | None = None  # without them nobody can say whose a pod is
+    settles: Callable[[CourseStep], bool] = lambda step: True
     heard_within_s: float = 18_000.0
     clock_sound_at: datetime | None = None
     people: bool = False  # somebody is there who may say yes or no
@@ -201,6 +203,7 @@ class World:
             diagnose=self.diagnose,
             survey=self.survey,
             owner=self.find_owner,
+            settled=self.has_settled,
             executor=self.executor
             or Executor(self.hands or dict.fromkeys(self.kinds, self.platform)),
             incidents=self.incidents,
@@ -281,6 +284,9 @@ class World:
         if self.owners is not None:
             return await self.owners(pod, kinds)
         return Unknown(Reason.NOT_CONFIGURED, "platform", self.clock.now(), 0.0)
+
+    async def has_settled(self, step: CourseStep) -> Reading[bool]:
+        return Known(self.settles(step), "platform", self.clock.now(), 0.0)
 
     def as_it_is(self) -> Evidence:
         """A platform that three consumers heal, if no runaway query holds it back."""

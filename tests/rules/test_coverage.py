@@ -23,14 +23,8 @@ from tests.rules.test_catalogue import fired
 
 # What the rows promise and Paramedic does not do yet. A line goes when its cause is automated; none comes by itself.
 MISSING = {
-    ("1.1", "something that it needs has no ready pod"),
-    ("3.1", "the disk of ClickHouse is full"),
-    ("3.1", "ClickHouse has too many parts"),
     ("3.1", "more consumers made it worse"),
     ("3.2", "the change brought nothing"),
-    ("5.1", "a certificate expires, and nobody is refused yet"),
-    ("7.1", "all are down, and what they need is healthy"),
-    ("7.3", "a person asks for it, and there is a good backup"),
 }
 WHOLE_PATH = "tests/scenarios/test_scenarios.py::test_a_scenario_ends_as_it_says"
 PATHLESS = {"7.3"}  # a person starts it: its run of steps has tests of its own

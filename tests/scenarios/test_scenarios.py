@@ -23,7 +23,7 @@ from tests.rules.test_catalogue import fired
 from tests.servers import ROOT, require
 
 PACE_S = 0.1
-WITHIN_S = 40.0
+WITHIN_S = 90.0  # on a busy machine; each takes a few seconds
 
 ALL = pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=lambda s: s.name)
 

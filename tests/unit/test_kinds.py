@@ -52,6 +52,14 @@ POSSIBLE: Mapping[str, Mapping[str, Any]] = {
     "backup_database": {"database": "carbon"},
     "restore_database": {"database": "carbon", "backup": "carbon-1"},
     "drop_partitions": DROP,
+    "restart_in_order": {"workloads": ["Deployment/a", "StatefulSet/b"]},
+    "recover": {
+        "database": "carbon",
+        "backup": "Disk('backups', 'carbon-1')",
+        "workloads": ["Deployment/a"],
+        "replicas": {"Deployment/a": 2},
+        "afterwards": {"Deployment/a": 3},
+    },
     "human": {"say": "help"},
 }
 
@@ -90,7 +98,15 @@ def test_what_takes_a_request_back_is_taken_back_by_the_request(kind: str) -> No
     assert [write.ref for write in KINDS[kind].writes(back, "act-1")] == written
 
 
+RECOVER = POSSIBLE["recover"]
 REFUSED = [
+    ("restart_in_order", {"workloads": ["Deployment/a", "Deployment/a"]},
+     Reason.ARGUMENT_OUT_OF_BOUNDS),
+    ("recover", {**RECOVER, "backup": "Disk('other', 'carbon-1')"}, Reason.BAD_NAME),
+    ("recover", {**RECOVER, "backup": "S3('http://x/y')"}, Reason.BAD_NAME),
+    ("recover", {**RECOVER, "backup": "../carbon-1"}, Reason.BAD_NAME),
+    ("recover", {**RECOVER, "database": "a; DROP"}, Reason.BAD_NAME),
+    ("recover", {**RECOVER, "replicas": {}}, Reason.TARGET_MISSING),
     ("patch_memory_limit", {**MEMORY, "container": ""}, Reason.CONTAINER_UNNAMED),
     ("patch_memory_limit", {**MEMORY, "from_": "4Gi"}, Reason.AT_CEILING),
     ("patch_memory_limit", {**MEMORY, "from_": "5Gi"}, Reason.AT_CEILING),

@@ -49,12 +49,14 @@ CONCLUDED: dict[EventKind, tuple[IncidentState, int | None]] = {
     E.NOT_HEALED: (OPEN, NOW),
     E.OVER: (ESCALATED, None),
     E.BROKEN: (ESCALATED, None),
+    E.STEPPED: (OPEN, NOW),
 }
 EXPECTED: dict[IncidentState, dict[EventKind, tuple[IncidentState, int | None]]] = {
     OPEN: {
         **LOOKED_AT,
         E.RETARGETED: (OPEN, NOW),
         E.JOINED: (CLOSED, None),
+        E.COURSE_WAITS: (OPEN, SAID),
         E.HEALTHY: (OPEN, NOW + 60),
         E.UNKNOWN: (OPEN, NOW + 60),
     },
@@ -133,13 +135,15 @@ def test_a_hold_that_outlasts_patience_calls_a_person_and_is_looked_at_when_it_e
         pytest.param(E.HELD, 0, 900, OPEN, id="held, as late as patience lasts"),
         pytest.param(E.HELD, 0, 901, ESCALATED, id="held for longer than people should wait"),
         pytest.param(E.NOT_HEALED, 5_000, 0, OPEN, id="on to the next rung, however late"),
+        pytest.param(E.STEPPED, 5_000, 0, OPEN, id="on to the next step, however late"),
+        pytest.param(E.COURSE_WAITS, 5_000, 9_000, OPEN, id="a course waits as it says"),
     ],
 )
 def test_a_wait_for_a_remedy_ends_with_patience(
     kind: EventKind, now_s: int, said_s: int, state: IncidentState
 ) -> None:
     event = Event(kind, Reason.COOLING_DOWN, "why", after(said_s))
-    was = ACTING if kind is E.NOT_HEALED else OPEN
+    was = ACTING if kind in (E.NOT_HEALED, E.STEPPED) else OPEN
     move = advance(incident(was), event, PATIENCE, after(now_s))
     assert (move.state, move.reason) == (state, Reason.COOLING_DOWN)
     assert (move.due_at is None) == (state is ESCALATED)

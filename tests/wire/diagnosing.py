@@ -22,13 +22,13 @@ from service.playbooks.load import load
 from tests.wire.recorded import NAMESPACE, Recorded, playing
 
 PLAYBOOKS = Path(__file__).resolve().parents[2] / "rules" / "playbooks"
-_SHIPPED = load(PLAYBOOKS, CHAPTERS, KINDS)
+SHIPPED = load(PLAYBOOKS, CHAPTERS, KINDS)
 RECORDED_AT = datetime(2026, 11, 23, 18, 50, tzinfo=UTC)
 
 
 def playbook(file: str) -> Playbook:
     """The shipped playbook in this file."""
-    return next(p for p in _SHIPPED if file in p.source)
+    return next(p for p in SHIPPED if file in p.source)
 
 
 def deployment(name: str, namespace: str = NAMESPACE) -> Target:

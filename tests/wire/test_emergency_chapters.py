@@ -14,6 +14,7 @@ from service.diagnose.chapter import Look
 from service.diagnose.chapters.quick import CHAPTER as QUICK
 from service.diagnose.chapters.quick import QuickEvidence, QuickParameters
 from service.diagnose.probes.backups import Backups, summary
+from service.diagnose.probes.database_rows import DatabaseRows
 from service.diagnose.probes.endpoints import Endpoints
 from service.diagnose.probes.outage import Outage
 from service.diagnose.probes.volumes import Volumes
@@ -82,9 +83,10 @@ ANSWER, SILENCE = Endpoints(True, (), 0.1, (), {}), Endpoints(False, SERVICES, N
 @pytest.mark.parametrize(
     ("change", "health", "tried", "rung", "says"),
     [
-        pytest.param(all_crash, SILENCE, {}, "restart-in-order", "restart deployment/normalization-service",
+        pytest.param(all_crash, SILENCE, {}, "restart-in-order", "restart in order normalization-service, ",
                      id="all down and what they need is well: restarted in order"),
-        pytest.param(all_crash, SILENCE, {"restart-in-order": 1}, None, "", id="once, then a person"),
+        pytest.param(all_crash, SILENCE, {"restart-in-order": 1}, "still-down",
+                     "normalization-service is still down", id="once, then a person"),
         pytest.param(kafka_too, SILENCE, {}, "dependency-down", "StatefulSet/kafka has no ready pod",
                      id="Kafka is down too: not restarted"),
         pytest.param(config_gone, SILENCE, {}, "cause-that-no-restart-mends",
@@ -263,14 +265,24 @@ async def test_backups_that_fail_and_backups_that_never_were_are_told_apart(tmp_
     assert never.rung == "no-backup"
 
 
-@pytest.mark.parametrize(("backups", "rung"), [(YOUNG, "recover"), (known_backups(), "no-backup")])
-async def test_a_recovery_needs_a_good_backup(backups: Backups, rung: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("backups", "rows", "rung"),
+    [
+        pytest.param(YOUNG, 0, "recover", id="a good backup, and nothing in the way"),
+        pytest.param(known_backups(), 0, "no-backup", id="no backup"),
+        pytest.param(YOUNG, 7, "data-in-the-way", id="data that a restore would not write over"),
+    ],
+)
+async def test_a_recovery_needs_a_good_backup(
+    backups: Backups, rows: int, rung: str, tmp_path: Path
+) -> None:
     cluster = Recorded()
     all_crash(cluster)
     evidence = await diagnosed(cluster, CLICKHOUSE, RECOVERY, tmp_path, endpoints={})
-    seen = known(evidence, backups=backups, health=SILENCE)
+    data = DatabaseRows("carbon_ingestion", 2, rows)
+    seen = known(evidence, backups=backups, health=SILENCE, data=data)
     assert proposed(seen, CLICKHOUSE, RECOVERY).rung == rung
-    replicas = {w.workload: w.desired for w in evidence.readings()["workloads"].value.workloads}  # type: ignore[union-attr]
+    replicas = evidence.readings()["workloads"].value.replicas  # type: ignore[union-attr]
     assert [replicas[f"Deployment/{s}"] for s in SERVICES] == [3, 2, 2]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from service.diagnose.probes.access import access, right
 from service.diagnose.probes.certificates import Certificate, Certificates
@@ -17,11 +18,14 @@ from service.kit.deadline import Deadline
 from service.model.errors import BadInput, Unavailable
 from service.model.evidence import Evidence, Known
 from service.model.target import Target
-from tests.wire.diagnosing import RECORDED_AT, deployment, diagnosed, playbook, proposed
+from service.route.target import Destination, Unrouted, destination
+from tests.unit.made import alert
+from tests.wire.diagnosing import RECORDED_AT, SHIPPED, deployment, diagnosed, playbook, proposed
 from tests.wire.recorded import FOLDER, NAMESPACE, Recorded, playing
 
 AUTHENTICATION, NETWORK = playbook("5.1-authentication.yaml"), playbook("5.2-network.yaml")
-SECRETS = playbook("5.1-secrets-and-certificates.yaml")
+SECRETS = playbook("5.1-secrets.yaml")
+CERTIFICATES = playbook("5.1-certificates.yaml")
 KNOWN_GOOD = Path(__file__).resolve().parents[2] / "rules" / "known-good"
 TARGET, CONNECTORS = deployment("normalization-service"), deployment("connector-registry")
 
@@ -128,6 +132,59 @@ async def test_a_missing_secret_is_named_whether_or_not_a_pod_waits_for_it(
     )
     seen = known(evidence, series={"secrets_missing": 1.0})
     assert proposed(seen, CONNECTORS, SECRETS).rung == rung
+
+
+def rule_alerts() -> list[dict[str, str]]:
+    """The labels of CertificateExpiring as the rules make them, of each exporter."""
+    file = Path(__file__).resolve().parents[2] / "rules/prometheus/tests/security.test.yaml"
+    tests = [
+        t for group in yaml.safe_load(file.read_text())["tests"] for t in group["alert_rule_test"]
+    ]
+    fired = [
+        a for t in tests if t["alertname"] == "CertificateExpiring" for a in t.get("exp_alerts", ())
+    ]
+    return [{"alertname": "CertificateExpiring", **a["exp_labels"]} for a in fired]
+
+
+@pytest.mark.parametrize(
+    ("left_s", "rung", "says"),
+    [
+        (13.5 * 86_400, "renew", "is valid for another 13 days"),
+        (-7_300.0, "renew-expired", "expired 2 hours ago"),
+        (90 * 86_400.0, None, ""),
+    ],
+)
+async def test_a_certificate_that_ends_is_named_to_a_person_with_the_command_to_renew_it(
+    left_s: float, rung: str | None, says: str, tmp_path: Path
+) -> None:
+    names = set()
+    for labels in rule_alerts():
+        to = destination(alert(labels=labels), SHIPPED, [NAMESPACE])
+        assert isinstance(to, Destination), to
+        assert to.playbook == CERTIFICATES.name
+        names.add(to.target.name)
+        evidence = await diagnosed(
+            Recorded(), to.target, CERTIFICATES, tmp_path, known_good=str(KNOWN_GOOD)
+        )
+        seen = known(evidence, series={"certificate_left_s": left_s})
+        proposal = proposed(seen, to.target, CERTIFICATES)
+        assert proposal.rung == rung, [(c.rung, c.reason) for c in proposal.considered]
+        if rung is not None:
+            request: Any = proposal.request
+            assert f"{to.target.name} {says}" in request.say
+            renewed = (
+                f"cmctl -n {NAMESPACE} renew {to.target.name}   # where cert-manager issues it"
+            )
+            assert request.commands[0] == renewed
+    assert {"https://normalization-service:8510/health", "kafka-tls", "kafka"} <= names
+
+
+@pytest.mark.parametrize(
+    "name", ['x"} or vector(0)', "x; rm -rf /", "$(id)", "a b", "`id`", "'", "x" * 300]
+)
+def test_a_certificate_whose_name_could_be_a_query_or_a_command_has_no_target(name: str) -> None:
+    labels = {**rule_alerts()[0], "certificate": name}
+    assert isinstance(destination(alert(labels=labels), SHIPPED, [NAMESPACE]), Unrouted)
 
 
 async def test_the_rights_of_another_account_are_those_that_the_server_grants_it(

@@ -1,4 +1,4 @@
-"""Commands of the command line that talk to a running service, one file each; `cli.py` adds them.
+"""Commands of the command line, a file each with a `typer` app of its own; `cli.py` adds them.
 
-Never here: a decision. Each asks the service over HTTP and shows its answer.
+Never here: anything that a test could want without a terminal.
 """

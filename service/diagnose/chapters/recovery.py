@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from service.diagnose.chapter import Chapter, Look
 from service.diagnose.gather import Probe
 from service.diagnose.probes.backups import Backups, backups
+from service.diagnose.probes.database_rows import DatabaseRows, database_rows
 from service.diagnose.probes.endpoints import Endpoints, endpoints
 from service.diagnose.probes.overview import Workloads, workloads
 from service.diagnose.probes.volumes import Volumes, volumes
@@ -20,6 +21,7 @@ from service.model.evidence import Evidence, Reading
 class RecoveryParameters:
     """A playbook's `with:` for this chapter."""
 
+    database: str  # what would be restored
     disk: str = "backups"  # ClickHouse's name of the disk that backups lie on
     endpoints: Mapping[str, str] = field(default_factory=dict)  # name -> URL; "" is not asked
 
@@ -29,6 +31,7 @@ class RecoveryEvidence(Evidence):
     """What chapter 7.3 sees."""
 
     backups: Reading[Backups]
+    data: Reading[DatabaseRows]  # what the database holds
     workloads: Reading[Workloads]  # the replica counts to come back to
     volumes: Reading[Volumes]
     health: Reading[Endpoints]
@@ -43,6 +46,10 @@ async def recovery(look: Look, params: RecoveryParameters) -> RecoveryEvidence:
         clickhouse = configured(sources.clickhouse, "ClickHouse")
         return await backups(clickhouse, params.disk, look.clock.now(), deadline=deadline)
 
+    async def ask_data() -> DatabaseRows:
+        clickhouse = configured(sources.clickhouse, "ClickHouse")
+        return await database_rows(clickhouse, params.database, deadline=deadline)
+
     async def ask_workloads() -> Workloads:
         kubernetes = configured(sources.kubernetes, "Kubernetes")
         return await workloads(kubernetes, target.namespace, deadline=deadline)
@@ -54,6 +61,7 @@ async def recovery(look: Look, params: RecoveryParameters) -> RecoveryEvidence:
     readings = await look.gather(
         {
             "backups": Probe(sources.name_of("clickhouse"), ask_backups),
+            "data": Probe(sources.name_of("clickhouse"), ask_data),
             "workloads": Probe(cluster, ask_workloads),
             "volumes": Probe(cluster, ask_volumes),
             "health": Probe("endpoints", lambda: endpoints(params.endpoints, deadline=deadline)),

@@ -44,6 +44,7 @@ class Workloads:
     workloads: tuple[WorkloadState, ...]  # those with a problem first, at most MOST
     down: tuple[str, ...]  # Kind/name of those that are wanted and have no ready pod
     degraded: tuple[str, ...]  # Kind/name of those with some
+    replicas: Mapping[str, int]  # Kind/name -> wanted, of the first MOST
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,7 @@ async def workloads(
         workloads=tuple(found[:MOST]),
         down=tuple(w.workload for w in found if w.desired and not w.ready),
         degraded=tuple(w.workload for w in found if 0 < w.ready < w.desired),
+        replicas={w.workload: w.desired for w in found[:MOST]},
     )
 
 

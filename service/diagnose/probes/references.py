@@ -1,14 +1,15 @@
 """The ConfigMaps, Secrets and keys that the pod template names, and which of them are not there.
 
 What is missing is learned from what the kubelet says of waiting pods and in events. ConfigMaps are looked up too, by
-their keys. Secrets are never read: their values are nobody's business here.
+their keys, and Secrets by their names where a setting and the right allow it. A Secret's keys are then unknown still,
+and its values are nobody's business here.
 Never here: any value.
 """
 
 import asyncio
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from service.clients.kubernetes import Object
@@ -43,7 +44,8 @@ class Reference:
     name: str
     key: str  # "" for the whole object
     optional: bool  # a pod starts without it
-    resolves: bool | None  # None where it was not looked up (every Secret)
+    # None where it was not looked up: the keys of every Secret, and its name where names may not be read.
+    resolves: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,8 @@ async def references(snapshot: Snapshot) -> References:
     keys = dict(
         zip(configs, await asyncio.gather(*(_keys(snapshot, c) for c in configs)), strict=True)
     )
-    looked_up = [_resolved(r, keys) for r in wanted]
+    secrets = await _secret_names(snapshot, wanted)
+    looked_up = [_resolved(r, keys, secrets) for r in wanted]
     waiting = {name(pod) for pod in pods.result() if not _runs(pod)}
     said = [*_of_pods(pods.result()), *_of_events(events.result(), waiting)]
     return summary(said, looked_up)
@@ -87,10 +90,11 @@ def summary(said: Sequence[Missing], looked_up: Sequence[Reference]) -> Referenc
         found.setdefault((one.kind, one.name, one.key), one)
     for r in looked_up:
         if r.resolves is False and not r.optional:
-            of = f"key {r.key} of {r.kind} {r.name}" if r.key else f"{r.kind} {r.name}"
+            key = r.key if r.kind == "ConfigMap" else ""  # of a Secret only its name is known
+            of = f"key {key} of {r.kind} {r.name}" if key else f"{r.kind} {r.name}"
             if (r.kind, r.name, "") not in found:
-                absent = Missing(r.kind, r.name, r.key, "", f"{of} does not exist")
-                found.setdefault((r.kind, r.name, r.key), absent)
+                absent = Missing(r.kind, r.name, key, "", f"{of} does not exist")
+                found.setdefault((r.kind, r.name, key), absent)
     missing = tuple(found.values())[:MOST_SHOWN]
     config_map, secret = (
         _first(missing, "ConfigMap", key=False),
@@ -170,12 +174,28 @@ async def _keys(snapshot: Snapshot, config: str) -> frozenset[str] | None:
     return frozenset({*(found.get("data") or {}), *(found.get("binaryData") or {})})
 
 
-def _resolved(r: Reference, keys: Mapping[str, frozenset[str] | None]) -> Reference:
-    if r.kind != "ConfigMap":
+async def _secret_names(snapshot: Snapshot, wanted: Sequence[Reference]) -> frozenset[str] | None:
+    """The names of the Secrets of the namespace; None where they may not be read, or none is named."""
+    if not any(r.kind == "Secret" for r in wanted):
+        return None
+    namespace, deadline = snapshot.target.namespace, snapshot.deadline
+    return await snapshot.kubernetes.secret_names(namespace, deadline=deadline)
+
+
+def _resolved(
+    r: Reference,
+    keys: Mapping[str, frozenset[str] | None],
+    secrets: frozenset[str] | None,
+) -> Reference:
+    if r.kind == "ConfigMap":
+        there = keys.get(r.name)
+        resolves = there is not None and (not r.key or r.key in there)
+        return replace(r, resolves=resolves)
+    if secrets is None:
         return r
-    there = keys.get(r.name)
-    resolves = there is not None and (not r.key or r.key in there)
-    return Reference(r.kind, r.name, r.key, r.optional, resolves)
+    if r.name not in secrets:
+        return replace(r, resolves=False)
+    return r if r.key else replace(r, resolves=True)
 
 
 def _runs(pod: Object) -> bool:

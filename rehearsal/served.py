@@ -46,7 +46,9 @@ async def served(console: Console, folder: Path, settings: Nested, port: int) ->
         console.print(f"  [yellow]port {port} is taken[/], so the service gets another")
         port = 0
     port = port or free_port()
-    env = environment({**settings, "intake": {"port": port}, "log_format": "json"})
+    env = environment(
+        {**settings, "intake": {**settings.get("intake", {}), "port": port}, "log_format": "json"}
+    )
     url = f"http://127.0.0.1:{port}"
     began = time.monotonic()
     with log_file(folder).open("wb") as log:

@@ -18,9 +18,12 @@ from service import backends
 from service.act import KINDS
 from service.act.executor import Executor
 from service.audit.chainer import Chainer
+from service.desk.admission import Admission
 from service.desk.api import Api
+from service.desk.decisions import Decisions
 from service.desk.sagas import Sagas
 from service.desk.scraping import Scraping
+from service.desk.speaking import Desk
 from service.diagnose import CHAPTERS
 from service.guard.chain import CHAIN
 from service.incident.lifecycle import Patience
@@ -40,7 +43,9 @@ from service.record.metrics import Metrics
 from service.route.sorting import Rules
 from service.settings import Settings, WorkSettings
 from service.sorter import Sorter
+from service.store.approvals import Approvals
 from service.store.audit import AuditStore
+from service.store.controls import Controls
 from service.store.courses import Courses
 from service.store.database import Database
 from service.store.episodes import Episodes
@@ -105,7 +110,9 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
 
         sources, writers = await backends.opened(settings, clock, stack)
         alertmanagers = await backends.alertmanagers(settings, stack)
-        limits = Limits(ClockWatch(clock), settings, clock)
+        controls = Controls(database)
+        limits = Limits(ClockWatch(clock), settings, clock, controls, metrics)
+        await limits.hear()
         rooms = Rooms(
             playbooks=playbooks,
             causes=explained,
@@ -180,8 +187,10 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         api = Api(
             credentials, inbox, episodes, incidents, ledger, metrics, ready, look, scraping, allowed
         )
+        desk = Desk(controls, Approvals(database), metrics, settings.mode, clock, worker.wake)
+        decisions = Decisions(Admission(credentials), desk)
         sagas = Sagas(credentials, Courses(database), playbooks, limits.policy, clock, worker.wake)
-        routes = [*intake.routes(), *api.routes(), *sagas.routes()]
+        routes = [*intake.routes(), *api.routes(), *sagas.routes(), *decisions.routes()]
         url = await stack.enter_async_context(
             listening(intake_settings, routes, api.plain_routes())
         )

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from service.desk.commands import audit, recover
+from service.desk.commands import audit, control, recover
 from service.model.action import Mode
 from service.model.errors import BadConfig, Unavailable
 
@@ -357,3 +357,6 @@ def reference(table: Annotated[Table, typer.Argument(help="Which table.")]) -> N
         Table.REASONS: room.reasons_table,
     }
     typer.echo(tables[table]())
+
+
+app.add_typer(control.app)

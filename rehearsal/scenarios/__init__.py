@@ -6,6 +6,7 @@
 import difflib
 
 from rehearsal.scenarios import (
+    approval,
     authentication,
     clickhouse,
     data_flow,
@@ -35,6 +36,7 @@ _ALL = (
     data_quality.SCENARIO,
     high_latency.SCENARIO,
     low_throughput.SCENARIO,
+    approval.SCENARIO,
     kafka.QUORUM,
     kafka.BROKER,
     clickhouse.HOG,
@@ -54,11 +56,13 @@ SCENARIOS = {scenario.name: scenario for scenario in _ALL}
 
 
 def find(name: str) -> Scenario:
-    """The scenario of this name, or the first of the row with this number.
+    """The scenario of this name, or the first of the row with this number or this end of its name.
 
     LookupError, with the one that was probably meant, where there is none.
     """
-    of_row = next((s for s in SCENARIOS.values() if s.row == name), None)
+    of_row = next(
+        (s for s in SCENARIOS.values() if name in (s.row, s.name.removeprefix(f"{s.row}-"))), None
+    )
     if found := SCENARIOS.get(name, of_row):
         return found
     near = difflib.get_close_matches(name, SCENARIOS, n=1, cutoff=0.5)

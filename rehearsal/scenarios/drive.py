@@ -44,7 +44,7 @@ async def drive(
         raise ValueError(f"scenario {scenario.name} fires no alert")
     await scenario.wrecks(world)
     record: Record = {}
-    async with aiohttp.ClientSession(base_url=url) as session:
+    async with aiohttp.ClientSession(base_url=url, headers=world.headers) as session:
         alarm = Alarm(session, scenario.fired)
         await alarm.post("firing")
         try:
@@ -53,6 +53,8 @@ async def drive(
                     record = await _incident(session)
                     if record:
                         tell(record)
+                        if scenario.speaks is not None:
+                            await scenario.speaks(url, world)
                         if scenario.end.came(record):
                             return Ended(True, record)
                         if record["state"] in _OVER:

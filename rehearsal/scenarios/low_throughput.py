@@ -8,7 +8,7 @@ from rehearsal.servers.records import commit, create_topic, produce
 _TOPIC, _GROUP = "ingestion.miso.raw.v1", "normalization-consumer"
 
 
-async def _backlog(world: World) -> None:
+async def backlog(world: World) -> None:
     await create_topic(world.bootstrap, _TOPIC, 2)
     await produce(world.bootstrap, _TOPIC, {0: 800, 1: 800})
     await commit(world.bootstrap, _GROUP, {(_TOPIC, 0): 0, (_TOPIC, 1): 0})
@@ -21,7 +21,7 @@ SCENARIO = Scenario(
     breaks="1,600 messages wait for normalization-service, which uses a tenth of its CPU: PARALLELISM is 4.",
     does="It proposes PARALLELISM 8, with a rollout of all that read the ConfigMap.",
     end=Proposed("more-parallelism"),
-    wrecks=_backlog,
+    wrecks=backlog,
     fired=Fired("IngestionThroughputLow", "Deployment/normalization-service", value="40"),
     servers=frozenset({KAFKA}),
 )

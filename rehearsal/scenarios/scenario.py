@@ -61,6 +61,21 @@ class Proposed:
 
 
 @dataclass(frozen=True, slots=True)
+class Approved:
+    """A person said yes to the action of this rung; it was looked at once more, and done."""
+
+    rung: str
+
+    def came(self, record: Json) -> bool:
+        steps = [(s["step"], s.get("answer")) for s in record["steps"]]
+        done = [(a["rung"], a["mode"], a["applied"]) for a in record["actions"]]
+        return ("answered", "approved") in steps and (self.rung, "approve", "done") in done
+
+    def __str__(self) -> str:
+        return f"{self.rung} done after a person's yes"
+
+
+@dataclass(frozen=True, slots=True)
 class TakenBack:
     """The action of this rung made it worse, what it changed went back, and a person has both in the record."""
 
@@ -99,7 +114,7 @@ class Found:
         return f"told, the worst first: {'; '.join(self.findings)}"
 
 
-End: TypeAlias = Healed | HandedOver | Proposed | TakenBack | Found
+End: TypeAlias = Healed | HandedOver | Proposed | Approved | TakenBack | Found
 
 
 async def always(_: World) -> bool:
@@ -128,4 +143,7 @@ class Scenario:
     fired: Fired | None = None  # without it nothing fires: a person asks
     prepares: Callable[[World], Awaitable[None]] = nothing
     ill: Callable[[World], Awaitable[bool]] = always
+    speaks: Callable[[str, World], Awaitable[None]] | None = (
+        None  # what a person does, at a URL, again and again
+    )
     servers: frozenset[str] = field(default_factory=frozenset)

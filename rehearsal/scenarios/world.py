@@ -7,7 +7,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ SHIPPED = Path(__file__).parents[2] / "rules" / "playbooks"
 KNOWN_GOOD = SHIPPED.parent / "known-good"
 
 # Servers that a scenario may want beside the cluster.
+MACHINE_TOKEN = "rehearsal-token-of-alertmanager"  # noqa: S105 - of this rehearsal
 KAFKA, CLICKHOUSE = "kafka", "clickhouse"
 BARE_CLICKHOUSE = "clickhouse without a disk for backups"
 SMALL_CLICKHOUSE = "clickhouse with little memory"
@@ -60,6 +61,7 @@ class World:
     stack: AsyncExitStack
     kafka: NoidaBroker | None = None
     clickhouse: ClickHouseServer | None = None
+    people: dict[str, str] = field(default_factory=dict)  # who may say yes or no, by name: a token
 
     @property
     def bootstrap(self) -> str:
@@ -171,11 +173,31 @@ class World:
             "schema_registry": {"url": f"{self.standin.url}/registry"},
             "work": {"recheck_s": 2 * self.pace_s},
         }
+        if self.people:
+            settings["intake"] = self._credentials()
         if self.kafka is not None:
             settings["kafka"] = {"bootstrap": self.kafka.bootstrap}
         if self.clickhouse is not None:
             settings["clickhouse"] = {"host": "127.0.0.1", "port": self.clickhouse.port}
         return settings
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What Alertmanager shows, where people have names."""
+        return {"Authorization": f"Bearer {MACHINE_TOKEN}"} if self.people else {}
+
+    def _credentials(self) -> dict[str, Any]:
+        """The machine's token, and the people with theirs."""
+        (self.folder / "machine").write_text(MACHINE_TOKEN)
+        named = [
+            {"name": name, "roles": ["approve"], "token": token}
+            for name, token in self.people.items()
+        ]
+        (self.folder / "people.yaml").write_text(yaml.safe_dump({"people": named}))
+        return {
+            "bearer_file": self.folder / "machine",
+            "people_file": self.folder / "people.yaml",
+        }
 
     def _elsewhere(self) -> dict[str, str]:
         """Nothing resolves the names of a cluster here: addresses in playbooks become those of the stand-in."""

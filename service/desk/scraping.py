@@ -91,7 +91,7 @@ class Scraping:
         metrics.ledger_outcomes.set(
             ((a.playbook, a.rung, a.action, a.target_kind, a.outcome), a.lines)
             for a in seen.actions
-            if a.outcome is not None and a.mode == Mode.AUTO
+            if a.outcome is not None and a.mode != Mode.DRY_RUN
         )
         for name, counter in (
             (tally.RULINGS, metrics.journal_rulings),

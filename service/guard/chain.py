@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from service.guard.budgets import budgets
 from service.guard.busy import busy
 from service.guard.clock import clock
+from service.guard.consent import consent
 from service.guard.cooldown import cooldown
 from service.guard.explained import explained
 from service.guard.firing import firing
@@ -16,6 +17,8 @@ from service.guard.owned_elsewhere import owned_elsewhere
 from service.guard.question import Guard, Objection, Question
 from service.guard.same_object import same_object
 from service.guard.still_firing import still_firing
+from service.guard.switch import switch
+from service.guard.window import window
 from service.model.reasons import Reason
 from service.model.ruling import Answer, Ruling, Verdict
 
@@ -26,6 +29,8 @@ CHAIN: Mapping[str, Guard] = {
     "namespace": namespace,
     "freshness": freshness,
     "mode": mode,
+    "switch": switch,
+    "window": window,
     "same_object": same_object,
     "owned_elsewhere": owned_elsewhere,
     "clock": clock,
@@ -33,6 +38,7 @@ CHAIN: Mapping[str, Guard] = {
     "busy": busy,
     "cooldown": cooldown,
     "budgets": budgets,
+    "consent": consent,  # last: nobody is asked about what another guard denies
 }
 
 # A return is no remedy: it undoes one, once, and needs no alert, no evidence of a cause and no budget. All other

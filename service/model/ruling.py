@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from service.model.action import Mode, Request
+from service.model.control import NOTHING_SAID, Control
 from service.model.reasons import Reason
 
 
@@ -101,4 +102,6 @@ class History:
     in_playbook: Sequence[PastAction] = ()
     overall: Sequence[PastAction] = ()
     causes_open: Sequence[OpenCause] = ()  # oldest first, a few of them
+    approval: str | None = None  # how the incident's last proposal stands, where it waited
+    control: Control = NOTHING_SAID  # what people have said about all actions
     stop_by: str = ""  # who wants the course stopped whose step it is

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import ClassVar, TypeAlias
 
 from service.model.action import ActionResult, Mode
+from service.model.approval import ApprovalState, FieldChange
 from service.model.course import CourseState
 from service.model.evidence import Evidence, Facts
 from service.model.incident import IncidentState, Outcome, OutcomeKind
@@ -55,6 +56,46 @@ class Ruled:
     action: str = ""  # the sentence of what was asked for
     why: str = ""  # the rung's condition, which holds
     commands: Sequence[str] = ()  # for a person, where the no is final
+    difference: Sequence[FieldChange] = ()  # what would be written, on the objects as they stand
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """The action waits for a person's word until `due_at`; under `veto` it is done then, unless somebody says no."""
+
+    kind: ClassVar[str] = "proposed"
+    at: datetime
+    approval_id: str
+    rung: str
+    action: str
+    mode: Mode
+    due_at: datetime
+    two_people: bool
+    difference: Sequence[FieldChange]
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A person has spoken. `asked`: the first of two people said yes."""
+
+    kind: ClassVar[str] = "answered"
+    at: datetime
+    approval_id: str
+    answer: str  # approved, asked or rejected
+    by: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A proposal that waited is over: used, rejected, expired or withdrawn."""
+
+    kind: ClassVar[str] = "settled"
+    at: datetime
+    approval_id: str
+    state: ApprovalState
+    reason: Reason
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +245,9 @@ Step: TypeAlias = (
     Diagnosed
     | Decided
     | Ruled
+    | Proposed
+    | Answered
+    | Settled
     | Tried
     | Acted
     | Read

@@ -24,7 +24,7 @@ from service.model.reasons import Reason
 from service.model.ruling import History, Proposal, Ruling, Verdict
 from service.model.step import Ruled, Step
 from service.phases.course_ending import coursed, over
-from service.phases.moving import frees, moved, quiet_looks
+from service.phases.moving import frees, labels_of, moved, quiet_looks
 from service.phases.rooms import Rooms
 from service.saga.course import Ended, begin, held
 from service.store.ledger import Scopes
@@ -67,10 +67,13 @@ async def admit(
 
     def judge(history: History) -> tuple[Ruling, Change]:
         question = Question(
-            wanted, on, playbook.limits, policy, history, seen_uid, due.surveys, now,
-            incident.diagnose_only and due.first,
+            wanted, on, playbook.limits, replace(policy, control=history.control), history, seen_uid,
+            due.surveys, now, incident.diagnose_only and due.first,
+            labels=labels_of(incident),
         )  # fmt: skip
         ruling = rule(question, chain)
+        if ruling.guard == "consent":
+            ruling = replace(ruling, retry_at=None)  # people say yes to a course as a whole
         if ruling.allowed and history.stop_by:
             told = f"{history.stop_by} wants it stopped"
             ruling = replace(

@@ -23,7 +23,7 @@ from service.model.playbook import Budget, Remedy
 from service.model.reasons import Reason
 from service.model.ruling import History, Proposal, Ruling
 from service.model.step import Kept, Returning, Ruled, Step, Touched, Verified
-from service.phases.moving import conclude, frees, moved
+from service.phases.moving import conclude, frees, labels_of, moved
 from service.phases.rooms import Rooms
 from service.phases.touched import touched
 from service.store.ledger import Scopes
@@ -155,8 +155,10 @@ def _judge(
         # The action that goes back has no outcome in the ledger before its return is intended.
         others = [a for a in history.on_target if a.action_id != original.action_id]
         question = Question(
-            proposal, incident.target, limits, policy, replace(history, on_target=others),
-            seen_uid, surveys, now, returning=True,
+            proposal, incident.target, limits, policy.under(history.control),
+            replace(history, on_target=others), seen_uid, surveys, now, returning=True,
+            # Whoever allowed the change has allowed its return.
+            labels=labels_of(incident), consent=original.mode,
         )  # fmt: skip
         ruling = rule(question, rooms.chain)
         told = (*said.first(now), _ruled(ruling, back))

@@ -230,10 +230,11 @@ class _Builder:
                 arguments.compiled(given or {}, (*above, "do", name)),
                 _checker(kind),
             ),
-            mode=rung.mode,
+            mode=rung.mode or parsed.mode,
             times=rung.times,
             verify=(rung.verify or parsed.verify).plan(),
             return_on=self._return_on(rung, kind, above),
+            consent=(rung.approval or parsed.approval).plan(),
         )
 
     def _return_on(self, rung: Rung, kind: AnyKind, above: Place) -> ReturnOn:

@@ -95,7 +95,7 @@ def remediations(steps: Iterable[JournalEntry]) -> Iterable[Remediation]:
     found: dict[str, Remediation] = {}
     for step in steps:
         action_id = step.data.get("action_id")
-        if not action_id or step.data.get("mode", Mode.AUTO) != Mode.AUTO:
+        if not action_id or step.data.get("mode", Mode.AUTO) in (Mode.OBSERVE, Mode.DRY_RUN):
             continue
         if step.kind == "ruled" and step.data["verdict"] == Verdict.ALLOW:
             found.setdefault(action_id, Remediation(action_id)).began = step

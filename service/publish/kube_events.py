@@ -58,7 +58,7 @@ class EventSink:
 def said_of(step: JournalEntry) -> Said | None:
     """What is to be said of a step; None where nothing was tried on any object."""
     data = step.data
-    if data.get("mode", Mode.AUTO) != Mode.AUTO:
+    if data.get("mode", Mode.AUTO) in (Mode.OBSERVE, Mode.DRY_RUN):
         return None
     if step.kind == "acted":
         result = data["result"]

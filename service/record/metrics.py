@@ -153,6 +153,19 @@ class Metrics:
             "Actions that did not help: returned, or why what they changed stays.",
             ["playbook", "rung", "result"], registry=registry,
         )  # fmt: skip
+        self.approvals = Counter(
+            "paramedic_approvals_total",
+            "Proposals by what became of them: proposed, asked, approved, rejected, used, expired, withdrawn.",
+            ["playbook", "became"], registry=registry,
+        )  # fmt: skip
+        self.paused = Gauge(
+            "paramedic_paused", "1 while a person has paused all actions.", registry=registry
+        )
+        self.windows = Gauge(
+            "paramedic_maintenance_windows",
+            "Maintenance windows that are open now.",
+            registry=registry,
+        )
         self.ledger_actions = TotalsCounter(
             "paramedic_ledger_actions_total",
             "Actions that have ended (done, dry, failed), ever, as the ledger has them: the same from every replica.",

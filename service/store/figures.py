@@ -83,7 +83,7 @@ _ACTIONS = sa.select(*_GROUPED, sa.func.count()).group_by(*_GROUPED)
 _SPENT = (
     sa.select(ledger.c.playbook, ledger.c.intended_at)
     .where(ledger.c.intended_at > sa.bindparam("since", type_=ledger.c.intended_at.type))
-    .where(ledger.c.mode == Mode.AUTO, ledger.c.returns.is_(None))
+    .where(ledger.c.mode != Mode.DRY_RUN, ledger.c.returns.is_(None))
     .where(sa.func.coalesce(ledger.c.applied_reason, "").not_in(NOT_TRIED))
     .order_by(ledger.c.intended_at.desc())
     .limit(_MOST)

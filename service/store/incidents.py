@@ -14,6 +14,7 @@ import structlog
 from service.model.action import Kinds
 from service.model.alert import Alert, AlertStatus
 from service.model.change import Change
+from service.model.control import Control
 from service.model.incident import Claim, Held, Incident, IncidentState, OutcomeKind
 from service.model.reasons import Reason
 from service.model.target import Target, TargetKind
@@ -25,12 +26,14 @@ from service.store.changes import (
     unreadable,
     write_change,
 )
+from service.store.controls import standing
 from service.store.course_rows import course_of, courses_of
 from service.store.database import Database
 from service.store.episodes import alert_of, open_incidents
 from service.store.inbox import only_sorter
 from service.store.ledger import under_way as under_way_of
 from service.store.ledger import under_way_rows
+from service.store.proposals import approval_of, waiting_rows
 from service.store.schema import Row, audit, episodes, incidents, steps
 
 log = structlog.get_logger()
@@ -69,6 +72,7 @@ class Incidents:
                 .values(owner=owner, claimed_until=now + lease, claim=incidents.c.claim + 1)
             )
             alerts, under_way = _alerts(tx, ids), under_way_rows(tx, ids)
+            proposed = waiting_rows(tx, rows)
             courses = courses_of(tx, rows)
             held: list[Held] = []
             for row in rows:
@@ -78,6 +82,7 @@ class Incidents:
                         row,
                         alerts.get(row["id"], ()),
                         under_way.get(row["id"]),
+                        proposed.get(row["id"]),
                         courses.get(row["id"]),
                     )
                 except (ValueError, LookupError, TypeError) as error:
@@ -108,6 +113,10 @@ class Incidents:
         query = sa.select(incidents.c.id).where(held(claim))
         if await self._database.read(lambda c: c.execute(query).scalar()) is None:
             raise lost(claim)
+
+    async def control(self, now: datetime) -> Control:
+        """What people have said about all actions."""
+        return await self._database.read(lambda c: standing(c, now))
 
     async def release(self, claim: Claim) -> None:
         """Gives a claim back with nothing changed: the incident is due again."""
@@ -228,8 +237,9 @@ class Incidents:
                 return None
             under_way = under_way_rows(connection, [incident_id]).get(incident_id)
             alerts = _alerts(connection, [incident_id]).get(incident_id, ())
+            proposed = waiting_rows(connection, [row]).get(incident_id)
             course = courses_of(connection, [row]).get(incident_id)
-            return self._incident(row, alerts, under_way, course)
+            return self._incident(row, alerts, under_way, proposed, course)
 
         return await self._database.read(load)
 
@@ -273,6 +283,7 @@ class Incidents:
         row: Mapping[Any, Any],
         alerts: Sequence[Alert],
         under_way: Row | None,
+        proposed: Row | None,
         course: Row | None,
     ) -> Incident:
         target = Target(TargetKind(row["target_kind"]), row["target_namespace"], row["target_name"])
@@ -288,6 +299,7 @@ class Incidents:
             outcome=OutcomeKind(row["outcome"]) if row["outcome"] else None,
             alerts=tuple(alerts),
             under_way=under_way_of(self._kinds, under_way) if under_way else None,
+            approval=approval_of(self._kinds, proposed) if proposed else None,
             quiet=row["quiet"],
             course=course_of(course) if course else None,
         )

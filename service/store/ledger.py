@@ -5,7 +5,7 @@ spend the last of a budget.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,8 +22,10 @@ from service.model.reasons import Reason
 from service.model.ruling import History, OpenCause, PastAction, Ruling
 from service.store.changes import complete, confirm_held, lost, write_change, write_steps
 from service.store.codec import plain, request_from
+from service.store.controls import standing
 from service.store.course_rows import stop_wanted, write_course
 from service.store.database import Database
+from service.store.proposals import add, end, newest_state
 from service.store.schema import Row, episodes, incidents, ledger
 
 LOOKBACK = timedelta(days=7)  # no budget has a longer window: see playbooks/format.py
@@ -37,6 +39,9 @@ NOT_TRIED = (
     Reason.CLAIM_LOST,
     Reason.MODE_OBSERVE,
     Reason.APPROVAL_REQUIRED,
+    Reason.VETO_PENDING,
+    Reason.SWITCHED_OFF,
+    Reason.MAINTENANCE,
 )
 
 
@@ -71,7 +76,7 @@ class Ledger:
         before: Facts,
         now: datetime,
     ) -> tuple[Ruling, Change]:
-        """Asks `judge` and, if it allows, commits the intent in the same transaction as the ruling.
+        """Asks `judge` and, if it allows, commits the intent in the same transaction as the ruling, with its mode.
 
         A ruling that allows keeps the claim: the action follows. One that denies is written as the step it is, and
         the claim is given back. Raises Refused(claim_lost).
@@ -81,14 +86,22 @@ class Ledger:
             if tx.dialect.name == "postgresql":
                 # SQLite has one writer. Here two would read the same history, and both spend the last of a budget.
                 tx.execute(sa.text("LOCK TABLE ledger IN SHARE ROW EXCLUSIVE MODE"))
+                # Who says no just now waits for this commit, or is heard by it: `store/approvals.py` locks it too.
+                if incident.approval is not None:
+                    mine = sa.select(incidents.c.id).where(incidents.c.id == incident.id)
+                    _ = tx.execute(mine.with_for_update()).scalar()
             ruling, change = judge(history(tx, incident, scopes, now))
             if not ruling.allowed:
+                if change.proposed is not None:
+                    add(tx, incident, change.proposed)
                 write_change(tx, claim, change, now)
                 return ruling, change
             confirm_held(tx, claim)
             if change.action is not None:  # a return: what it takes back ends in the same moment
                 complete(tx, change.action)
-            tx.execute(sa.insert(ledger).values(_row(incident, intent, before)))
+            tx.execute(
+                sa.insert(ledger).values(_row(incident, replace(intent, mode=ruling.mode), before))
+            )
             if change.course is not None and not write_course(tx, change.course):
                 raise lost(claim)  # a person has taken it back in this moment
             moved: Row = {"state": change.move.state, "reason": change.move.reason}
@@ -97,6 +110,8 @@ class Ledger:
                 moved["outcome"] = change.outcome
             tx.execute(sa.update(incidents).where(incidents.c.id == incident.id).values(moved))
             write_steps(tx, incident.id, change.steps)
+            if change.approval is not None:
+                write_steps(tx, incident.id, end(tx, incident.id, change.approval, now))
             return ruling, change
 
         return await self._database.write(decide)
@@ -153,6 +168,8 @@ def history(tx: sa.Connection, incident: Incident, scopes: Scopes, now: datetime
         in_playbook=_newest(tx, scopes.in_playbook, now, ledger.c.playbook == incident.playbook),
         overall=_newest(tx, scopes.overall, now, sa.true()),
         causes_open=_causes_open(tx, incident, scopes.causes) if scopes.causes else (),
+        approval=newest_state(tx, incident.id) if incident.approval is not None else None,
+        control=standing(tx, now, locked=True),
         stop_by=stop_wanted(tx, scopes.course) if scopes.course else "",
     )
 
@@ -200,7 +217,7 @@ def _newest(
 
     A return is spent from no budget: there is one at most for each action, and that one was.
     """
-    real = sa.select(*_COLUMNS).where(scope, ledger.c.mode == Mode.AUTO)
+    real = sa.select(*_COLUMNS).where(scope, ledger.c.mode != Mode.DRY_RUN)
     newest = (
         real.where(ledger.c.intended_at > now - LOOKBACK, ledger.c.returns.is_(None))
         .where(sa.func.coalesce(ledger.c.applied_reason, "").not_in(NOT_TRIED))

@@ -27,7 +27,7 @@ from tests.unit.made import NAMESPACE, PLAYBOOKS, item
 
 PLAYBOOK = next(p for p in load(PLAYBOOKS, CHAPTERS, KINDS) if p.name == "service-outage")
 RESTARTS = [f"rollout restart Deployment/{NAMESPACE}/{name}" for name in SERVICES]
-OPEN, ACTING, VERIFYING, HEALED, ESCALATED, CLOSED = IncidentState
+OPEN, ACTING, WAITING, VERIFYING, HEALED, ESCALATED, CLOSED = IncidentState
 
 
 @asynccontextmanager

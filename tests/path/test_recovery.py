@@ -30,7 +30,7 @@ PLAYBOOK = next(p for p in load(PLAYBOOKS, CHAPTERS, KINDS) if p.name == "comple
 LABELS = {"alertname": "CompleteRecoveryRequested", "namespace": NAMESPACE}
 CLICKHOUSE = Target(TargetKind.STATEFULSET, NAMESPACE, "clickhouse")
 NORMALIZATION, ENRICHMENT, AGGREGATION = SERVICES
-OPEN, ACTING, VERIFYING, HEALED, ESCALATED, CLOSED = IncidentState
+OPEN, ACTING, WAITING, VERIFYING, HEALED, ESCALATED, CLOSED = IncidentState
 RECOVERED = [
     f"scale Deployment/{NAMESPACE}/{AGGREGATION} from 2 to 0",
     f"scale Deployment/{NAMESPACE}/{ENRICHMENT} from 1 to 0",

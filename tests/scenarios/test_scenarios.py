@@ -41,7 +41,9 @@ async def test_a_scenario_ends_as_it_says(scenario: Scenario, tmp_path: Path) ->
             ended, text = await diagnosed(scenario, broken)
             assert ended.came, text
             return
-        settings = Settings(**broken.settings(), intake=IntakeSettings(port=free_port()))
+        made = broken.settings()
+        intake = IntakeSettings(**made.pop("intake", {}), port=free_port())
+        settings = Settings(**made, intake=intake)
         async with serving(settings) as service:
             ended = await drive(scenario, broken, service.url, within_s=WITHIN_S)
     told = story(ended.record) if ended.record else "no incident"

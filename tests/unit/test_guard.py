@@ -13,6 +13,7 @@ from service.guard.budgets import budgets
 from service.guard.busy import busy
 from service.guard.chain import CHAIN, rule
 from service.guard.clock import clock
+from service.guard.consent import consent
 from service.guard.cooldown import cooldown
 from service.guard.explained import explained
 from service.guard.firing import firing
@@ -24,6 +25,8 @@ from service.guard.owned_elsewhere import owned_elsewhere
 from service.guard.question import Guard, Objection, Policy, Question
 from service.guard.same_object import same_object
 from service.guard.still_firing import still_firing
+from service.guard.switch import switch
+from service.guard.window import window
 from service.model.action import Mode
 from service.model.alert import Standing
 from service.model.evidence import Known, Reading, Unknown
@@ -134,7 +137,7 @@ def on_target(*actions: PastAction) -> History:
         pytest.param(mode_guard, asked(), None, id="auto under auto"),
         pytest.param(mode_guard, asked(ceiling=Mode.OBSERVE), (Reason.MODE_OBSERVE, None), id="auto under observe"),
         pytest.param(mode_guard, asked(mode=Mode.OBSERVE), (Reason.MODE_OBSERVE, None), id="observe under auto"),
-        pytest.param(mode_guard, asked(mode=Mode.APPROVE), (Reason.APPROVAL_REQUIRED, None), id="approve"),
+        pytest.param(mode_guard, asked(mode=Mode.APPROVE), None, id="approve asks for consent, last of all"),
         pytest.param(mode_guard, asked(ceiling=Mode.DRY_RUN), None, id="a dry run goes on to the server"),
         pytest.param(busy, asked(), None, id="nothing done before"),
         pytest.param(busy, asked(history=on_target(past(1))), None, id="the last one is settled"),
@@ -232,7 +235,7 @@ def test_what_no_guard_objects_to_is_allowed() -> None:
 def test_every_guard_is_in_the_chain_under_the_name_of_its_file() -> None:
     known = (
         firing, heard, namespace, freshness, mode_guard, same_object, owned_elsewhere, clock,
-        explained, busy, cooldown, budgets, still_firing,
+        explained, busy, cooldown, budgets, still_firing, switch, window, consent,
     )  # fmt: skip
     assert set(CHAIN.values()) == set(known)
     assert all(guard.__module__ == f"service.guard.{name}" for name, guard in CHAIN.items())

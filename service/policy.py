@@ -1,7 +1,7 @@
 """The limits over all playbooks as they are now, and whether the wall clock can be trusted."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
@@ -9,7 +9,7 @@ import structlog
 from service.guard.question import Policy
 from service.kit.clock import Clock, ClockWatch
 from service.model.errors import Unavailable
-from service.settings import Settings
+from service.settings import Settings, protected
 from service.store.incidents import Incidents
 from service.worker import Worker
 
@@ -24,6 +24,10 @@ class Limits:
     settings: Settings
     clock: Clock
     sound_at: datetime | None = None
+    protected: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.protected = protected(self.settings)
 
     def policy(self) -> Policy:
         """What guards go by. A step of the clock counts from the moment it is seen here."""
@@ -36,6 +40,13 @@ class Limits:
             evidence_max_age_s=guard.evidence_max_age_s,
             heard_within_s=intake.heard_within_s,
             clock_sound_at=self.sound_at,
+            protected=self.protected,
+            in_namespace=guard.in_namespace,
+            blast=guard.blast,
+            people=guard.people,
+            canary=guard.canary,
+            breaker=guard.breaker,
+            attempts=guard.attempts,
         )
 
     async def run(self, incidents: Incidents, worker: Worker) -> None:

@@ -2,18 +2,27 @@
 
 from collections.abc import Mapping
 
+from service.guard.attempts import attempts
+from service.guard.blast_radius import blast_radius
+from service.guard.breaker import breaker
 from service.guard.budgets import budgets
 from service.guard.busy import busy
+from service.guard.canary import canary
+from service.guard.changed_by_person import changed_by_person
 from service.guard.clock import clock
 from service.guard.cooldown import cooldown
+from service.guard.disruption_budget import disruption_budget
 from service.guard.explained import explained
 from service.guard.firing import firing
 from service.guard.freshness import freshness
 from service.guard.heard import heard
+from service.guard.min_ready import min_ready
 from service.guard.mode import mode
 from service.guard.namespace import namespace
 from service.guard.owned_elsewhere import owned_elsewhere
+from service.guard.protected import protected
 from service.guard.question import Guard, Objection, Question
+from service.guard.rollout import rollout
 from service.guard.same_object import same_object
 from service.model.reasons import Reason
 from service.model.ruling import Answer, Ruling, Verdict
@@ -22,14 +31,23 @@ CHAIN: Mapping[str, Guard] = {
     "firing": firing,
     "heard": heard,
     "namespace": namespace,
+    "protected": protected,
     "freshness": freshness,
     "mode": mode,
     "same_object": same_object,
     "owned_elsewhere": owned_elsewhere,
+    "attempts": attempts,
     "clock": clock,
+    "breaker": breaker,
     "explained": explained,
+    "changed_by_person": changed_by_person,
+    "rollout": rollout,
+    "min_ready": min_ready,
+    "disruption_budget": disruption_budget,
     "busy": busy,
     "cooldown": cooldown,
+    "canary": canary,
+    "blast_radius": blast_radius,
     "budgets": budgets,
 }
 

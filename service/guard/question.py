@@ -7,7 +7,14 @@ from typing import TypeAlias
 
 from service.model.action import Mode
 from service.model.evidence import Known, Reading, Unknown
-from service.model.objects import Survey
+from service.model.limits import (
+    AttemptLimits,
+    BlastLimits,
+    BreakerLimits,
+    CanaryLimits,
+    PeopleLimits,
+)
+from service.model.objects import Surroundings, Survey
 from service.model.playbook import Budget, Limits
 from service.model.reasons import Reason
 from service.model.ruling import History, Proposal
@@ -24,11 +31,21 @@ class Policy:
     evidence_max_age_s: float
     heard_within_s: float
     clock_sound_at: datetime | None = None
+    protected: Sequence[str] = ("kube-system",)  # NAMESPACE or NAMESPACE/NAME, with wildcards
+    in_namespace: Budget = Budget(10, 3600.0)  # noqa: RUF009 - frozen
+    blast: BlastLimits = BlastLimits()
+    people: PeopleLimits = PeopleLimits()
+    canary: CanaryLimits = CanaryLimits()
+    breaker: BreakerLimits = BreakerLimits()
+    attempts: AttemptLimits = AttemptLimits()
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """All that a guard may look at. `surveys` are the objects that the request writes, read just now."""
+    """All that a guard may look at. `surveys` are the objects that the request writes, read just now.
+
+    `around` is what stands around the target; None where the action touches nothing of Kubernetes.
+    """
 
     proposal: Proposal
     target: Target
@@ -39,6 +56,8 @@ class Question:
     surveys: Reading[tuple[Survey, ...]]
     now: datetime
     diagnose_only: bool = False  # the alerts themselves ask for no more than a look
+    around: Reading[Surroundings] | None = None
+    playbook: str = ""
 
     @property
     def mode(self) -> Mode:

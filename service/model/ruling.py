@@ -79,6 +79,7 @@ class PastAction:
     intended_at: datetime
     settled_at: datetime | None  # None: it has no outcome yet
     outcome: str | None = None
+    namespace: str = ""
 
 
 class OpenCause(NamedTuple):
@@ -89,10 +90,19 @@ class OpenCause(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class BreakerState:
+    """New incidents lately, and until when the circuit breaker holds everything; None: it does not."""
+
+    opened: int = 0
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class History:
     """What the ledger knows when the guards are asked; read inside the transaction that writes the intent.
 
-    Each list has the newest lines only, newest first: as many as the largest budget of its scope can count.
+    Each list has the newest lines only, newest first: as many as the guards count in its scope, and all that have
+    no outcome yet. `under_treatment` are all that have none, anywhere.
     """
 
     firing_alerts: int
@@ -101,3 +111,7 @@ class History:
     in_playbook: Sequence[PastAction] = ()
     overall: Sequence[PastAction] = ()
     causes_open: Sequence[OpenCause] = ()  # oldest first, a few of them
+    of_rung: Sequence[PastAction] = ()  # this rung of this playbook, on this target
+    in_namespace: Sequence[PastAction] = ()
+    under_treatment: Sequence[PastAction] = ()
+    breaker: BreakerState = BreakerState()

@@ -14,7 +14,6 @@ from service.model.evidence import SERIES, Evidence
 from service.model.playbook import (
     Condition,
     Do,
-    Limits,
     Playbook,
     Remedy,
     TargetTemplate,
@@ -102,7 +101,7 @@ def _build(
         remedies=builder.remedies(parsed),
         healed=builder.condition(parsed.healed, ("healed",), may_ask_has=True),
         worse=builder.condition(parsed.worse, ("worse",)) if parsed.worse is not None else None,
-        limits=Limits(parsed.limits.per_target, parsed.limits.per_playbook, parsed.limits.cooldown),
+        limits=parsed.limits.limits(),
         source=f"{mistakes.file}:1",
         workloads=builder.workloads(parsed),
     )

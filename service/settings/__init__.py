@@ -16,6 +16,7 @@ from service.settings.backends import (
 from service.settings.guard import GuardSettings
 from service.settings.intake import IntakeSettings
 from service.settings.load import Settings, load, variables
+from service.settings.protected import protected
 from service.settings.secrets import secret
 from service.settings.store import StoreSettings
 from service.settings.work import WorkSettings
@@ -32,6 +33,7 @@ __all__ = [
     "StoreSettings",
     "WorkSettings",
     "load",
+    "protected",
     "secret",
     "variables",
 ]

@@ -237,6 +237,13 @@ class World:
             self.limits.evidence_max_age_s,
             self.heard_within_s,
             self.clock_sound_at,
+            self.limits.protected,
+            self.limits.in_namespace,
+            self.limits.blast,
+            self.limits.people,
+            self.limits.canary,
+            self.limits.breaker,
+            self.limits.attempts,
         )
 
     async def stop(self) -> None:

@@ -99,6 +99,7 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             kinds=KINDS,
             diagnose=backends.diagnosing(CHAPTERS, sources, settings, metrics, clock),
             survey=backends.surveying(sources, clock),
+            around=backends.looking_around(sources, clock),
             owner=backends.owning(sources, clock),
             executor=Executor.of(KINDS, writers),
             incidents=incidents,

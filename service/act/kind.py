@@ -83,6 +83,10 @@ def _nothing(request: object, action_id: str) -> Sequence[Write]:
     return ()
 
 
+def _no_pods(request: object) -> Sequence[str]:
+    return ()
+
+
 def _none(request: object) -> None:
     return None
 
@@ -94,7 +98,9 @@ class Kind(Generic[A, R]):
     `arguments` is a dataclass: a field without a default is required, bounds stand in `Annotated[int, Field(gt=0)]`,
     and a name that Python keeps for itself ends in `_` (`from_` is `from:` in YAML). `request` is a frozen dataclass
     of plain values; the ledger's codec comes from it. `bind` gives None where the backend is not configured.
-    `disruptive` asks for evidence of two sources. `for_people` kinds write nothing and have no hand.
+    `takes` are the names of pods that it takes away; what follows from written fields is not told again.
+    `disruptive` asks for evidence of two independent sources, and so does what `interrupts` the pods of a database.
+    `for_people` kinds write nothing and have no hand.
     """
 
     name: str
@@ -104,8 +110,10 @@ class Kind(Generic[A, R]):
     bind: Callable[[Writers], Hand[R] | None]
     needs: Sequence[Permission | Grant] = ()
     writes: Callable[[R, str], Sequence[Write]] = _nothing
+    takes: Callable[[R], Sequence[str]] = _no_pods
     inverse: Callable[[R], R | None] = _none
     disruptive: bool = False
+    interrupts: bool = False
     for_people: bool = False
 
 

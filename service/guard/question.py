@@ -1,7 +1,7 @@
 """What a guard is asked, and how it says no."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
 
@@ -32,12 +32,12 @@ class Policy:
     heard_within_s: float
     clock_sound_at: datetime | None = None
     protected: Sequence[str] = ("kube-system",)  # NAMESPACE or NAMESPACE/NAME, with wildcards
-    in_namespace: Budget = Budget(10, 3600.0)  # noqa: RUF009 - frozen
-    blast: BlastLimits = BlastLimits()
-    people: PeopleLimits = PeopleLimits()
-    canary: CanaryLimits = CanaryLimits()
-    breaker: BreakerLimits = BreakerLimits()
-    attempts: AttemptLimits = AttemptLimits()
+    in_namespace: Budget = field(default_factory=lambda: Budget(10, 3600.0))
+    blast: BlastLimits = field(default_factory=BlastLimits)
+    people: PeopleLimits = field(default_factory=PeopleLimits)
+    canary: CanaryLimits = field(default_factory=CanaryLimits)
+    breaker: BreakerLimits = field(default_factory=BreakerLimits)
+    attempts: AttemptLimits = field(default_factory=AttemptLimits)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What the ladder proposes and what the guard rules, each with its reason."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -114,4 +114,4 @@ class History:
     of_rung: Sequence[PastAction] = ()  # this rung of this playbook, on this target
     in_namespace: Sequence[PastAction] = ()
     under_treatment: Sequence[PastAction] = ()
-    breaker: BreakerState = BreakerState()
+    breaker: BreakerState = field(default_factory=BreakerState)

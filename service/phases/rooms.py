@@ -12,7 +12,7 @@ from service.kit.clock import Clock
 from service.model.causes import Causes
 from service.model.evidence import Evidence, Reading
 from service.model.incident import Incident
-from service.model.objects import Survey, Write
+from service.model.objects import Surroundings, Survey, Write
 from service.model.playbook import Playbook
 from service.model.target import Owner, Target, TargetKind
 from service.record.journal import Journal
@@ -22,6 +22,10 @@ from service.store.ledger import Ledger
 # The playbook's chapter, run under its deadline; and the objects that an action writes, as they stand now.
 Diagnose: TypeAlias = Callable[[Playbook, Incident], Awaitable[Evidence]]
 SurveyWrites: TypeAlias = Callable[[Sequence[Write]], Awaitable[Reading[tuple[Survey, ...]]]]
+# What stands around the target of an action: of its writes, and of the names of the pods that it takes away.
+LookAround: TypeAlias = Callable[
+    [Target, Sequence[Write], Sequence[str]], Awaitable[Reading[Surroundings]]
+]
 # What a pod belongs to, up to one of some kinds.
 FindOwner: TypeAlias = Callable[[Target, Collection[TargetKind]], Awaitable[Reading[Owner]]]
 
@@ -44,6 +48,7 @@ class Rooms:
     kinds: Mapping[str, AnyKind]
     diagnose: Diagnose
     survey: SurveyWrites
+    around: LookAround
     owner: FindOwner
     executor: Executor
     incidents: Incidents

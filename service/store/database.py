@@ -22,7 +22,7 @@ from service.store.sqlite import FAULTS, StoreFile, Writer, down
 T = TypeVar("T")
 Transaction: TypeAlias = sa.Connection  # for those who hand one on and do not look inside
 
-HEAD = "0005"  # the newest migration; when the database has it, Alembic need not be loaded at all
+HEAD = "0008"  # the newest migration; when the database has it, Alembic need not be loaded at all
 PING_WITHIN_S = 1.5
 _WATCH_EVERY_S = 1.0
 

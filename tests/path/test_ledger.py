@@ -13,16 +13,20 @@ from service.kit.tasks import running
 from service.model.action import Applied, Mode
 from service.model.evidence import Evidence
 from service.model.incident import Incident, IncidentState
-from service.model.playbook import Budget, Playbook
+from service.model.limits import AttemptLimits, BreakerLimits
+from service.model.playbook import Budget, Limits, Playbook
 from service.model.reasons import Reason
 from service.model.ruling import History
 from service.store.codec import plain
-from service.store.ledger import LOOKBACK, NOT_TRIED, Scopes, history
+from service.store.history import LOOKBACK, NOT_TRIED, Scopes, history
 from service.store.schema import incidents, ledger
 from tests.path.world import World, world
 from tests.unit.made import SCALE
 
-SCOPES = Scopes(Budget(2, 3600.0), Budget(2, 3600.0), Budget(2, 3600.0))
+TWO = Budget(2, 3600.0)
+SCOPES = Scopes(
+    Limits(TWO, TWO, 0.0, TWO), TWO, Budget(10, 3600.0), BreakerLimits(), AttemptLimits(), "scale-out"
+)
 
 
 async def wrote(made: World, action_id: str, ago: timedelta = timedelta(0), **more: Any) -> None:

@@ -28,7 +28,7 @@ from service.model.causes import Causes
 from service.model.errors import Unavailable
 from service.model.evidence import Evidence, Known, Reading, Unknown
 from service.model.incident import Held, Incident
-from service.model.objects import Survey, Write
+from service.model.objects import Surroundings, Survey, Write
 from service.model.playbook import Playbook
 from service.model.reasons import Reason
 from service.model.target import Owner, Target, TargetKind
@@ -191,6 +191,7 @@ class World:
             kinds=self.kinds,
             diagnose=self.diagnose,
             survey=self.survey,
+            around=self.around,
             owner=self.find_owner,
             executor=self.executor
             or Executor(self.hands or dict.fromkeys(self.kinds, self.platform)),
@@ -274,6 +275,12 @@ class World:
         )
         return Known(found, "platform", self.clock.now(), 0.0)
 
+    async def around(
+        self, target: Target, writes: Sequence[Write], takes: Sequence[str]
+    ) -> Reading[Surroundings]:
+        found = Surroundings(workloads=self.workloads, ready=2, least=2)
+        return Known(found, "platform", self.clock.now(), 0.0)
+
     async def find_owner(self, pod: Target, kinds: Collection[TargetKind]) -> Reading[Owner]:
         if self.owners is not None:
             return await self.owners(pod, kinds)
@@ -297,6 +304,7 @@ class World:
 
     runaway_matters: bool = False
     replicas_needed: int = 3
+    workloads: int = 20  # in the namespace
 
     @property
     def runaway(self) -> bool:

@@ -13,13 +13,15 @@ AGAIN_S = 30.0
 def canary(question: Question) -> Objection | None:
     """The newest outcome on another target speaks: healed lets this one pass, all else holds it for a while."""
     window = timedelta(seconds=question.policy.canary.window_s)
+    if not window:
+        return None
     now, mine = question.now, question.target.key
     others = [a for a in question.history.in_playbook if a.target_key != mine]
     ended = [(a.settled_at, a) for a in others if a.settled_at and a.settled_at > now - window]
     newest = max(ended, key=_when, default=None)
     if newest is not None and newest[1].outcome == OutcomeKind.HEALED:
         return None
-    if window and (going := next((a for a in others if a.settled_at is None), None)):
+    if going := next((a for a in others if a.settled_at is None), None):
         detail = f"{going.target_key} goes first, and {going.rung} has no outcome there yet"
         return Objection(Reason.CANARY, detail, now + timedelta(seconds=AGAIN_S))
     if newest is None:

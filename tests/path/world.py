@@ -304,7 +304,7 @@ class World:
 
     runaway_matters: bool = False
     replicas_needed: int = 3
-    workloads: int = 20  # in the namespace
+    workloads: int = 100  # in the namespace
 
     @property
     def runaway(self) -> bool:

@@ -115,7 +115,7 @@ class Surroundings:
     goes on: `ready` where it takes none away. `rollout` tells of one that is in progress.
     """
 
-    workloads: int  # Deployments, StatefulSets and DaemonSets of the namespace
+    workloads: int  # Deployments and StatefulSets of the namespace
     ready: int | None = None
     least: int | None = None
     rollout: str = ""

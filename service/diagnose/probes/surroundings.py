@@ -14,7 +14,7 @@ from service.model.objects import DisruptionBudget, Surroundings, Write
 from service.model.reasons import Reason
 from service.model.target import Target
 
-_WORKLOADS = ("deployments", "statefulsets", "daemonsets")
+_WORKLOADS = ("deployments", "statefulsets")  # what playbooks treat
 _RUNNING = ("Deployment", "StatefulSet", "DaemonSet")
 
 

@@ -46,5 +46,5 @@ KIND = Kind(
     needs=scale.KIND.needs,
     writes=scale.KIND.writes,
     inverse=scale.KIND.inverse,
-    disruptive=True,
+    interrupts=True,
 )

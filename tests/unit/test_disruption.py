@@ -70,7 +70,10 @@ def rolling(**more: Any) -> dict[str, Any]:
         ),
         pytest.param(
             "DaemonSet",
-            {"spec": {"updateStrategy": rolling(maxSurge=1)}, "status": {"desiredNumberScheduled": 3, "numberReady": 3}},
+            {
+                "spec": {"updateStrategy": rolling(maxSurge=1)},
+                "status": {"desiredNumberScheduled": 3, "numberReady": 3},
+            },
             [RESTART], 0, 3, id="a daemon with a surge",
         ),
     ],

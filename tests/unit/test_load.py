@@ -17,6 +17,7 @@ from service.act.kind import Kind
 from service.decide.plan import plan
 from service.diagnose import CHAPTERS
 from service.diagnose.chapters.high_latency import HighLatencyEvidence
+from service.diagnose.origin import origins
 from service.model.action import Mode
 from service.model.errors import BadConfig
 from service.model.evidence import Evidence, Reading, facts
@@ -387,6 +388,11 @@ class ToyChapter:
     name: str
     parameters: type[Any]
     evidence: type[Evidence]
+    stateful: bool = False
+
+    @property
+    def origins(self) -> Mapping[str, str]:
+        return origins(self.evidence)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,10 @@ import structlog
 from service import backends
 from service.act import KINDS
 from service.act.executor import Executor
+from service.desk.admission import Admission
 from service.desk.api import Api
+from service.desk.decisions import Decisions
+from service.desk.speaking import Desk
 from service.diagnose import CHAPTERS
 from service.guard.chain import CHAIN
 from service.incident.lifecycle import Patience
@@ -37,6 +40,8 @@ from service.record.metrics import Metrics
 from service.route.sorting import Rules
 from service.settings import Settings, WorkSettings
 from service.sorter import Sorter
+from service.store.approvals import Approvals
+from service.store.controls import Controls
 from service.store.database import Database
 from service.store.episodes import Episodes
 from service.store.inbox import Inbox
@@ -92,7 +97,9 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             await incidents.release_all()
 
         sources, writers = await backends.opened(settings, clock, stack)
-        limits = Limits(ClockWatch(clock), settings, clock)
+        controls = Controls(database)
+        limits = Limits(ClockWatch(clock), settings, clock, controls, metrics)
+        await limits.hear()
         rooms = Rooms(
             playbooks=playbooks,
             causes=explained,
@@ -154,7 +161,9 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         look = backends.quick_look(settings, sources, quick_parameters, clock)
         allowed = settings.guard.namespaces
         api = Api(credentials, inbox, episodes, incidents, ledger, metrics, ready, look, allowed)
-        routes = [*intake.routes(), *api.routes()]
+        desk = Desk(controls, Approvals(database), metrics, settings.mode, clock, worker.wake)
+        decisions = Decisions(Admission(credentials), desk)
+        routes = [*intake.routes(), *api.routes(), *decisions.routes()]
         url = await stack.enter_async_context(
             listening(intake_settings, routes, api.plain_routes())
         )

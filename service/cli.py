@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from service.desk.commands import control
 from service.model.action import Mode
 from service.model.errors import BadConfig, Unavailable
 
@@ -327,3 +328,6 @@ def reference(table: Annotated[Table, typer.Argument(help="Which table.")]) -> N
         Table.REASONS: room.reasons_table,
     }
     typer.echo(tables[table]())
+
+
+app.add_typer(control.app)

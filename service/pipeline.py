@@ -6,10 +6,12 @@ is read back before anything else is sent.
 """
 
 from dataclasses import replace
+from typing import Any
 
 from service.incident.lifecycle import Event, EventKind, from_proposal, resolved
+from service.model.action import Intent
 from service.model.change import ActionChange
-from service.model.evidence import facts
+from service.model.evidence import Evidence, facts
 from service.model.incident import Held, IncidentState, Outcome, OutcomeKind, Progress, UnderWay
 from service.model.reasons import Reason
 from service.phases.acting import act
@@ -19,6 +21,7 @@ from service.phases.looking import call, decide, diagnose
 from service.phases.moving import move
 from service.phases.proving import close, settled, verify
 from service.phases.rooms import Rooms
+from service.phases.waiting import stay, wait
 
 
 async def step(held: Held, rooms: Rooms) -> None:
@@ -36,6 +39,11 @@ async def step(held: Held, rooms: Rooms) -> None:
         return await close(held, rooms)
     if incident.state is IncidentState.ESCALATED:
         return await stay(held, rooms)
+    if (
+        incident.state is IncidentState.WAITING
+    ):  # a person's word, the end of its time, or neither yet
+        answered = await wait(held, rooms)
+        return await act_on(held, *answered, rooms) if answered is not None else None
     if to_be_aimed(incident, rooms):
         return await aim(held, rooms)  # a pod: what it belongs to is meant
     diagnosed, evidence = await diagnose(
@@ -49,19 +57,14 @@ async def step(held: Held, rooms: Rooms) -> None:
     intent = await admit(
         held, proposal, evidence, (diagnosed, decided), rooms
     )  # durable, if allowed
-    if intent is None:
-        return None
+    return await act_on(held, intent, evidence, rooms) if intent is not None else None
+
+
+async def act_on(held: Held, intent: Intent[Any], evidence: Evidence, rooms: Rooms) -> None:
+    """The intent is durable: its first attempt follows in the same step."""
     under_way = UnderWay(intent, None, facts(evidence), Progress())
-    acting = replace(incident, state=IncidentState.ACTING, under_way=under_way)
+    acting = replace(held.incident, state=IncidentState.ACTING, under_way=under_way, approval=None)
     return await act(replace(held, incident=acting), under_way, rooms, look_first=False)
-
-
-async def stay(held: Held, rooms: Rooms) -> None:
-    """An alert of an escalated incident changed, and some still fire: it stays with the person."""
-    reason = held.incident.reason or Reason.LADDER_EXHAUSTED
-    await move(
-        held, Event(EventKind.DENIED, reason, "an alert changed; it stays escalated"), (), rooms
-    )
 
 
 async def set_aside(held: Held, reason: Reason, detail: str, rooms: Rooms) -> None:

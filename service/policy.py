@@ -7,23 +7,34 @@ from datetime import datetime, timedelta
 import structlog
 
 from service.guard.question import Policy
+from service.guard.recurrence import closes
+from service.guard.switch import paused
 from service.kit.clock import Clock, ClockWatch
+from service.model.action import Mode
+from service.model.control import NOTHING_SAID, Control
 from service.model.errors import Unavailable
+from service.record.metrics import Metrics
 from service.settings import Settings, protected
+from service.store.controls import Controls
 from service.store.incidents import Incidents
 from service.worker import Worker
+
+_EVERY_S = 0.5  # what people say is heard within a second
 
 log = structlog.get_logger()
 
 
 @dataclass(slots=True)
 class Limits:
-    """What the settings allow, and since when the clock is sound."""
+    """What the settings and people allow, and since when the clock is sound."""
 
     watch: ClockWatch
     settings: Settings
     clock: Clock
+    controls: Controls
+    metrics: Metrics
     sound_at: datetime | None = None
+    control: Control = NOTHING_SAID
     protected: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -43,16 +54,34 @@ class Limits:
             protected=self.protected,
             in_namespace=guard.in_namespace,
             blast=guard.blast,
-            people=guard.people,
+            persons=guard.persons,
             canary=guard.canary,
             breaker=guard.breaker,
             attempts=guard.attempts,
-        )
+            people=intake.people_file is not None,
+            expires_s=guard.approval_expires_s,
+            veto_s=guard.veto_s,
+        ).under(self.control)
+
+    async def hear(self) -> None:
+        """What people have said by now. What is about to be written is asked for once more in the store itself."""
+        try:
+            self.control = await self.controls.standing(self.clock.now())
+        except Unavailable as error:  # nothing is admitted or confirmed without the store either
+            log.error("not known what people have said", reason=error.reason)
+            return
+        mode, now = self.control.mode(self.settings.mode), self.clock.now()
+        for one in Mode:
+            self.metrics.ceiling.labels(one).set(one is mode)
+        self.metrics.paused.set(paused(self.control, now) is not None)
+        open_now = [w for w in self.control.windows if closes(w.when, now) is not None]
+        self.metrics.windows.set(len(open_now))
 
     async def run(self, incidents: Incidents, worker: Worker) -> None:
-        """Looks every second; after a step everything that waits is due, for no instant means what it meant."""
+        """Looks twice a second; after a step everything that waits is due, for no instant means what it meant."""
         while True:
             before = self.sound_at
+            await self.hear()
             self._look()
             if self.sound_at != before:
                 try:
@@ -61,7 +90,7 @@ class Limits:
                 except Unavailable as error:
                     self.sound_at = before
                     log.error("not woken after a step of the clock", reason=error.reason)
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(_EVERY_S)
 
     def _look(self) -> None:
         step_s = self.watch.step_s()

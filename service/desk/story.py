@@ -87,6 +87,27 @@ def _ruled(step: Json) -> list[str]:
     return [f"guard {step['guard']}: {step['verdict']} ({step['reason']}) {step['detail']}"]
 
 
+def _proposed(step: Json) -> list[str]:
+    due = f"{step['due_at'][:10]} {_clock(step['due_at'])}"
+    waits = {"veto": f"done at {due} unless somebody says no"}
+    two = ", two people" if step["two_people"] else ""
+    says = waits.get(step["mode"], f"waits for a yes until {due}{two}")
+    return [
+        f"proposed: {step['action']}: {says}",
+        *(f"{c['object']} {c['field']}: {c['was']} -> {c['to']}" for c in step["difference"]),
+        f"$ paramedic approve {step['approval_id']} --why ...",
+        f"$ paramedic reject {step['approval_id']} --why ...",
+    ]
+
+
+def _answered(step: Json) -> list[str]:
+    return [f"{step['by']} {step['answer']} {step['approval_id']}: {step['why']}"]
+
+
+def _settled(step: Json) -> list[str]:
+    return [f"{step['approval_id']} {step['state']} ({step['reason']}) {step['detail']}"]
+
+
 def _tried(step: Json) -> list[str]:
     again = f"; asked again at {_clock(step['again_at'])}"
     return [f"tried: {step['action']}: ({step['reason']}) {step['detail']}{again}"]
@@ -138,6 +159,9 @@ _TELL: Mapping[str, Callable[[Json], list[str]]] = {
     "diagnosed": _diagnosed,
     "decided": _decided,
     "ruled": _ruled,
+    "proposed": _proposed,
+    "answered": _answered,
+    "settled": _settled,
     "tried": _tried,
     "called": _called,
     "again": _again,

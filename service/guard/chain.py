@@ -10,6 +10,7 @@ from service.guard.busy import busy
 from service.guard.canary import canary
 from service.guard.changed_by_person import changed_by_person
 from service.guard.clock import clock
+from service.guard.consent import consent
 from service.guard.cooldown import cooldown
 from service.guard.disruption_budget import disruption_budget
 from service.guard.explained import explained
@@ -24,6 +25,8 @@ from service.guard.protected import protected
 from service.guard.question import Guard, Objection, Question
 from service.guard.rollout import rollout
 from service.guard.same_object import same_object
+from service.guard.switch import switch
+from service.guard.window import window
 from service.model.reasons import Reason
 from service.model.ruling import Answer, Ruling, Verdict
 
@@ -34,6 +37,8 @@ CHAIN: Mapping[str, Guard] = {
     "protected": protected,
     "freshness": freshness,
     "mode": mode,
+    "switch": switch,
+    "window": window,
     "same_object": same_object,
     "owned_elsewhere": owned_elsewhere,
     "attempts": attempts,
@@ -49,6 +54,7 @@ CHAIN: Mapping[str, Guard] = {
     "canary": canary,
     "blast_radius": blast_radius,
     "budgets": budgets,
+    "consent": consent,  # last: nobody is asked about what another guard denies
 }
 
 

@@ -1,11 +1,12 @@
 """What a guard is asked, and how it says no."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeAlias
 
 from service.model.action import Mode
+from service.model.control import NOTHING_SAID, Control
 from service.model.evidence import Known, Reading, Unknown
 from service.model.limits import (
     AttemptLimits,
@@ -15,7 +16,7 @@ from service.model.limits import (
     PeopleLimits,
 )
 from service.model.objects import Surroundings, Survey
-from service.model.playbook import Budget, Limits
+from service.model.playbook import CONSENT, Budget, ConsentPlan, Limits
 from service.model.reasons import Reason
 from service.model.ruling import History, Proposal
 from service.model.target import Target
@@ -23,7 +24,10 @@ from service.model.target import Target
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The limits over all playbooks. `clock_sound_at`: the wall clock has stepped, and is trusted again then."""
+    """The limits over all playbooks. `control` is what people have said about all actions.
+
+    `clock_sound_at`: the wall clock has stepped, and is trusted again then.
+    """
 
     ceiling: Mode
     namespaces: Sequence[str]
@@ -34,10 +38,22 @@ class Policy:
     protected: Sequence[str] = ("kube-system",)  # NAMESPACE or NAMESPACE/NAME, with wildcards
     in_namespace: Budget = field(default_factory=lambda: Budget(10, 3600.0))
     blast: BlastLimits = field(default_factory=BlastLimits)
-    people: PeopleLimits = field(default_factory=PeopleLimits)
+    persons: PeopleLimits = field(default_factory=PeopleLimits)
     canary: CanaryLimits = field(default_factory=CanaryLimits)
     breaker: BreakerLimits = field(default_factory=BreakerLimits)
     attempts: AttemptLimits = field(default_factory=AttemptLimits)
+    control: Control = NOTHING_SAID
+    expires_s: float = 1800.0  # how long a proposal waits for a yes, and for a no
+    veto_s: float = 600.0
+    people: bool = False  # somebody is configured who could say yes or no
+    setting: Mode | None = (
+        None  # the ceiling as the settings have it, where people have set another
+    )
+
+    def under(self, control: Control) -> "Policy":
+        """The limits with what people have said."""
+        setting = self.setting or self.ceiling
+        return replace(self, ceiling=control.mode(setting), control=control, setting=setting)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +72,13 @@ class Question:
     surveys: Reading[tuple[Survey, ...]]
     now: datetime
     diagnose_only: bool = False  # the alerts themselves ask for no more than a look
+    labels: Sequence[
+        Mapping[str, str]
+    ] = ()  # of the alerts that fire, and what Paramedic made of them
+    plan: ConsentPlan = CONSENT  # how long a proposal of the rung waits
+    consent: Mode | None = (
+        None  # the lowest mode that is content with what people said, or did not say
+    )
     around: Reading[Surroundings] | None = None
     playbook: str = ""
 
@@ -63,6 +86,8 @@ class Question:
     def mode(self) -> Mode:
         """The rung's mode under the global ceiling, and under what the alerts ask for."""
         mode = self.proposal.mode.capped(self.policy.ceiling)
+        if self.consent is Mode.APPROVE and mode is Mode.VETO:
+            return Mode.APPROVE  # somebody said yes, and need not be heard to say no
         return Mode.OBSERVE if self.diagnose_only else mode
 
     @property

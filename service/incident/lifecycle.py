@@ -27,6 +27,12 @@ class EventKind(StrEnum):
     PEOPLE = "people"  # the rung that holds is one for people
     HELD = "held"  # a guard said no, and asking again makes sense
     DENIED = "denied"  # a guard said no for good
+    PROPOSED = "proposed"  # every guard but a person's word is content
+    ASKED = "asked"  # it still waits for that word
+    REJECTED = "rejected"  # a person said no
+    EXPIRED = "expired"  # nobody said anything in time
+    WITHDRAWN = "withdrawn"  # what was proposed is not wanted any more
+    RELEASED = "released"  # what held it back has ended
     ADMITTED = "admitted"  # the intent is durable
     WAITING = "waiting"  # the action is not done, or not known to be: asked again
     NEVER_SENT = "never_sent"  # the action did not leave this process, for as long as it might try
@@ -94,6 +100,7 @@ _LOOKED_AT: Mapping[EventKind, Edge] = {
     EventKind.PEOPLE: _TO_PEOPLE,
     EventKind.HELD: (S.OPEN, _said),
     EventKind.DENIED: _TO_PEOPLE,
+    EventKind.PROPOSED: (S.WAITING, _said),
     EventKind.ADMITTED: (S.ACTING, _now),
     EventKind.RESOLVED: (S.CLOSED, _never),
     EventKind.BROKEN: _TO_PEOPLE,
@@ -113,6 +120,17 @@ TABLE: Mapping[IncidentState, Mapping[EventKind, Edge]] = {
         EventKind.HEALTHY: (S.OPEN, _later),
         EventKind.UNKNOWN: (S.OPEN, _later),
     },
+    S.WAITING: {
+        EventKind.ASKED: (S.WAITING, _said),
+        EventKind.HELD: (S.WAITING, _said),
+        EventKind.ADMITTED: (S.ACTING, _now),
+        EventKind.WITHDRAWN: (S.OPEN, _now),
+        EventKind.REJECTED: _TO_PEOPLE,
+        EventKind.EXPIRED: _TO_PEOPLE,
+        EventKind.DENIED: _TO_PEOPLE,
+        EventKind.RESOLVED: (S.CLOSED, _never),
+        EventKind.BROKEN: _TO_PEOPLE,
+    },
     S.ACTING: {
         **_CONCLUDED,
         EventKind.WAITING: (S.ACTING, _said),
@@ -129,12 +147,17 @@ TABLE: Mapping[IncidentState, Mapping[EventKind, Edge]] = {
         EventKind.UNKNOWN: (S.HEALED, _seldom),
     },
     S.ESCALATED: {
+        EventKind.HELD: (S.ESCALATED, _said),
+        EventKind.RELEASED: (S.OPEN, _now),
         EventKind.DENIED: _TO_PEOPLE,
         EventKind.RESOLVED: (S.CLOSED, _never),
         EventKind.BROKEN: _TO_PEOPLE,
     },
     S.CLOSED: {},
 }
+# What ends by itself, or by a person's word: whatever still fires then is looked at again.
+HOLDS = frozenset({Reason.SWITCHED_OFF, Reason.MAINTENANCE})
+
 # A wait for a remedy ends here: a person should not wait longer than this for Paramedic to give up.
 _TRIES_PATIENCE = {
     EventKind.HEALTHY,
@@ -155,7 +178,11 @@ def advance(incident: Incident, event: Event, patience: Patience, now: datetime)
         and event.kind in _TRIES_PATIENCE
         and max(now, due_at or now) > patience_ends
     ):
-        return Move(S.ESCALATED, event.reason, f"{event.detail}: longer than people should wait")
+        # A person is called; when the hold ends by itself, it is looked at again all the same.
+        again_at = due_at if event.kind is EventKind.HELD and event.reason in HOLDS else None
+        return Move(
+            S.ESCALATED, event.reason, f"{event.detail}: longer than people should wait", again_at
+        )
     return Move(state, event.reason, event.detail, due_at)
 
 

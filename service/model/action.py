@@ -22,11 +22,12 @@ class Mode(StrEnum):
     OBSERVE = "observe"  # say what would be done
     DRY_RUN = "dry_run"  # let the server check the write and do nothing
     APPROVE = "approve"  # do it when a person has said yes
+    VETO = "veto"  # say it, and do it after a while unless a person says no
     AUTO = "auto"  # do it
 
     @property
     def height(self) -> int:
-        """Its place in the order observe < dry_run < approve < auto."""
+        """Its place in the order observe < dry_run < approve < veto < auto."""
         return list(Mode).index(self)
 
     def capped(self, ceiling: "Mode") -> "Mode":
@@ -132,7 +133,7 @@ class Intent(Generic[R]):
     rung: str
     kind: str
     request: R
-    mode: Mode  # AUTO or DRY_RUN
+    mode: Mode  # what allowed it; of DRY_RUN nothing is done
     intended_at: datetime
     uids: Mapping[str, str] = field(default_factory=dict)
 

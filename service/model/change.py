@@ -1,8 +1,11 @@
 """What one step of an incident changes: written whole, under its claim, or not at all."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from service.model.action import ActionResult
+from service.model.approval import Approval, ApprovalChange, ApprovalState, FieldChange
+from service.model.evidence import Facts
 from service.model.incident import Move, Outcome, OutcomeKind, Progress
 from service.model.step import Step
 
@@ -18,9 +21,20 @@ class ActionChange:
 
 
 @dataclass(frozen=True, slots=True)
+class NewApproval:
+    """A proposal as it is written, with what people want to see of it."""
+
+    approval: Approval
+    difference: Sequence[FieldChange]
+    evidence: Facts
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """The end of one step. `quiet` counts looks that found what the last one found; they share one record.
 
+    `proposed` becomes a proposal that waits; `approval` is what becomes of the one that waited. `seen_approval` and
+    `seen_control` are what people had said when the step was taken: if that has changed, the next one is due at once.
     `frees` are the playbooks whose incidents in the namespace need not wait any more when this one closes.
     """
 
@@ -30,3 +44,7 @@ class Change:
     outcome: OutcomeKind | None = None
     quiet: int = 0
     frees: tuple[str, ...] = ()
+    proposed: NewApproval | None = None
+    approval: ApprovalChange | None = None
+    seen_approval: ApprovalState | None = None
+    seen_control: int | None = None

@@ -7,6 +7,7 @@ from typing import Any
 
 from service.model.action import ActionResult, Intent
 from service.model.alert import Alert
+from service.model.approval import Approval
 from service.model.evidence import Facts
 from service.model.reasons import Reason
 from service.model.target import Target
@@ -17,6 +18,7 @@ class IncidentState(StrEnum):
 
     OPEN = "open"  # to be diagnosed, now or later
     ACTING = "acting"  # an intent is durable, and its action not known to have ended
+    WAITING = "waiting"  # an action is proposed, and waits for a person's word
     VERIFYING = "verifying"  # an action was done, and is read again and again
     HEALED = "healed"  # proved; it is looked at now and then until its alerts resolve
     ESCALATED = "escalated"  # a person has it; it closes when its alerts resolve
@@ -95,6 +97,7 @@ class Incident:
     outcome: OutcomeKind | None = None  # of its last verified action
     alerts: tuple[Alert, ...] = ()
     under_way: UnderWay | None = None
+    approval: Approval | None = None  # the open proposal, while it waits
     quiet: int = 0  # how many looks in a row have changed nothing
 
     @property

@@ -89,6 +89,20 @@ class VerifyPlan:
     every_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class ConsentPlan:
+    """How long a proposal waits for a yes (`approve`) or a no (`veto`), and whether two people have to say yes.
+
+    None: as long as the settings say.
+    """
+
+    expires_s: float | None = None
+    veto_s: float | None = None
+    two_people: bool = False
+
+
+CONSENT = ConsentPlan()
+
 # An argument of an action as it stands in the file: plain values, with templates still open.
 Argument: TypeAlias = (
     "Template | bool | int | float | str | Sequence[Argument] | Mapping[str, Argument]"
@@ -117,6 +131,7 @@ class Remedy:
     mode: Mode
     times: int  # how often it may be tried in one incident
     verify: VerifyPlan  # the playbook's, unless the rung says otherwise
+    consent: ConsentPlan = CONSENT  # the same
 
 
 @dataclass(frozen=True, slots=True)

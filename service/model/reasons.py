@@ -54,7 +54,10 @@ class Reason(StrEnum):
     # A guard holds an action back because ...
     MODE_OBSERVE = "mode_observe"  # the ceiling or the rung only observes
     MODE_DRY_RUN = "mode_dry_run"  # the server was asked to check the write, not to do it
+    SWITCHED_OFF = "switched_off"  # a person has paused all actions
+    MAINTENANCE = "maintenance"  # a maintenance window is open
     APPROVAL_REQUIRED = "approval_required"  # a person has to say yes
+    VETO_PENDING = "veto_pending"  # it is announced, and done unless a person says no in time
     ALERT_RESOLVED = "alert_resolved"  # no alert of the incident fires any more
     EVIDENCE_STALE = "evidence_stale"  # the evidence is older than the guard accepts
     TARGET_BUSY = "target_busy"  # another action on the target has no outcome yet
@@ -83,6 +86,14 @@ class Reason(StrEnum):
     PLAYBOOK_FAILING = "playbook_failing"  # the playbook's last actions, as many as are written, healed nothing
     GUARD_FAILED = "guard_failed"  # a guard raised: that denies
     WITHIN_LIMITS = "within_limits"  # every guard lets the action pass
+
+    # A proposal ended because ...
+    APPROVED = "approved"  # a person said yes
+    NO_VETO = "no_veto"  # it was announced, and nobody said no
+    REJECTED = "rejected"  # a person said no
+    APPROVAL_EXPIRED = "approval_expired"  # nobody said yes in time
+    SECOND_PERSON = "second_person"  # who asked for it may not be who says yes
+    PROPOSAL_CHANGED = "proposal_changed"  # what would be done now is another thing than what was proposed
 
     # An action ended because ...
     DONE = "done"  # the write was taken

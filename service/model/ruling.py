@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from service.model.action import Mode, Request
+from service.model.control import NOTHING_SAID, Control
 from service.model.reasons import Reason
 
 
@@ -115,3 +116,5 @@ class History:
     in_namespace: Sequence[PastAction] = ()
     under_treatment: Sequence[PastAction] = ()
     breaker: BreakerState = field(default_factory=BreakerState)
+    approval: str | None = None  # how the incident's last proposal stands, where it waited
+    control: Control = NOTHING_SAID  # what people have said about all actions

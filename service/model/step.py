@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import ClassVar, TypeAlias
 
 from service.model.action import ActionResult, Mode
+from service.model.approval import ApprovalState, FieldChange
 from service.model.evidence import Evidence, Facts
 from service.model.incident import IncidentState, Outcome, OutcomeKind
 from service.model.playbook import Truth
@@ -51,6 +52,46 @@ class Ruled:
     action_id: str | None
     retry_at: datetime | None
     answers: Sequence[Answer] = ()
+    difference: Sequence[FieldChange] = ()  # what would be written, on the objects as they stand
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """The action waits for a person's word until `due_at`; under `veto` it is done then, unless somebody says no."""
+
+    kind: ClassVar[str] = "proposed"
+    at: datetime
+    approval_id: str
+    rung: str
+    action: str
+    mode: Mode
+    due_at: datetime
+    two_people: bool
+    difference: Sequence[FieldChange]
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A person has spoken. `asked`: the first of two people said yes."""
+
+    kind: ClassVar[str] = "answered"
+    at: datetime
+    approval_id: str
+    answer: str  # approved, asked or rejected
+    by: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A proposal that waited is over: used, rejected, expired or withdrawn."""
+
+    kind: ClassVar[str] = "settled"
+    at: datetime
+    approval_id: str
+    state: ApprovalState
+    reason: Reason
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,5 +181,17 @@ class Moved:
 
 
 Step: TypeAlias = (
-    Diagnosed | Decided | Ruled | Tried | Acted | Read | Verified | Called | Retargeted | Moved
+    Diagnosed
+    | Decided
+    | Ruled
+    | Proposed
+    | Answered
+    | Settled
+    | Tried
+    | Acted
+    | Read
+    | Verified
+    | Called
+    | Retargeted
+    | Moved
 )

@@ -6,14 +6,18 @@ from typing import Any, assert_never
 
 from service.act.executor import Attempt, NotYet, Unsure
 from service.act.kind import Deed
+from service.guard.switch import paused
+from service.guard.window import closed
 from service.incident.lifecycle import Event, EventKind, outcome_of
 from service.kit.deadline import Deadline
 from service.model.action import ActionResult, Applied, Intent, Mode
 from service.model.change import ActionChange
+from service.model.control import Control
+from service.model.errors import Refused
 from service.model.incident import Held, Incident, Outcome, OutcomeKind, Progress, UnderWay
 from service.model.reasons import Reason
 from service.model.step import Acted, Tried, Verified
-from service.phases.moving import move
+from service.phases.moving import labels_of, move
 from service.phases.proving import conclude, plan_of, remedy
 from service.phases.rooms import Rooms
 from service.verify.judge import begin
@@ -22,6 +26,7 @@ _BELOW_AUTO = {
     Mode.OBSERVE: Reason.MODE_OBSERVE,
     Mode.DRY_RUN: Reason.MODE_DRY_RUN,
     Mode.APPROVE: Reason.APPROVAL_REQUIRED,
+    Mode.VETO: Reason.VETO_PENDING,
 }
 
 
@@ -31,7 +36,14 @@ async def act(held: Held, under_way: UnderWay, rooms: Rooms, *, look_first: bool
     began, started_at = rooms.clock.monotonic(), rooms.clock.now()
 
     async def confirm() -> None:
+        """Right before a write: is the incident still ours, and has nobody forbidden it meanwhile?"""
         await rooms.incidents.confirm(held.claim)
+        if under_way.progress.started:
+            return  # what has begun is brought to its end
+        control = await rooms.incidents.control(rooms.clock.now())
+        reason = forbidden(incident, intent, rooms, control)
+        if reason is not None:
+            raise Refused(reason, "forbidden right before it was sent", 403)
 
     attempt = await rooms.executor.attempt(
         intent,
@@ -105,8 +117,21 @@ def lapsed(incident: Incident, intent: Intent[Any], rooms: Rooms, now: datetime)
         return Reason.NO_PLAYBOOK
     if not 0 <= age_s <= policy.evidence_max_age_s:
         return Reason.EVIDENCE_STALE
-    mode = rung.mode.capped(policy.ceiling)
-    return _BELOW_AUTO.get(mode) if mode.height < intent.mode.height else None
+    return forbidden(incident, intent, rooms, policy.control)
+
+
+def forbidden(
+    incident: Incident, intent: Intent[Any], rooms: Rooms, control: Control
+) -> Reason | None:
+    """Why people do not want it any more: a lower ceiling, the kill switch, a maintenance window."""
+    now = rooms.clock.now()
+    rung = remedy(rooms.playbooks.get(incident.playbook), intent.rung)
+    if rung is not None:
+        mode = rung.mode.capped(rooms.policy().under(control).ceiling)
+        if mode.height < intent.mode.height:
+            return _BELOW_AUTO.get(mode)
+    held = paused(control, now) or closed(control, labels_of(incident), now)
+    return held.reason if held is not None else None
 
 
 async def _acted(

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -9,16 +10,19 @@ from service.act.kind import AnyKind
 from service.guard.chain import rule
 from service.guard.question import Question
 from service.incident.lifecycle import Event, EventKind, advance, from_denial, resolved
-from service.model.action import Intent
-from service.model.change import Change
-from service.model.evidence import Evidence, Known, Reading, facts
-from service.model.incident import Held
+from service.model.action import Intent, Mode
+from service.model.approval import Approval, ApprovalState, FieldChange, difference
+from service.model.change import Change, NewApproval
+from service.model.evidence import Evidence, Facts, Known, Reading, facts
+from service.model.incident import Held, Incident
 from service.model.objects import Surroundings, Survey
+from service.model.playbook import CONSENT
 from service.model.reasons import Reason
 from service.model.ruling import History, Proposal, Ruling
-from service.model.step import Called, Ruled, Step
+from service.model.step import Called, Proposed, Ruled, Step
 from service.model.target import Target
-from service.phases.moving import frees, moved, quiet_looks
+from service.phases.moving import frees, labels_of, moved, quiet_looks, seen, settles
+from service.phases.proving import remedy
 from service.phases.rooms import Rooms
 from service.store.history import Scopes
 from service.store.names import new_id
@@ -27,51 +31,68 @@ from service.store.names import new_id
 async def admit(
     held: Held, proposal: Proposal, evidence: Evidence, steps: Sequence[Step], rooms: Rooms
 ) -> Intent[Any] | None:
-    """Asks the guards inside the ledger's transaction. The intent, durable; or None, and the no is written."""
+    """Asks the guards inside the ledger's transaction. The intent, durable; or None, and the no is written.
+
+    An action that only lacks a person's word becomes a proposal that waits for it. One that has it, or that nobody
+    has said no to, comes here again with its incident's `approval`, and every guard is asked anew.
+    """
     incident, playbook = held.incident, rooms.playbooks[held.incident.playbook]
     if proposal.request is None or proposal.rung is None or proposal.kind is None:
         raise ValueError("nothing was proposed, so there is nothing to rule on")
     action_id = new_id("act", rooms.clock.now())
     kind, request = rooms.kinds[proposal.kind], proposal.request
     surveys, around = await _looked(incident.target, kind, request, action_id, rooms)
-    policy, now = rooms.policy(), rooms.clock.now()
+    limits_now, now = rooms.policy(), rooms.clock.now()
     seen_uid = evidence.target.value.uid if isinstance(evidence.target, Known) else None
     known = surveys.value if isinstance(surveys, Known) else ()
     uids = {survey.ref.path: survey.uid for survey in known}
-    mode = proposal.mode.capped(policy.ceiling)
     intent = Intent(
-        action_id, incident.id, proposal.rung, proposal.kind, proposal.request, mode, now, uids
-    )
+        action_id, incident.id, proposal.rung, proposal.kind, proposal.request, proposal.mode, now, uids
+    )  # fmt: skip
+    shown = difference(rooms.kinds[proposal.kind].writes(proposal.request, action_id), known)
+    rung = remedy(playbook, proposal.rung)
 
     def judge(history: History) -> tuple[Ruling, Change]:
         question = Question(
-            proposal, incident.target, playbook.limits, policy, history, seen_uid, surveys, now,
-            incident.diagnose_only, around, playbook.name,
+            proposal, incident.target, playbook.limits, limits_now.under(history.control), history,
+            seen_uid, surveys, now, incident.diagnose_only, labels_of(incident),
+            rung.consent if rung is not None else CONSENT, _consent(incident, history), around,
+            playbook.name,
         )  # fmt: skip
         ruling = rule(question, rooms.chain)
-        event = from_denial(ruling)
-        if ruling.allowed:
-            event = Event(EventKind.ADMITTED, ruling.reason, str(proposal.request))
-        elif ruling.reason is Reason.ALERT_RESOLVED:
-            event = resolved(incident)
-        ruled = _ruled(ruling, intent, now)
+        ruled = _ruled(ruling, intent, now, shown)
+        new = _proposed(ruling, intent, question, facts(evidence), shown)
+        event = _event(ruling, incident, new, str(proposal.request))
         to = advance(incident, event, rooms.patience, now)
-        told: tuple[Step, ...] = (
-            () if ruling.allowed else (*_called(ruling, intent, now), moved(incident, to, now))
+        called = (new_step(new),) if new else _called(ruling, intent, now)
+        more = (*called, moved(incident, to, now))
+        quiet = 0 if ruling.allowed or new else quiet_looks(incident, to)
+        change = Change(
+            to,
+            (*steps, ruled, *(() if ruling.allowed else more)),
+            quiet=quiet,
+            frees=frees(incident, to, rooms),
+            proposed=new,
+            approval=settles(incident, to, intent.action_id if ruling.allowed else None),
+            seen_approval=seen(incident, to),
         )
-        quiet = 0 if ruling.allowed else quiet_looks(incident, to)
-        change = Change(to, (*steps, ruled, *told), quiet=quiet, frees=frees(incident, to, rooms))
         return ruling, change
 
     scopes = Scopes(
-        playbook.limits, policy.in_namespace, policy.overall, policy.breaker, policy.attempts,
+        playbook.limits, limits_now.in_namespace, limits_now.overall, limits_now.breaker, limits_now.attempts,
         intent.rung, rooms.causes.of(playbook.name),
     )  # fmt: skip
     ruling, change = await rooms.ledger.admit(
-        incident, held.claim, intent, judge, scopes=scopes, before=facts(evidence), now=now
+        incident,
+        held.claim,
+        intent,
+        judge,
+        scopes=scopes,
+        before=facts(evidence),
+        now=now,
     )
     rooms.journal.tell(incident, change.steps)
-    return intent if ruling.allowed else None
+    return replace(intent, mode=ruling.mode) if ruling.allowed else None
 
 
 async def _looked(
@@ -95,9 +116,66 @@ def _called(ruling: Ruling, intent: Intent[Any], now: datetime) -> tuple[Called,
     return (Called(now, intent.rung, ruling.detail, ()),) if ruling.reason in _STOPS else ()
 
 
-def _ruled(ruling: Ruling, intent: Intent[Any], now: datetime) -> Ruled:
+def _consent(incident: Incident, history: History) -> Mode | None:
+    """The lowest mode that is content with what people said, or did not say, about the incident's proposal."""
+    approval = incident.approval
+    if approval is None or history.approval != approval.state:
+        return None  # somebody has spoken since it was read
+    return Mode.APPROVE if approval.state is ApprovalState.APPROVED else Mode.VETO
+
+
+def _event(ruling: Ruling, incident: Incident, new: NewApproval | None, action: str) -> Event:
+    if ruling.allowed:
+        return Event(EventKind.ADMITTED, ruling.reason, action)
+    if new is not None:
+        return Event(EventKind.PROPOSED, ruling.reason, ruling.detail, ruling.retry_at)
+    if ruling.reason is Reason.ALERT_RESOLVED:
+        return resolved(incident)
+    if incident.approval is not None and ruling.guard == "consent":
+        # Another word, or another mode, than the one it came with: what it means is looked at in the next step.
+        return Event(EventKind.ASKED, ruling.reason, ruling.detail)
+    return from_denial(ruling)
+
+
+def _proposed(
+    ruling: Ruling,
+    intent: Intent[Any],
+    question: Question,
+    seen_facts: Facts,
+    shown: tuple[FieldChange, ...],
+) -> NewApproval | None:
+    """The proposal, where a person's word is all that is missing and nothing waits yet."""
+    waits = question.history.approval is not None
+    if ruling.allowed or ruling.guard != "consent" or ruling.retry_at is None or waits:
+        return None
+    approval = Approval(
+        id=new_id("app", question.now),
+        incident_id=intent.incident_id,
+        rung=intent.rung,
+        kind=intent.kind,
+        request=intent.request,
+        mode=question.mode,
+        uid=question.seen_uid,
+        made_at=question.now,
+        due_at=ruling.retry_at,
+        two_people=question.plan.two_people and question.mode is Mode.APPROVE,
+    )
+    return NewApproval(approval, shown, seen_facts)
+
+
+def new_step(new: NewApproval) -> Proposed:
+    made = new.approval
+    return Proposed(
+        made.made_at, made.id, made.rung, str(made.request), made.mode, made.due_at,
+        made.two_people, new.difference,
+    )  # fmt: skip
+
+
+def _ruled(
+    ruling: Ruling, intent: Intent[Any], now: datetime, shown: tuple[FieldChange, ...]
+) -> Ruled:
     action_id = intent.action_id if ruling.allowed else None
     return Ruled(
         now, intent.rung, ruling.verdict, ruling.guard, ruling.reason, ruling.detail, ruling.mode,
-        action_id, ruling.retry_at, ruling.answers,
+        action_id, ruling.retry_at, ruling.answers, shown,
     )  # fmt: skip

@@ -1,13 +1,17 @@
 """The end of every step: where the incident goes, written whole under its claim, then told."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from service.incident.lifecycle import Event, EventKind, advance
+from service.model.approval import ApprovalChange, ApprovalState
 from service.model.change import ActionChange, Change
 from service.model.incident import Held, Incident, IncidentState, Move, OutcomeKind
+from service.model.reasons import Reason
 from service.model.step import Moved, Step
 from service.phases.rooms import Rooms
+
+_SILENT = (EventKind.READ, EventKind.WAITING)  # their own step says it all
 
 
 async def move(
@@ -18,14 +22,20 @@ async def move(
     *,
     action: ActionChange | None = None,
     outcome: OutcomeKind | None = None,
+    seen_control: int | None = None,
 ) -> None:
     """Writes the end of a step, and tells of it."""
     incident, now = held.incident, rooms.clock.now()
     to = advance(incident, event, rooms.patience, now)
-    silent = event.kind in (EventKind.READ, EventKind.WAITING)  # their own step says it all
+    silent = event.kind in _SILENT or (
+        event.kind is EventKind.ASKED and event.reason is incident.reason
+    )
     told = (*steps,) if silent else (*steps, moved(incident, to, now, outcome))
     quiet = quiet_looks(incident, to) if action is None else 0
-    change = Change(to, told, action, outcome, quiet, frees(incident, to, rooms))
+    change = Change(
+        to, told, action, outcome, quiet, frees(incident, to, rooms),
+        approval=settles(incident, to), seen_approval=seen(incident, to), seen_control=seen_control,
+    )  # fmt: skip
     written = await rooms.incidents.write(held.claim, change, now)
     if written.state is to.state:
         rooms.journal.tell(incident, told)
@@ -36,6 +46,35 @@ def quiet_looks(incident: Incident, to: Move) -> int:
     same = (incident.state, incident.reason) == (to.state, to.reason)
     resting = to.state in (IncidentState.OPEN, IncidentState.HEALED)
     return incident.quiet + 1 if same and resting else 0
+
+
+def settles(incident: Incident, to: Move, action_id: str | None = None) -> ApprovalChange | None:
+    """What becomes of the proposal that the incident waited with, when it waits no longer."""
+    if incident.state is not IncidentState.WAITING or to.state is IncidentState.WAITING:
+        return None
+    approval = incident.approval
+    if to.state is IncidentState.ACTING:
+        asked = approval is not None and approval.state is ApprovalState.APPROVED
+        reason = Reason.APPROVED if asked else Reason.NO_VETO
+        return ApprovalChange(ApprovalState.USED, reason, to.detail, action_id)
+    ends = {
+        Reason.APPROVAL_EXPIRED: ApprovalState.EXPIRED,
+        Reason.REJECTED: ApprovalState.REJECTED,
+    }
+    return ApprovalChange(ends.get(to.reason, ApprovalState.WITHDRAWN), to.reason, to.detail)
+
+
+def seen(incident: Incident, to: Move) -> ApprovalState | None:
+    """How the proposal stood that the incident goes on waiting with."""
+    if to.state is not IncidentState.WAITING:
+        return None
+    return incident.approval.state if incident.approval is not None else ApprovalState.PENDING
+
+
+def labels_of(incident: Incident) -> tuple[Mapping[str, str], ...]:
+    """The labels of the alerts that fire, with what a matcher of people may also name: playbook and namespace."""
+    more = {"playbook": incident.playbook, "namespace": incident.target.namespace}
+    return tuple({**alert.labels, **more} for alert in incident.firing)
 
 
 def frees(incident: Incident, to: Move, rooms: Rooms) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from service.model.action import Mode
-from service.model.playbook import Budget, Limits, VerifyPlan
+from service.model.playbook import Budget, ConsentPlan, Limits, VerifyPlan
 from service.playbooks.source import Mistakes, Place
 
 LONGEST_S = 7 * 86_400.0  # of every duration; as far as the guard looks back
@@ -82,15 +82,28 @@ class Verify(_Strict):
         return VerifyPlan(self.settle, self.within, self.readings, self.every)
 
 
+class Approval(_Strict):
+    """`approval:` of the playbook, or of one rung."""
+
+    expires: Annotated[Seconds, Field(ge=1)] | None = None
+    veto: Annotated[Seconds, Field(ge=1)] | None = None
+    two_people: Annotated[bool, Field(strict=True)] = False
+
+    def plan(self) -> ConsentPlan:
+        """As the model has it."""
+        return ConsentPlan(self.expires, self.veto, self.two_people)
+
+
 class Rung(_Strict):
     """One of `remedies:`."""
 
     name: Annotated[str, Field(pattern=_NAME, max_length=63)]
     when: Text
     do: Annotated[dict[str, dict[str, Any] | None], Field(min_length=1, max_length=1)]
-    mode: Mode = Mode.APPROVE
+    mode: Mode | None = None  # the playbook's
     times: Annotated[int, Field(ge=1, le=100, strict=True)] = 1
     verify: Verify | None = None
+    approval: Approval | None = None
 
 
 class LimitFields(_Strict):
@@ -127,10 +140,13 @@ class PlaybookFile(_Strict):
     worse: Text | None = None
     verify: Verify = Verify()
     limits: LimitFields = LimitFields()
+    mode: Mode = Mode.APPROVE
+    approval: Approval = Approval()
 
 
 _FIELDS: Mapping[str, type[BaseModel]] = {
     "remedies": Rung, "target": TargetFields, "verify": Verify, "limits": LimitFields,
+    "approval": Approval,
 }  # fmt: skip
 
 

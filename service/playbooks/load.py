@@ -224,9 +224,10 @@ class _Builder:
             name=rung.name,
             when=when,
             do=Do(kind, arguments.compiled(given or {}, (*above, "do", name)), _checker(kind)),
-            mode=rung.mode,
+            mode=rung.mode or parsed.mode,
             times=rung.times,
             verify=(rung.verify or parsed.verify).plan(),
+            consent=(rung.approval or parsed.approval).plan(),
         )
 
     def _two_sources(self, kind: AnyKind, when: conditions.CelCondition, place: Place) -> None:

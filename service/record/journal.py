@@ -10,15 +10,20 @@ from typing import assert_never
 import structlog
 
 from service.model.incident import Incident, IncidentState, OutcomeKind
+from service.model.reasons import Reason
+from service.model.ruling import Verdict
 from service.model.step import (
     Acted,
+    Answered,
     Called,
     Decided,
     Diagnosed,
     Moved,
+    Proposed,
     Read,
     Retargeted,
     Ruled,
+    Settled,
     Step,
     Tried,
     Verified,
@@ -49,17 +54,9 @@ class Journal:
             case Decided():
                 say.info("decided", rung=step.chosen, action=step.action, reason=step.reason)
             case Ruled():
-                metrics.rulings.labels(playbook, step.rung, step.verdict, step.reason).inc()
-                for answer in step.answers:
-                    metrics.guard_answers.labels(answer.guard, answer.reason or "pass").inc()
-                say.info(
-                    "ruled",
-                    rung=step.rung,
-                    verdict=step.verdict,
-                    guard=step.guard,
-                    reason=step.reason,
-                    detail=step.detail,
-                )
+                self._ruled(incident, step, say)
+            case Proposed() | Answered() | Settled():
+                self._consent(playbook, step, say)
             case Called():
                 say.warning("a person is called", rung=step.rung, say=step.say)
             case Retargeted():
@@ -70,6 +67,22 @@ class Journal:
                 self._action(playbook, step, say)
             case _ as never:
                 assert_never(never)
+
+    def _ruled(self, incident: Incident, step: Ruled, say: structlog.stdlib.BoundLogger) -> None:
+        metrics, playbook = self._metrics, incident.playbook
+        metrics.rulings.labels(playbook, step.rung, step.verdict, step.reason).inc()
+        if incident.state is IncidentState.WAITING and step.verdict is Verdict.ALLOW:
+            metrics.approvals.labels(playbook, "used").inc()
+        for answer in step.answers:
+            metrics.guard_answers.labels(answer.guard, answer.reason or "pass").inc()
+        say.info(
+            "ruled",
+            rung=step.rung,
+            verdict=step.verdict,
+            guard=step.guard,
+            reason=step.reason,
+            detail=step.detail,
+        )
 
     def _action(
         self,
@@ -112,8 +125,29 @@ class Journal:
                     detail=step.outcome.detail,
                 )
 
+    def _consent(
+        self,
+        playbook: str,
+        step: Proposed | Answered | Settled,
+        say: structlog.stdlib.BoundLogger,
+    ) -> None:
+        match step:
+            case Proposed():
+                self._metrics.approvals.labels(playbook, "proposed").inc()
+                due_at = step.due_at.isoformat()
+                say.warning("proposed", action=step.action, mode=step.mode, due_at=due_at)
+            case Answered():
+                say.info("answered", approval=step.approval_id, answer=step.answer, by=step.by)
+            case Settled():
+                say.info("proposal is over", approval=step.approval_id, state=step.state)
+
     def _moved(self, incident: Incident, step: Moved, say: structlog.stdlib.BoundLogger) -> None:
         metrics, playbook = self._metrics, incident.playbook
+        if step.was is IncidentState.WAITING and step.state is not IncidentState.WAITING:
+            ends = {Reason.APPROVAL_EXPIRED: "expired", Reason.REJECTED: None}
+            became = ends.get(step.reason, "withdrawn")
+            if became is not None:  # a person's no was counted when it was said
+                metrics.approvals.labels(playbook, became).inc()
         if step.state is IncidentState.ESCALATED and step.was is not IncidentState.ESCALATED:
             metrics.escalated.labels(playbook, step.reason).inc()
         if step.state is IncidentState.CLOSED:

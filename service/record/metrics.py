@@ -107,6 +107,23 @@ class Metrics:
             "paramedic_outcomes_total", "Verified outcomes of actions.", ["playbook", "rung", "outcome"],
             registry=registry,
         )  # fmt: skip
+        self.approvals = Counter(
+            "paramedic_approvals_total",
+            "Proposals by what became of them: proposed, asked, approved, rejected, used, expired, withdrawn.",
+            ["playbook", "became"], registry=registry,
+        )  # fmt: skip
+        self.ceiling = Gauge(
+            "paramedic_mode", "1 for the ceiling in force, which people may change, 0 for the others.",
+            ["mode"], registry=registry,
+        )  # fmt: skip
+        self.paused = Gauge(
+            "paramedic_paused", "1 while a person has paused all actions.", registry=registry
+        )
+        self.windows = Gauge(
+            "paramedic_maintenance_windows",
+            "Maintenance windows that are open now.",
+            registry=registry,
+        )
         self.faults = Counter(
             "paramedic_faults_total", "Bugs and outages of our own: each one wants a look.", ["where"],
             registry=registry,

@@ -45,6 +45,16 @@ class GuardSettings(Group):
     )
     evidence_max_age_s: float = Field(60.0, gt=0, description="Older evidence argues for nothing.")
 
+    approval_expires_s: float = Field(
+        1800.0,
+        gt=0,
+        description="How long a proposal waits for a yes, where its playbook says nothing.",
+    )
+    veto_s: float = Field(
+        600.0,
+        gt=0,
+        description="How long a proposal waits for a no under `veto`, where its playbook says nothing.",
+    )
     clock_hold_s: float = Field(
         600.0, ge=0, description="No action for this long after the wall clock has jumped."
     )
@@ -106,7 +116,7 @@ class GuardSettings(Group):
         return BlastLimits(self.blast_share_percent, self.blast_targets, self.min_ready)
 
     @property
-    def people(self) -> PeopleLimits:
+    def persons(self) -> PeopleLimits:
         return PeopleLimits(self.person_rest_s, self.person_managers)
 
     @property

@@ -48,7 +48,7 @@ class Settings(BaseSettings):
 
     mode: Mode = Field(
         Mode.OBSERVE,
-        description="The ceiling over every playbook: observe, dry_run, approve or auto.",
+        description="The ceiling over every playbook: observe, dry_run, approve, veto or auto.",
     )
     playbooks: Path = Field(Path("rules/playbooks"), description="Folder of playbooks (*.yaml).")
     known_good: Path = Field(

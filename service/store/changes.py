@@ -16,6 +16,8 @@ from service.model.incident import Claim, IncidentState, OutcomeKind
 from service.model.reasons import Reason
 from service.model.step import Step
 from service.store.codec import plain
+from service.store.controls import version
+from service.store.proposals import end, newest_state
 from service.store.schema import Instant, Row, episodes, incidents, ledger, steps
 
 log = structlog.get_logger()
@@ -24,11 +26,20 @@ log = structlog.get_logger()
 RANKS: Mapping[IncidentState, int] = {
     IncidentState.OPEN: 2,
     IncidentState.ACTING: 0,
+    IncidentState.WAITING: 1,
     IncidentState.VERIFYING: 1,
     IncidentState.HEALED: 3,
     IncidentState.ESCALATED: 3,
     IncidentState.CLOSED: 3,
 }
+
+
+_WITHOUT_ACTION = (
+    IncidentState.OPEN,
+    IncidentState.WAITING,
+    IncidentState.HEALED,
+    IncidentState.ESCALATED,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +63,7 @@ def write_change(tx: sa.Connection, claim: Claim, change: Change, now: datetime)
     if stays:  # an alert joined while it was worked on; it is still due, and seen again
         held = _write_row(tx, claim, {**values, "due_at": now})
         return Written(IncidentState(held["state"]), now)
-    if not firing and state in (IncidentState.OPEN, IncidentState.HEALED, IncidentState.ESCALATED):
+    if not firing and state in _WITHOUT_ACTION:
         due_at = now  # its last alert resolved while it was worked on: see to it at once
     values |= {
         "state": state,
@@ -65,16 +76,35 @@ def write_change(tx: sa.Connection, claim: Claim, change: Change, now: datetime)
         values["closed_at"] = now
     if change.outcome is not None:
         values["outcome"] = change.outcome
+    # In this order everywhere: what people say locks the same two, and so each waits for the other's commit.
+    overtaken = change.seen_control is not None and version(tx) != change.seen_control
     written = _write_row(tx, claim, values)
+    if change.seen_approval is not None:
+        overtaken = newest_state(tx, claim.incident_id) != change.seen_approval
+    if overtaken:
+        due_at = _due_now(tx, claim, now)
     if change.frees:
         wake_effects(tx, written["target_namespace"], change.frees, now)
     if change.action is not None:
         complete(tx, change.action)
+    _write_told(tx, claim, change, now)
+    return Written(state, due_at)
+
+
+def _write_told(tx: sa.Connection, claim: Claim, change: Change, now: datetime) -> None:
+    if change.approval is not None:
+        write_steps(tx, claim.incident_id, end(tx, claim.incident_id, change.approval, now))
     if change.quiet:
         _fold(tx, claim.incident_id, change.quiet, change.steps, now)
     else:
         write_steps(tx, claim.incident_id, change.steps)
-    return Written(state, due_at)
+
+
+def _due_now(tx: sa.Connection, claim: Claim, now: datetime) -> datetime:
+    """People have said something since the step looked."""
+    mine = sa.update(incidents).where(incidents.c.id == claim.incident_id)
+    tx.execute(mine.values(due_at=now))
+    return now
 
 
 def _write_row(tx: sa.Connection, claim: Claim, values: Row) -> Mapping[Any, Any]:

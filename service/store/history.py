@@ -18,6 +18,8 @@ from service.model.playbook import Budget, Limits
 from service.model.reasons import Reason
 from service.model.ruling import History, OpenCause, PastAction
 from service.store import breaker
+from service.store.controls import standing
+from service.store.proposals import newest_state
 from service.store.schema import Instant, episodes, incidents, ledger
 
 LOOKBACK = timedelta(days=7)  # no budget has a longer window: see playbooks/format.py
@@ -30,6 +32,9 @@ NOT_TRIED = (
     Reason.CLAIM_LOST,
     Reason.MODE_OBSERVE,
     Reason.APPROVAL_REQUIRED,
+    Reason.VETO_PENDING,
+    Reason.SWITCHED_OFF,
+    Reason.MAINTENANCE,
 )
 _SOME = 50  # lines of a target: enough to tell how often it came back
 _MOST_OPEN = 1_000
@@ -64,7 +69,7 @@ _COLUMNS = (
     ledger.c.outcome,
     ledger.c.namespace,
 )
-_REAL = sa.select(*_COLUMNS).where(ledger.c.mode == sa.literal(Mode.AUTO.value))
+_REAL = sa.select(*_COLUMNS).where(ledger.c.mode != sa.literal(Mode.DRY_RUN.value))
 
 
 def _newest(*scope: sa.ColumnElement[bool]) -> sa.Select[Any]:
@@ -137,6 +142,8 @@ def history(tx: sa.Connection, incident: Incident, scopes: Scopes, now: datetime
         in_namespace=in_namespace,
         under_treatment=under_treatment,
         breaker=breaker.state(tx, scopes.breaker, now),
+        approval=newest_state(tx, incident.id) if incident.approval is not None else None,
+        control=standing(tx, now, locked=True),
     )
 
 

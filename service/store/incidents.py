@@ -14,6 +14,7 @@ import structlog
 from service.model.action import Kinds
 from service.model.alert import Alert, AlertStatus
 from service.model.change import Change
+from service.model.control import Control
 from service.model.incident import Claim, Held, Incident, IncidentState, OutcomeKind
 from service.model.reasons import Reason
 from service.model.target import Target, TargetKind
@@ -25,11 +26,13 @@ from service.store.changes import (
     unreadable,
     write_change,
 )
+from service.store.controls import standing
 from service.store.database import Database
 from service.store.episodes import alert_of, open_incidents
 from service.store.inbox import only_sorter
 from service.store.ledger import under_way as under_way_of
 from service.store.ledger import under_way_rows
+from service.store.proposals import approval_of, waiting_rows
 from service.store.schema import Row, episodes, incidents, steps
 
 log = structlog.get_logger()
@@ -68,12 +71,16 @@ class Incidents:
                 .values(owner=owner, claimed_until=now + lease, claim=incidents.c.claim + 1)
             )
             alerts, under_way = _alerts(tx, ids), under_way_rows(tx, ids)
+            proposed = waiting_rows(tx, rows)
             held: list[Held] = []
             for row in rows:
                 claim = Claim(row["id"], owner, row["claim"] + 1)
                 try:
                     incident = self._incident(
-                        row, alerts.get(row["id"], ()), under_way.get(row["id"])
+                        row,
+                        alerts.get(row["id"], ()),
+                        under_way.get(row["id"]),
+                        proposed.get(row["id"]),
                     )
                 except (ValueError, LookupError, TypeError) as error:
                     unreadable(tx, row["id"], now, error)
@@ -103,6 +110,10 @@ class Incidents:
         query = sa.select(incidents.c.id).where(held(claim))
         if await self._database.read(lambda c: c.execute(query).scalar()) is None:
             raise lost(claim)
+
+    async def control(self, now: datetime) -> Control:
+        """What people have said about all actions."""
+        return await self._database.read(lambda c: standing(c, now))
 
     async def release(self, claim: Claim) -> None:
         """Gives a claim back with nothing changed: the incident is due again."""
@@ -220,7 +231,8 @@ class Incidents:
                 return None
             under_way = under_way_rows(connection, [incident_id]).get(incident_id)
             alerts = _alerts(connection, [incident_id]).get(incident_id, ())
-            return self._incident(row, alerts, under_way)
+            proposed = waiting_rows(connection, [row]).get(incident_id)
+            return self._incident(row, alerts, under_way, proposed)
 
         return await self._database.read(load)
 
@@ -260,7 +272,11 @@ class Incidents:
         )
 
     def _incident(
-        self, row: Mapping[Any, Any], alerts: Sequence[Alert], under_way: Row | None
+        self,
+        row: Mapping[Any, Any],
+        alerts: Sequence[Alert],
+        under_way: Row | None,
+        proposed: Row | None,
     ) -> Incident:
         target = Target(TargetKind(row["target_kind"]), row["target_namespace"], row["target_name"])
         return Incident(
@@ -275,6 +291,7 @@ class Incidents:
             outcome=OutcomeKind(row["outcome"]) if row["outcome"] else None,
             alerts=tuple(alerts),
             under_way=under_way_of(self._kinds, under_way) if under_way else None,
+            approval=approval_of(self._kinds, proposed) if proposed else None,
             quiet=row["quiet"],
         )
 

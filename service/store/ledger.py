@@ -5,6 +5,7 @@ spend the last of a budget.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -22,6 +23,7 @@ from service.store.changes import confirm_held, write_change, write_steps
 from service.store.codec import plain, request_from
 from service.store.database import Database
 from service.store.history import NOT_TRIED, Scopes, history
+from service.store.proposals import add, end
 from service.store.schema import Row, incidents, ledger
 
 _PROGRESS: TypeAdapter[Progress] = TypeAdapter(Progress)
@@ -44,7 +46,7 @@ class Ledger:
         before: Facts,
         now: datetime,
     ) -> tuple[Ruling, Change]:
-        """Asks `judge` and, if it allows, commits the intent in the same transaction as the ruling.
+        """Asks `judge` and, if it allows, commits the intent in the same transaction as the ruling, with its mode.
 
         A ruling that allows keeps the claim: the action follows. One that denies is written as the step it is, and
         the claim is given back. Raises Refused(claim_lost).
@@ -54,14 +56,22 @@ class Ledger:
             if tx.dialect.name == "postgresql":
                 # SQLite has one writer. Here two would read the same history, and both spend the last of a budget.
                 tx.execute(sa.text("LOCK TABLE ledger IN SHARE ROW EXCLUSIVE MODE"))
+                # Who says no just now waits for this commit, or is heard by it: `store/approvals.py` locks it too.
+                if incident.approval is not None:
+                    mine = sa.select(incidents.c.id).where(incidents.c.id == incident.id)
+                    _ = tx.execute(mine.with_for_update()).scalar()
             past = history(tx, incident, scopes, now)
             ruling, change = judge(past)
             breaker.trip(tx, scopes.breaker, past.breaker, now)
             if not ruling.allowed:
+                if change.proposed is not None:
+                    add(tx, incident, change.proposed)
                 write_change(tx, claim, change, now)
                 return ruling, change
             confirm_held(tx, claim)
-            tx.execute(sa.insert(ledger).values(_row(incident, intent, before)))
+            tx.execute(
+                sa.insert(ledger).values(_row(incident, replace(intent, mode=ruling.mode), before))
+            )
             tx.execute(
                 sa.update(incidents)
                 .where(incidents.c.id == incident.id)
@@ -70,6 +80,8 @@ class Ledger:
                 )
             )
             write_steps(tx, incident.id, change.steps)
+            if change.approval is not None:
+                write_steps(tx, incident.id, end(tx, incident.id, change.approval, now))
             return ruling, change
 
         return await self._database.write(decide)

@@ -232,3 +232,79 @@ sinks = sa.Table(
     sa.Column("owner", sa.Text),  # the replica that follows now
     sa.Column("claimed_until", Instant),
 )
+
+# What people say about all actions: one row, so that who relies on it can lock it.
+control = sa.Table(
+    "control",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("version", sa.BigInteger, nullable=False),  # grows with each change, of windows too
+    sa.Column("ceiling", sa.JSON),
+    sa.Column("pause", sa.JSON),
+)
+
+windows = sa.Table(
+    "windows",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("when", sa.JSON, nullable=False),
+    sa.Column("matchers", sa.JSON, nullable=False),
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("why", sa.Text, nullable=False),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("over_at", Instant),  # None: it recurs for ever
+    sa.Column("ended_by", sa.Text),  # who ended it before that
+    sa.Column("ended_why", sa.Text),
+    sa.Column("ended_at", Instant),
+    sa.Index("windows_over_at", "over_at"),
+)
+
+# Everything a person said about all actions, oldest first.
+control_log = sa.Table(
+    "control_log",
+    metadata,
+    sa.Column("id", Serial, primary_key=True, autoincrement=True),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("what", sa.Text, nullable=False),
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("why", sa.Text, nullable=False),
+    sa.Column("data", sa.JSON, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+approvals = sa.Table(
+    "approvals",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("incident_id", sa.Text, sa.ForeignKey("incidents.id"), nullable=False),
+    sa.Column("playbook", sa.Text, nullable=False),
+    sa.Column("target_key", sa.Text, nullable=False),
+    sa.Column("rung", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("request", sa.JSON, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),  # the request's sentence
+    sa.Column("mode", sa.Text, nullable=False),
+    sa.Column("uid", sa.Text),  # of the target, as it was seen
+    sa.Column("difference", sa.JSON, nullable=False),
+    sa.Column("evidence", sa.JSON, nullable=False),
+    sa.Column("made_at", Instant, nullable=False),
+    sa.Column("due_at", Instant, nullable=False),
+    sa.Column("two_people", sa.Boolean, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("asked_by", sa.Text),
+    sa.Column("by", sa.Text),
+    sa.Column("why", sa.Text, nullable=False, server_default=""),
+    sa.Column("answered_at", Instant),
+    sa.Column("ended_at", Instant),
+    sa.Column("reason", sa.Text),
+    sa.Column("detail", sa.Text),
+    sa.Column("action_id", sa.Text),  # of the intent that used it
+    sa.Index(
+        "approvals_one_open",
+        "incident_id",
+        unique=True,
+        sqlite_where=sa.text("state IN ('pending', 'approved')"),
+        postgresql_where=sa.text("state IN ('pending', 'approved')"),
+    ),
+    sa.Index("approvals_made_at", "made_at"),
+)

@@ -27,7 +27,7 @@ from service.store.schema import incidents
 from tests.path.world import Crash, World, world
 from tests.unit.made import GOOD, LABELS, NAMESPACE, evidence, item, playbooks_in
 
-OPEN, ACTING, VERIFYING, HEALED, ESCALATED, CLOSED = IncidentState
+OPEN, ACTING, WAITING, VERIFYING, HEALED, ESCALATED, CLOSED = IncidentState
 DEPLOYMENT = f"Deployment/{NAMESPACE}/normalization-service"
 
 BY_POD = GOOD.replace(

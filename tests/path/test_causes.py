@@ -19,7 +19,7 @@ from service.settings import GuardSettings
 from tests.path.world import World, world
 from tests.unit.made import GOOD, LABELS, NAMESPACE, evidence, item, playbooks_in
 
-OPEN, ACTING, VERIFYING, HEALED, ESCALATED, CLOSED = IncidentState
+OPEN, ACTING, WAITING, VERIFYING, HEALED, ESCALATED, CLOSED = IncidentState
 
 EFFECT = GOOD.replace("mode: auto", "mode: auto\n    times: 9")
 CAUSE = """\

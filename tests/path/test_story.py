@@ -26,7 +26,7 @@ from service.worker import LEASE_S
 from tests.path.world import LEASE, Crash, Platform, World, world
 from tests.unit.made import GOOD, TARGET, evidence, item, playbooks_in, shipped
 
-OPEN, ACTING, VERIFYING, HEALED, ESCALATED, CLOSED = IncidentState
+OPEN, ACTING, WAITING, VERIFYING, HEALED, ESCALATED, CLOSED = IncidentState
 
 
 async def until(holds: Callable[[], bool], what: str) -> None:

@@ -17,6 +17,7 @@ from service.act.executor import Executor
 from service.act.kill_query import KillQuery
 from service.act.kind import AnyKind, Deed, Permit, TargetState
 from service.act.scale import Scale
+from service.desk.speaking import Desk
 from service.guard.chain import CHAIN
 from service.guard.question import Guard, Policy
 from service.incident.lifecycle import Patience
@@ -38,6 +39,8 @@ from service.record.metrics import Metrics
 from service.route.sorting import Rules
 from service.settings import GuardSettings
 from service.sorter import Sorter
+from service.store.approvals import Approvals
+from service.store.controls import Controls
 from service.store.database import Database
 from service.store.episodes import Episodes
 from service.store.inbox import Inbox
@@ -160,12 +163,14 @@ class World:
     owners: FindOwner | None = None  # without them nobody can say whose a pod is
     heard_within_s: float = 18_000.0
     clock_sound_at: datetime | None = None
+    people: bool = False  # somebody is there who may say yes or no
     looks: int = 0
     database: Database = field(init=False)
     inbox: Inbox = field(init=False)
     incidents: Incidents = field(init=False)
     ledger: Ledger = field(init=False)
     metrics: Metrics = field(init=False)
+    desk: Desk = field(init=False)
     episodes: Episodes = field(init=False)
     rooms: Rooms = field(init=False)
     worker: Worker = field(init=False)
@@ -183,6 +188,10 @@ class World:
         await self.inbox.open()
         self.episodes, self.ledger = Episodes(self.database), Ledger(self.database)
         self.incidents, self.metrics = Incidents(self.database, self.kinds), Metrics()
+        self.desk = Desk(
+            Controls(self.database), Approvals(self.database), self.metrics, self.mode, self.clock,
+            self._wake,
+        )  # fmt: skip
         if self.database.dialect == "sqlite":
             await self.incidents.release_all()
         self.rooms = Rooms(
@@ -238,13 +247,14 @@ class World:
             self.limits.evidence_max_age_s,
             self.heard_within_s,
             self.clock_sound_at,
-            self.limits.protected,
-            self.limits.in_namespace,
-            self.limits.blast,
-            self.limits.people,
-            self.limits.canary,
-            self.limits.breaker,
-            self.limits.attempts,
+            protected=self.limits.protected,
+            in_namespace=self.limits.in_namespace,
+            blast=self.limits.blast,
+            persons=self.limits.persons,
+            canary=self.limits.canary,
+            breaker=self.limits.breaker,
+            attempts=self.limits.attempts,
+            people=self.people,
         )
 
     async def stop(self) -> None:

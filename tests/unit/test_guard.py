@@ -18,6 +18,7 @@ from service.guard.canary import canary
 from service.guard.chain import CHAIN, rule
 from service.guard.changed_by_person import changed_by_person
 from service.guard.clock import clock
+from service.guard.consent import consent
 from service.guard.cooldown import cooldown
 from service.guard.disruption_budget import disruption_budget
 from service.guard.explained import explained
@@ -32,6 +33,8 @@ from service.guard.protected import protected
 from service.guard.question import Guard, Objection, Policy, Question
 from service.guard.rollout import rollout
 from service.guard.same_object import same_object
+from service.guard.switch import switch
+from service.guard.window import window
 from service.model.action import Mode
 from service.model.evidence import Known, Reading, Unknown
 from service.model.objects import Holder, Survey, System
@@ -121,7 +124,7 @@ def on_target(*actions: PastAction) -> History:
         pytest.param(mode_guard, asked(), None, id="auto under auto"),
         pytest.param(mode_guard, asked(ceiling=Mode.OBSERVE), (Reason.MODE_OBSERVE, None), id="auto under observe"),
         pytest.param(mode_guard, asked(mode=Mode.OBSERVE), (Reason.MODE_OBSERVE, None), id="observe under auto"),
-        pytest.param(mode_guard, asked(mode=Mode.APPROVE), (Reason.APPROVAL_REQUIRED, None), id="approve"),
+        pytest.param(mode_guard, asked(mode=Mode.APPROVE), None, id="approve asks for consent, last of all"),
         pytest.param(mode_guard, asked(ceiling=Mode.DRY_RUN), None, id="a dry run goes on to the server"),
         pytest.param(busy, asked(), None, id="nothing done before"),
         pytest.param(busy, asked(history=on_target(past(1))), None, id="the last one is settled"),
@@ -221,6 +224,7 @@ def test_every_guard_is_in_the_chain_under_the_name_of_its_file() -> None:
         firing, heard, namespace, protected, freshness, mode_guard, same_object, owned_elsewhere,
         attempts, clock, breaker, explained, changed_by_person, rollout, min_ready,
         disruption_budget, busy, cooldown, canary, blast_radius, budgets,
+        switch, window, consent,
     )  # fmt: skip
     assert set(CHAIN.values()) == set(known)
     assert all(guard.__module__ == f"service.guard.{name}" for name, guard in CHAIN.items())

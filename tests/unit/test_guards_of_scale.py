@@ -42,7 +42,7 @@ PLAYBOOK = "high-latency"
 ROOMY = Budget(1_000, 3_600.0)
 POLICY = Policy(
     Mode.AUTO, (NAMESPACE,), ROOMY, 60.0, 18_000.0, protected=("kube-system",), in_namespace=ROOMY,
-    blast=BlastLimits(25.0, 3, 1), people=PeopleLimits(300.0, ("kubectl*", "k9s")),
+    blast=BlastLimits(25.0, 3, 1), persons=PeopleLimits(300.0, ("kubectl*", "k9s")),
     canary=CanaryLimits(3_600.0), breaker=BreakerLimits(10, 600.0, 900.0),
     attempts=AttemptLimits(2, 3, 4, 7_200.0),
 )  # fmt: skip

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.incident.lifecycle import (
+    HOLDS,
     TABLE,
     Event,
     EventKind,
@@ -25,7 +26,7 @@ from service.model.reasons import Reason
 from service.model.ruling import Considered, Proposal, Ruling, Verdict
 from tests.unit.made import after, incident
 
-OPEN, ACTING, VERIFYING, HEALED, ESCALATED, CLOSED = IncidentState
+OPEN, ACTING, WAITING, VERIFYING, HEALED, ESCALATED, CLOSED = IncidentState
 E = EventKind
 PATIENCE = Patience(recheck_s=60.0, escalate_after_s=900.0, seldom_s=900.0)
 NOW = 100  # seconds after the incident was opened
@@ -38,6 +39,7 @@ LOOKED_AT: dict[EventKind, tuple[IncidentState, int | None]] = {
     E.PEOPLE: (ESCALATED, None),
     E.HELD: (OPEN, SAID),
     E.DENIED: (ESCALATED, None),
+    E.PROPOSED: (WAITING, SAID),
     E.ADMITTED: (ACTING, NOW),
     E.RESOLVED: (CLOSED, None),
     E.BROKEN: (ESCALATED, None),
@@ -56,6 +58,17 @@ EXPECTED: dict[IncidentState, dict[EventKind, tuple[IncidentState, int | None]]]
         E.HEALTHY: (OPEN, NOW + 60),
         E.UNKNOWN: (OPEN, NOW + 60),
     },
+    WAITING: {
+        E.ASKED: (WAITING, SAID),
+        E.HELD: (WAITING, SAID),
+        E.ADMITTED: (ACTING, NOW),
+        E.WITHDRAWN: (OPEN, NOW),
+        E.REJECTED: (ESCALATED, None),
+        E.EXPIRED: (ESCALATED, None),
+        E.DENIED: (ESCALATED, None),
+        E.RESOLVED: (CLOSED, None),
+        E.BROKEN: (ESCALATED, None),
+    },
     ACTING: {
         **CONCLUDED,
         E.WAITING: (ACTING, SAID),
@@ -65,6 +78,8 @@ EXPECTED: dict[IncidentState, dict[EventKind, tuple[IncidentState, int | None]]]
     VERIFYING: {**CONCLUDED, E.READ: (VERIFYING, SAID)},
     HEALED: {**LOOKED_AT, E.HEALTHY: (HEALED, NOW + 60), E.UNKNOWN: (HEALED, NOW + 60)},
     ESCALATED: {
+        E.HELD: (ESCALATED, SAID),
+        E.RELEASED: (OPEN, NOW),
         E.DENIED: (ESCALATED, None),
         E.RESOLVED: (CLOSED, None),
         E.BROKEN: (ESCALATED, None),
@@ -89,9 +104,23 @@ def test_every_edge_leads_where_the_table_says_and_every_other_is_refused(
     assert (move.state, move.due_at, move.reason) == (expected[0], due_at, Reason.DONE)
 
 
-def test_what_is_with_a_person_or_closed_is_never_taken_back() -> None:
-    reached = {s for edges in (TABLE[ESCALATED], TABLE[CLOSED]) for s, _ in edges.values()}
-    assert reached <= {ESCALATED, CLOSED}
+def test_what_is_with_a_person_is_taken_back_only_when_its_hold_ends_and_what_is_closed_never() -> (
+    None
+):
+    back = {
+        kind for kind, (state, _) in TABLE[ESCALATED].items() if state not in (ESCALATED, CLOSED)
+    }
+    assert back == {E.RELEASED}
+    assert TABLE[CLOSED] == {}
+
+
+@pytest.mark.parametrize("reason", [Reason.SWITCHED_OFF, Reason.MAINTENANCE, Reason.COOLING_DOWN])
+def test_a_hold_that_outlasts_patience_calls_a_person_and_is_looked_at_when_it_ends(
+    reason: Reason,
+) -> None:
+    move = advance(incident(OPEN), Event(E.HELD, reason, "why", after(5_000)), PATIENCE, after(NOW))
+    assert move.state is ESCALATED
+    assert move.due_at == (after(5_000) if reason in HOLDS else None)
 
 
 @pytest.mark.parametrize(

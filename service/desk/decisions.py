@@ -1,0 +1,184 @@
+"""The part of the HTTP API that changes something: mode, pause, windows, approvals. Each wants a named person.
+
+Never here: what a decision means (speaking.py writes it, the phases take it up).
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeAlias
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from pydantic_core import from_json, to_json
+
+from service.desk.admission import Admission, error
+from service.desk.speaking import Desk
+from service.model.approval import Answer
+from service.model.control import Once, Recurring
+from service.model.errors import BadInput, Refused
+from service.model.reasons import Reason
+from service.web.credentials import Caller, Role
+
+_LARGEST = 64 * 1024  # bytes of a body
+_MOST = 1_000
+_FURTHEST_S = 366 * 86_400.0
+
+Body: TypeAlias = Mapping[str, Any]  # Any: JSON as it comes in
+Deciding: TypeAlias = Callable[[web.Request, Caller, Body], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """Questions want the role `read`, changes `operate`, answers to proposals `approve`."""
+
+    admission: Admission
+    desk: Desk
+
+    def routes(self) -> list[web.RouteDef]:
+        """All of them."""
+        return [
+            web.get("/api/v1/mode", self._read(self.show)),
+            web.post("/api/v1/mode", self._write(Role.OPERATE, self.set_mode)),
+            web.get("/api/v1/pause", self._read(self.show)),
+            web.post("/api/v1/pause", self._write(Role.OPERATE, self.pause)),
+            web.post("/api/v1/resume", self._write(Role.OPERATE, self.resume)),
+            web.get("/api/v1/windows", self._read(self.list_windows)),
+            web.post("/api/v1/windows", self._write(Role.OPERATE, self.add_window)),
+            web.post("/api/v1/windows/{id}/end", self._write(Role.OPERATE, self.end_window)),
+            web.get("/api/v1/approvals", self._read(self.list_approvals)),
+            web.post("/api/v1/approvals/{id}/approve", self._write(Role.APPROVE, self.approve)),
+            web.post("/api/v1/approvals/{id}/reject", self._write(Role.APPROVE, self.reject)),
+        ]
+
+    async def show(self, request: web.Request) -> object:
+        """The ceiling, the pause, the open windows, and the newest things that people said."""
+        return await self.desk.standing()
+
+    async def set_mode(self, request: web.Request, caller: Caller, body: Body) -> object:
+        """`{"mode": "veto", "why": "..."}`"""
+        return await self.desk.set_mode(_text(body, "mode"), caller.name, _text(body, "why"))
+
+    async def pause(self, request: web.Request, caller: Caller, body: Body) -> object:
+        """`{"why": "...", "for_s": 3600}`; without `for_s` until somebody resumes."""
+        for_s = _seconds(body, "for_s") if body.get("for_s") is not None else None
+        return await self.desk.pause(caller.name, _text(body, "why"), for_s)
+
+    async def resume(self, request: web.Request, caller: Caller, body: Body) -> object:
+        """`{"why": "..."}`"""
+        return await self.desk.resume(caller.name, _text(body, "why"))
+
+    async def list_windows(self, request: web.Request) -> object:
+        """Every window that is open or to come."""
+        return await self.desk.windows()
+
+    async def add_window(self, request: web.Request, caller: Caller, body: Body) -> object:
+        """`why`, `match`, and `starts_at` with `ends_at` or `lasts_s`, or `cron` with `lasts_s`, `zone`, `until`."""
+        matchers = body.get("match", [])
+        if not isinstance(matchers, list) or not all(isinstance(m, str) for m in matchers):
+            raise BadInput(Reason.WRONG_SHAPE, "`match` has to be a list of matchers")
+        when = _when(body, self.desk.clock.now())
+        return await self.desk.add_window(caller.name, _text(body, "why"), when, matchers)
+
+    async def end_window(self, request: web.Request, caller: Caller, body: Body) -> object:
+        """`{"why": "..."}`"""
+        window_id = request.match_info["id"]
+        return await self.desk.end_window(window_id, caller.name, _text(body, "why"))
+
+    async def list_approvals(self, request: web.Request) -> object:
+        """The proposals that wait, those due first; `?all=1`: the newest of all; `?limit=` up to 1000."""
+        limit = request.query.get("limit", "")
+        most = min(int(limit), _MOST) if limit.isdecimal() and len(limit) < 10 else 100
+        every = request.query.get("all", "") not in ("", "0", "false")
+        return await self.desk.proposals(max(1, most), every=every)
+
+    async def approve(self, request: web.Request, caller: Caller, body: Body) -> object:
+        """`{"why": "..."}`; for two people the first one asks, and the second one says yes."""
+        return await self._answer(request, caller, body, Answer.APPROVE)
+
+    async def reject(self, request: web.Request, caller: Caller, body: Body) -> object:
+        """`{"why": "..."}`"""
+        return await self._answer(request, caller, body, Answer.REJECT)
+
+    async def _answer(
+        self, request: web.Request, caller: Caller, body: Body, answer: Answer
+    ) -> object:
+        approval_id = request.match_info["id"]
+        return await self.desk.answer(approval_id, answer, caller.name, _text(body, "why"))
+
+    def _read(self, handler: Callable[[web.Request], Awaitable[object]]) -> Handler:
+        async def read(request: web.Request, caller: Caller) -> web.StreamResponse:
+            return _json(await handler(request))
+
+        return self.admission.to(Role.READ, read)
+
+    def _write(self, role: Role, handler: Deciding) -> Handler:
+        async def write(request: web.Request, caller: Caller) -> web.StreamResponse:
+            try:
+                return _json(await handler(request, caller, await _body(request)))
+            except BadInput as wrong:
+                return error(400, wrong.reason, wrong.detail)
+            except Refused as refused:
+                return error(refused.status, refused.reason, refused.detail)
+
+        return self.admission.to(role, write)
+
+
+async def _body(request: web.Request) -> Body:
+    """The body as a map. A page in somebody's browser may post text to any address, but not JSON."""
+    if request.content_type != "application/json":
+        raise BadInput(Reason.NOT_JSON_TYPE, "the body has to be application/json")
+    raw = bytearray()
+    async for chunk in request.content.iter_any():
+        raw += chunk
+        if len(raw) > _LARGEST:
+            raise BadInput(Reason.TOO_LARGE, f"at most {_LARGEST} bytes are read")
+    try:
+        body = from_json(bytes(raw), allow_inf_nan=False)
+    except ValueError as wrong:
+        raise BadInput(Reason.NOT_JSON, f"not valid JSON: {wrong}") from wrong
+    if not isinstance(body, dict):
+        raise BadInput(Reason.WRONG_SHAPE, 'the body has to be a map, as in {"why": "..."}')
+    return body
+
+
+def _when(body: Body, now: datetime) -> Once | Recurring:
+    if body.get("cron") is None:
+        starts_at = _instant(body, "starts_at") if body.get("starts_at") else now
+        if body.get("lasts_s") is not None:
+            return Once(starts_at, starts_at + timedelta(seconds=_seconds(body, "lasts_s")))
+        return Once(starts_at, _instant(body, "ends_at"))
+    until = _instant(body, "until") if body.get("until") else None
+    zone = _text(body, "zone") if body.get("zone") else "UTC"
+    return Recurring(_text(body, "cron"), zone, _seconds(body, "lasts_s"), until)
+
+
+def _text(body: Body, name: str) -> str:
+    value = body.get(name)
+    if not isinstance(value, str) or not value.strip():
+        raise BadInput(Reason.WRONG_SHAPE, f"`{name}` is missing: it has to be a text")
+    return value
+
+
+def _seconds(body: Body, name: str) -> float:
+    value = body.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise BadInput(Reason.WRONG_SHAPE, f"`{name}` has to be a number of seconds")
+    if not abs(value) <= _FURTHEST_S:
+        raise BadInput(Reason.WRONG_SHAPE, f"`{name}` is longer than a year")
+    return float(value)
+
+
+def _instant(body: Body, name: str) -> datetime:
+    try:
+        at = datetime.fromisoformat(_text(body, name))
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None or not 2000 <= at.year <= 2200:
+        told = f"`{name}` has to be an instant with its zone: 2026-11-24T20:00:00Z"
+        raise BadInput(Reason.WRONG_SHAPE, told)
+    return at.astimezone(UTC)
+
+
+def _json(value: object) -> web.Response:
+    return web.Response(body=to_json(value, indent=2), content_type="application/json")

@@ -18,6 +18,7 @@ from service.act import KINDS
 from service.act.executor import Executor
 from service.desk.admission import Admission
 from service.desk.api import Api
+from service.desk.breaking import BreakerDesk
 from service.desk.decisions import Decisions
 from service.desk.speaking import Desk
 from service.diagnose import CHAPTERS
@@ -41,6 +42,7 @@ from service.route.sorting import Rules
 from service.settings import Settings, WorkSettings
 from service.sorter import Sorter
 from service.store.approvals import Approvals
+from service.store.breaker import Breaker
 from service.store.controls import Controls
 from service.store.database import Database
 from service.store.episodes import Episodes
@@ -140,6 +142,11 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         )
         intake = Intake(intake_settings, inbox, budget, metrics)
 
+        breaker_limits = settings.guard.breaker
+        breaker = BreakerDesk(
+            Breaker(database, breaker_limits), breaker_limits, metrics, clock, worker.wake
+        )
+
         failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         keep = timedelta(days=settings.store.keep_days)
         for name, eternal in (
@@ -148,6 +155,7 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             ("sorter", sorter.run()),
             ("housekeeping", _housekeeping(inbox, incidents, keep, clock)),
             ("clock", limits.run(incidents, worker)),
+            ("breaker", breaker.run()),
         ):
             _ = await stack.enter_async_context(running(name, eternal, partial(_died, failed)))
         outbox = Outbox(database)
@@ -162,8 +170,11 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         allowed = settings.guard.namespaces
         api = Api(credentials, inbox, episodes, incidents, ledger, metrics, ready, look, allowed)
         desk = Desk(controls, Approvals(database), metrics, settings.mode, clock, worker.wake)
-        decisions = Decisions(Admission(credentials), desk)
-        routes = [*intake.routes(), *api.routes(), *decisions.routes()]
+        admission = Admission(credentials)
+        decisions = Decisions(admission, desk)
+        routes = [
+            *intake.routes(), *api.routes(), *decisions.routes(), *breaker.routes(admission)
+        ]  # fmt: skip
         url = await stack.enter_async_context(
             listening(intake_settings, routes, api.plain_routes())
         )

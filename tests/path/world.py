@@ -314,7 +314,7 @@ class World:
 
     runaway_matters: bool = False
     replicas_needed: int = 3
-    workloads: int = 100  # in the namespace
+    workloads: int = 10_000  # in the namespace
 
     @property
     def runaway(self) -> bool:

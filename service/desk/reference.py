@@ -62,7 +62,7 @@ _G = "PARAMEDIC_GUARD__"
 # Where each guard's limits are written: variables, or the fields of a playbook.
 WRITTEN: Mapping[str, Sequence[str]] = {
     "firing": (),
-    "heard": ("PARAMEDIC_INTAKE__HEARD_WITHIN_S",),
+    "heard": ("PARAMEDIC_INTAKE__REPEAT_INTERVAL_S", "PARAMEDIC_INTAKE__SLACK_S"),
     "namespace": (f"{_G}NAMESPACES",),
     "protected": (f"{_G}PROTECTED", f"{_G}OWN_NAMESPACE"),
     "freshness": (f"{_G}EVIDENCE_MAX_AGE_S",),

@@ -84,7 +84,17 @@ def _decided(step: Json) -> list[str]:
 
 
 def _ruled(step: Json) -> list[str]:
-    return [f"guard {step['guard']}: {step['verdict']} ({step['reason']}) {step['detail']}"]
+    answers = step.get("answers") or ()
+    passed = [a["guard"] for a in answers if a["reason"] is None]
+    return [
+        f"guard {step['guard']}: {step['verdict']} ({step['reason']}) {step['detail']}",
+        *(
+            f"also {a['guard']}: {a['reason']} {a['detail']}"
+            for a in answers
+            if a["reason"] is not None and a["guard"] != step["guard"]
+        ),
+        *([f"passed: {', '.join(passed)}"] if passed else []),
+    ]
 
 
 def _proposed(step: Json) -> list[str]:

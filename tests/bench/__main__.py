@@ -3,11 +3,12 @@
 import asyncio
 import sys
 
-from tests.bench import diagnosis, footprint, intake, work
+from tests.bench import diagnosis, footprint, guards, intake, work
 
 BENCHES = {
     "intake": intake.run,
     "work": work.run,
+    "guards": guards.run,
     "diagnosis": diagnosis.run,
     "footprint": footprint.run,
 }

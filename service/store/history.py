@@ -36,7 +36,7 @@ NOT_TRIED = (
     Reason.SWITCHED_OFF,
     Reason.MAINTENANCE,
 )
-_SOME = 50  # lines of a target: enough to tell how often it came back
+_PER_RETURN = 3  # lines of a target, other playbooks' among them, to tell how often it came back
 _MOST_OPEN = 1_000
 
 
@@ -123,8 +123,8 @@ def history(tx: sa.Connection, incident: Incident, scopes: Scopes, now: datetime
 
     per_rung = limits.per_rung.count if limits.per_rung else 0
     of_rung = newest(_OF_RUNG, max(per_rung, attempts.rung_failures) + 1, rung=scopes.rung)
-    on_target = newest(_ON_TARGET, max(limits.per_target.count, _SOME))
-    playbooks = max(limits.per_playbook.count, attempts.playbook_failures) + 10
+    on_target = newest(_ON_TARGET, max(limits.per_target.count, _PER_RETURN * attempts.returns))
+    playbooks = max(limits.per_playbook.count, attempts.playbook_failures) + 5
     in_playbook = newest(_IN_PLAYBOOK, playbooks)
     in_namespace = newest(
         _IN_NAMESPACE, scopes.in_namespace.count, namespace=incident.target.namespace

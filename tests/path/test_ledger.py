@@ -98,7 +98,7 @@ async def test_whether_an_action_has_its_outcome_is_told_however_old_and_however
         await wrote(lively, f"newer-{n}", timedelta(seconds=n))
     await wrote(lively, "forgotten", LOOKBACK + timedelta(days=1))
     told = await past(lively)
-    for scope, most in ((told.on_target, 21), (told.in_playbook, 15), (told.overall, 10)):
+    for scope, most in ((told.on_target, 9), (told.in_playbook, 10), (told.overall, 10)):
         open_ones = [a.action_id for a in scope if a.settled_at is None]
         assert open_ones == ["ancient"]
         assert len(scope) == most + 1

@@ -19,19 +19,24 @@ $(READY): requirements-dev.lock pyproject.toml
 
 setup: $(READY)  ## Only the environment
 
-demo: $(READY)  ## A platform under load, an alert, a proven fix (ONCE=1: end when healed)
+demo: $(READY)  ## A platform under load, an alert, a proven fix (ONCE=1: end then; SCENARIO=?: other ways to break it)
 	@tests/servers/install.sh clickhouse-modern || true
-	@$(BIN)/python -m rehearsal $(if $(ONCE),--once) $(if $(PORT),--port $(PORT))
+	@$(BIN)/python -m rehearsal $(if $(ONCE),--once) $(if $(PORT),--port $(PORT)) $(if $(SCENARIO),--scenario '$(SCENARIO)')
 
 servers: $(READY)  ## The real servers that tests want
 	@tests/servers/install.sh
 
-test: $(READY) servers  ## Every test and check (STRICT=1: a missing server fails)
+test: $(READY) servers  ## Every test and check (STRICT=1: a missing server fails; JOBS=2 side by side)
 	@$(MAKE) --no-print-directory check
-	@$(BIN)/pytest -q $(ARGS)
+	@$(BIN)/pytest -q -n $(or $(JOBS),2) --dist loadfile $(ARGS)
 
 simulate: $(READY)  ## Thousands of random lives of incidents, crashes and outages included (SEQUENCES=10000)
-	@PARAMEDIC_SEQUENCES=$(or $(SEQUENCES),10000) $(BIN)/pytest -q -s -x tests/path/test_machine.py
+	@jobs=$$(nproc); each=$$(( ($(or $(SEQUENCES),10000) + jobs - 1) / jobs )); running=(); \
+	for job in $$(seq $$jobs); do \
+	  PARAMEDIC_SEQUENCES=$$each $(BIN)/pytest -q -s -x --hypothesis-seed=$$(( $${SEED:-$$RANDOM} + job )) \
+	    tests/path/test_machine.py & running+=($$!); \
+	done; \
+	failed=0; for one in $${running[@]}; do wait $$one || failed=1; done; exit $$failed
 
 check: $(READY)  ## Lint, types, import contracts, playbooks
 	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --quiet --check .
@@ -42,8 +47,9 @@ check: $(READY)  ## Lint, types, import contracts, playbooks
 bench: $(READY)  ## Intake against a bare handler, diagnosis against its slowest probe, start, memory
 	@$(BIN)/python -m tests.bench
 
-manifests: $(READY)  ## Renew deploy/base/rbac.yaml from what the playbooks' rungs need
+manifests: $(READY)  ## Renew what is made: deploy/base/rbac.yaml, alerting/kubernetes
 	@$(BIN)/paramedic rbac > deploy/base/rbac.yaml
+	@$(BIN)/python alerting/manifests.py
 
 LOCK := uv pip compile -q --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header
 lock:  ## Renew the locks (needs uv): what runs, and what also tests

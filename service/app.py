@@ -4,6 +4,7 @@ Never here: a decision; this file only says who gets what.
 """
 
 import asyncio
+import platform
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from service.desk.admission import Admission
 from service.desk.api import Api
 from service.desk.breaking import BreakerDesk
 from service.desk.decisions import Decisions
+from service.desk.scraping import Scraping
 from service.desk.speaking import Desk
 from service.diagnose import CHAPTERS
 from service.guard.chain import CHAIN
@@ -34,8 +36,7 @@ from service.playbooks import causes, quick
 from service.playbooks.load import load
 from service.policy import Limits
 from service.publish import SINKS
-from service.publish.follower import Follower
-from service.publish.sink import Outlets
+from service.publish.follower import followers
 from service.record.journal import Journal
 from service.record.metrics import Metrics
 from service.route.sorting import Rules
@@ -46,10 +47,12 @@ from service.store.breaker import Breaker
 from service.store.controls import Controls
 from service.store.database import Database
 from service.store.episodes import Episodes
+from service.store.figures import Figures
 from service.store.inbox import Inbox
 from service.store.incidents import Incidents
 from service.store.ledger import Ledger
 from service.store.outbox import Outbox
+from service.store.tallies import Tallies
 from service.web.credentials import Credentials
 from service.web.server import serving as listening
 from service.worker import Worker
@@ -81,10 +84,12 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
     credentials.check()
     metrics = Metrics()
     metrics.info.labels(version("paramedic"), settings.mode).set(1)
+    metrics.build_info.labels(version("paramedic"), platform.python_version()).set(1)
     intake_settings, work = settings.intake, settings.work
     async with AsyncExitStack() as stack:
         database = await Database.open(settings.store.url)
         stack.push_async_callback(database.close)
+        database.timed = metrics.stored
         inbox = Inbox(
             database,
             clock,
@@ -158,17 +163,25 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             ("breaker", breaker.run()),
         ):
             _ = await stack.enter_async_context(running(name, eternal, partial(_died, failed)))
-        outbox = Outbox(database)
-        for kind in SINKS.values():
-            sink = kind.bind(Outlets(clock))
-            if sink is not None:
-                following = Follower(sink, outbox, clock, worker.owner).run()
-                dying = partial(_died, failed)
-                _ = await stack.enter_async_context(running(f"sink {kind.name}", following, dying))
+        outbox, tallies = Outbox(database), Tallies(database)
+        if database.dialect == "sqlite":
+            await outbox.release_all()
+        stack.push_async_callback(_let_others_follow, outbox, worker.owner)
+        outlets = await backends.outlets(settings, clock, tallies, stack)
+        for follower in followers(SINKS, outlets, outbox, worker.owner, metrics.published):
+            following, dying = follower.run(), partial(_died, failed)
+            name = f"sink {follower.name}"
+            _ = await stack.enter_async_context(running(name, following, dying))
         ready = partial(_not_ready, intake, inbox)
         look = backends.quick_look(settings, sources, quick_parameters, clock)
         allowed = settings.guard.namespaces
-        api = Api(credentials, inbox, episodes, incidents, ledger, metrics, ready, look, allowed)
+        scraping = Scraping(
+            metrics, Figures(database), tallies, outbox, inbox, list(playbooks.values()),
+            limits.policy, clock,
+        )  # fmt: skip
+        api = Api(
+            credentials, inbox, episodes, incidents, ledger, metrics, ready, look, scraping, allowed
+        )
         desk = Desk(controls, Approvals(database), metrics, settings.mode, clock, worker.wake)
         admission = Admission(credentials)
         decisions = Decisions(admission, desk)
@@ -186,6 +199,14 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
 def _longest_step_s(work: WorkSettings) -> float:
     """All deadlines of one step together, and some time for the store."""
     return work.diagnose_within_s + work.attempt_within_s + 45.0
+
+
+async def _let_others_follow(outbox: Outbox, owner: str) -> None:
+    """When the followers have ended. Not done, another process waits for the lease to run out, and no more."""
+    try:
+        await outbox.release(owner)
+    except Unavailable as error:
+        log.error("sinks not released", reason=error.reason, detail=error.detail)
 
 
 async def _not_ready(intake: Intake, inbox: Inbox) -> str | None:

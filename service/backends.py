@@ -8,8 +8,11 @@ from pydantic import TypeAdapter
 from service.act.kind import Writers
 from service.clients.clickhouse import ClickHouseClient
 from service.clients.clickhouse_write import ClickHouseWriter
+from service.clients.grafana import GrafanaAnnotations
 from service.clients.kafka import KafkaClient
+from service.clients.kafka_write import KafkaPublisher
 from service.clients.kubernetes import KubernetesReader
+from service.clients.kubernetes_events import KubernetesEvents
 from service.clients.kubernetes_write import KubernetesWriter
 from service.clients.prometheus import PrometheusClient
 from service.clients.schema_registry import SchemaRegistryClient
@@ -25,7 +28,7 @@ from service.diagnose.probes.surroundings import surroundings
 from service.diagnose.sources import Sources, configured
 from service.kit.clock import Clock, SystemClock
 from service.kit.deadline import Deadline
-from service.model.errors import ParamedicError
+from service.model.errors import BadConfig, ParamedicError
 from service.model.evidence import Evidence, Known, Reading, Unknown
 from service.model.incident import Incident
 from service.model.objects import Surroundings, Survey, Write
@@ -33,8 +36,10 @@ from service.model.playbook import Playbook
 from service.model.target import Owner, Target, TargetKind
 from service.phases.rooms import Diagnose, FindOwner, LookAround, SurveyWrites
 from service.playbooks.quick import ForTarget
+from service.publish.sink import Outlets
 from service.record.metrics import Metrics
 from service.settings import Settings
+from service.store.tallies import Tallies
 
 _SURVEY_WITHIN_S = 10.0
 _OWNER_WITHIN_S = 10.0
@@ -60,6 +65,25 @@ async def opened(
         registry = await stack.enter_async_context(SchemaRegistryClient(settings.schema_registry))
     sources = Sources(kubernetes, kafka, clickhouse, prometheus, registry)
     return sources, Writers(clock, writer, acting, settings.known_good)
+
+
+async def outlets(
+    settings: Settings, clock: Clock, tallies: Tallies, stack: AsyncExitStack
+) -> Outlets:
+    """The receivers of the journal that are configured. None is connected yet. Raises BadConfig."""
+    wanted, grafana, events, kafka = settings.publish, None, None, None
+    if wanted.grafana_url:
+        grafana = await stack.enter_async_context(GrafanaAnnotations(wanted))
+    if wanted.kubernetes_events:
+        if not settings.kubernetes.configured:
+            raise BadConfig("publish.kubernetes_events is set, and kubernetes.kubeconfig is not")
+        events = await stack.enter_async_context(KubernetesEvents(settings.kubernetes))
+    if wanted.kafka_topic:
+        if not settings.kafka.bootstrap:
+            raise BadConfig("publish.kafka_topic is set, and kafka.bootstrap is not")
+        publisher = KafkaPublisher(settings.kafka, wanted.kafka_topic, wanted.kafka_source)
+        kafka = await stack.enter_async_context(publisher)
+    return Outlets(clock, grafana, events, kafka, tallies, wanted.incident_url)
 
 
 def diagnosing(

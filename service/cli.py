@@ -292,6 +292,7 @@ def rbac(
     ] = None,
 ) -> None:
     """Print the least rights that the playbooks need: Roles of the reading and the acting account."""
+    from service import publish
     from service.act import KINDS, rights
     from service.diagnose import CHAPTERS
     from service.playbooks.load import load
@@ -306,7 +307,8 @@ def rbac(
         for grant in rights.grants(kinds, clickhouse_user):
             typer.echo(f"{grant};")
         return
-    typer.echo(rights.as_yaml(kinds, namespace or ["carbon-ingestion"]), nl=False)
+    made = rights.as_yaml(kinds, namespace or ["carbon-ingestion"], also=publish.needs())
+    typer.echo(made, nl=False)
 
 
 class Table(StrEnum):

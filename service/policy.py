@@ -10,7 +10,6 @@ from service.guard.question import Policy
 from service.guard.recurrence import closes
 from service.guard.switch import paused
 from service.kit.clock import Clock, ClockWatch
-from service.model.action import Mode
 from service.model.control import NOTHING_SAID, Control
 from service.model.errors import Unavailable
 from service.record.metrics import Metrics
@@ -70,9 +69,7 @@ class Limits:
         except Unavailable as error:  # nothing is admitted or confirmed without the store either
             log.error("not known what people have said", reason=error.reason)
             return
-        mode, now = self.control.mode(self.settings.mode), self.clock.now()
-        for one in Mode:
-            self.metrics.ceiling.labels(one).set(one is mode)
+        now = self.clock.now()
         self.metrics.paused.set(paused(self.control, now) is not None)
         open_now = [w for w in self.control.windows if closes(w.when, now) is not None]
         self.metrics.windows.set(len(open_now))

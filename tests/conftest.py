@@ -12,6 +12,8 @@ from service.record import log
 from service.store.database import Database
 from tests.servers import absent
 
+pytest_plugins = ["tests.leaks"]
+
 # The same examples at every run: a red test has to be red for the next person too.
 settings.register_profile(
     "steady",

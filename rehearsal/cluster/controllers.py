@@ -7,6 +7,7 @@ import functools
 from collections.abc import Callable
 
 from rehearsal.cluster.autoscaler import Autoscalers, scales
+from rehearsal.cluster.budgets import Budgets, protects
 from rehearsal.cluster.deployments import Deployments
 from rehearsal.cluster.endpoints import Endpoints, selects
 from rehearsal.cluster.kubelet import Node
@@ -14,6 +15,8 @@ from rehearsal.cluster.objects import Object, is_terminating, name_of, namespace
 from rehearsal.cluster.replicasets import ReplicaSets
 from rehearsal.cluster.resources import (
     AUTOSCALERS,
+    BUDGETS,
+    CLAIMS,
     DEPLOYMENTS,
     EVENTS,
     NAMESPACES,
@@ -21,9 +24,11 @@ from rehearsal.cluster.resources import (
     REPLICA_SETS,
     SERVICES,
     STATEFUL_SETS,
+    VOLUMES,
     Resource,
 )
 from rehearsal.cluster.statefulsets import StatefulSets
+from rehearsal.cluster.volumes import Volumes
 from rehearsal.cluster.world import World
 from rehearsal.cluster.writes import mark_deleted
 
@@ -39,7 +44,11 @@ class Controllers:
         self._node = node
         self._queued: set[tuple[str, str, str]] = set()
         self.running = True
+        volumes = Volumes(world)
         self._syncs: dict[str, _Sync] = {
+            BUDGETS.plural: Budgets(world).sync,
+            VOLUMES.plural: volumes.sync_volume,
+            CLAIMS.plural: volumes.sync_claim,
             DEPLOYMENTS.plural: Deployments(world).sync,
             REPLICA_SETS.plural: ReplicaSets(world).sync,
             STATEFUL_SETS.plural: StatefulSets(world).sync,
@@ -54,7 +63,7 @@ class Controllers:
         obj = new or old
         if not self.running or obj is None or resource is EVENTS:
             return
-        if resource.plural in self._syncs and new is not None:
+        if resource.plural in self._syncs and (new is not None or resource in {VOLUMES, CLAIMS}):
             self._queue(resource.plural, namespace_of(obj), name_of(obj))
         self._queue_owners(obj)
         if resource is PODS:
@@ -62,6 +71,9 @@ class Controllers:
             for service in self._world.store.all(SERVICES, namespace_of(obj)):
                 if selects(service, obj):
                     self._queue(SERVICES.plural, namespace_of(service), name_of(service))
+            for budget in self._world.store.all(BUDGETS, namespace_of(obj)):
+                if protects(budget, obj):
+                    self._queue(BUDGETS.plural, namespace_of(budget), name_of(budget))
         if resource in {DEPLOYMENTS, STATEFUL_SETS}:
             self._queue_scalers(resource, obj)
         if new is None:

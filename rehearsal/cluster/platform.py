@@ -19,7 +19,7 @@ _PART_OF = {"app.kubernetes.io/part-of": NAMESPACE}
 
 
 def carbon_ingestion() -> list[Object]:
-    """Three nodes, five Deployments, three StatefulSets with their claims, Services, ConfigMaps."""
+    """Three nodes, five Deployments, three StatefulSets with their claims and volumes, Services, ConfigMaps."""
     return [
         {
             "kind": "Namespace",
@@ -242,7 +242,8 @@ def _datastore(
         {"name": "client", "port": port, "targetPort": "client"},
         clusterIP="None",
     )
-    return [network, *(_claim(name, ordinal, disk) for ordinal in range(replicas)), stateful_set]
+    kept = [made(name, n, disk) for n in range(replicas) for made in (_claim, _volume)]
+    return [network, *kept, stateful_set]
 
 
 def _claim(owner: str, ordinal: int, disk: str) -> Object:
@@ -266,4 +267,26 @@ def _claim(owner: str, ordinal: int, disk: str) -> Object:
             "accessModes": ["ReadWriteOnce"],
             "capacity": {"storage": disk},
         },
+    }
+
+
+def _volume(owner: str, ordinal: int, disk: str) -> Object:
+    return {
+        "kind": "PersistentVolume",
+        "apiVersion": "v1",
+        "metadata": {"name": f"pv-{owner}-{ordinal}"},
+        "spec": {
+            "capacity": {"storage": disk},
+            "accessModes": ["ReadWriteOnce"],
+            "hostPath": {"path": f"/var/volumes/{owner}-{ordinal}", "type": ""},
+            "claimRef": {
+                "kind": "PersistentVolumeClaim",
+                "namespace": NAMESPACE,
+                "name": f"data-{owner}-{ordinal}",
+            },
+            "persistentVolumeReclaimPolicy": "Retain",
+            "storageClassName": "standard",
+            "volumeMode": "Filesystem",
+        },
+        "status": {"phase": "Bound"},
     }

@@ -45,6 +45,7 @@ class ClickHouseServer:
 
     `disks` are more disks, name -> folder, and take backups; `users` are more users, name -> XML of the user's
     element, of which `<password/>` is the least. The user `default` without a password always exists.
+    `memory_bytes` is the most that all queries together may hold.
     """
 
     def __init__(
@@ -54,7 +55,9 @@ class ClickHouseServer:
         disks: Mapping[str, Path] | None = None,
         users: Mapping[str, str] | None = None,
         port: int | None = None,
+        memory_bytes: int | None = None,
     ) -> None:
+        self._memory_bytes = memory_bytes
         self.folder, self.port = folder, port or free_port()
         self._upstream = free_port()
         self._proxy = DrainingProxy(self.port, self._upstream)
@@ -122,9 +125,11 @@ class ClickHouseServer:
             else ""
         )
         allowed = "".join(f"<allowed_disk>{name}</allowed_disk>" for name in self._disks)
+        memory = self._memory_bytes or 0
+        limit = f"<max_server_memory_usage>{memory}</max_server_memory_usage>" if memory else ""
         # No <logger>: it would flood the terminal.
         config.write_text(
-            f"<clickhouse><users_config>{self.folder / 'users.xml'}</users_config>{storage}"
+            f"<clickhouse><users_config>{self.folder / 'users.xml'}</users_config>{storage}{limit}"
             f"<backups>{allowed}</backups></clickhouse>"
         )
         return config

@@ -92,13 +92,19 @@ def rules(permissions: Iterable[Permission]) -> list[Object]:
 
 
 def manifests(
-    kinds: Sequence[AnyKind], namespaces: Sequence[str], accounts: Accounts
+    kinds: Sequence[AnyKind],
+    namespaces: Sequence[str],
+    accounts: Accounts,
+    also: Sequence[Permission] = (),
 ) -> list[Object]:
-    """Roles and bindings of both accounts in each namespace, and the ClusterRole for nodes."""
+    """Roles and bindings of both accounts in each namespace, and the ClusterRole for nodes.
+
+    `also` is what the acting account needs beside the kinds: what the sinks write.
+    """
     found: list[Object] = []
     roles = {
         "paramedic-read": (accounts.reader, rules(reading(kinds))),
-        "paramedic-act": (accounts.actor, rules(acting(kinds))),
+        "paramedic-act": (accounts.actor, rules((*acting(kinds), *also))),
     }
     for namespace in namespaces:
         for name, (account, wanted) in roles.items():
@@ -127,10 +133,13 @@ def _bound(
 
 
 def as_yaml(
-    kinds: Sequence[AnyKind], namespaces: Sequence[str], accounts: Accounts | None = None
+    kinds: Sequence[AnyKind],
+    namespaces: Sequence[str],
+    accounts: Accounts | None = None,
+    also: Sequence[Permission] = (),
 ) -> str:
     """The manifests as `kubectl apply` takes them, with what the acting account writes as a comment on top."""
-    found = manifests(kinds, namespaces, accounts or Accounts())
+    found = manifests(kinds, namespaces, accounts or Accounts(), also)
     written = sorted(f"#   {need.resource}: {need.fields}" for need in acting(kinds) if need.fields)
     head = "# Kubernetes cannot hold an account to fields. What is written, and nothing else:\n"
     lines = "".join(f"{line}\n" for line in dict.fromkeys(written))

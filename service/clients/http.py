@@ -1,4 +1,4 @@
-"""What an HTTP answer, or the lack of one, means in our errors: for Kubernetes and Prometheus alike.
+"""What an HTTP answer, or the lack of one, means in our errors: for Kubernetes, Prometheus and Grafana alike.
 
 Never here: sending anything.
 """
@@ -79,12 +79,17 @@ def never_sent(error: BaseException) -> bool:
     )
 
 
-def parsed(body: bytes, what: str) -> dict[str, object]:
-    """The JSON object of a body, or Unavailable(wrong_answer)."""
+def parsed_any(body: bytes, what: str) -> object:
+    """The JSON value of a body, or Unavailable(wrong_answer)."""
     try:
-        value = json.loads(body)
+        return json.loads(body)
     except (ValueError, RecursionError) as error:
         raise Unavailable(Reason.WRONG_ANSWER, f"{what}: the answer is not valid JSON") from error
+
+
+def parsed(body: bytes, what: str) -> dict[str, object]:
+    """The JSON object of a body, or Unavailable(wrong_answer)."""
+    value = parsed_any(body, what)
     if not isinstance(value, dict):
         raise Unavailable(Reason.WRONG_ANSWER, f"{what}: the answer is not a JSON object")
     return value

@@ -30,6 +30,7 @@ LARGEST_ANSWER = (
 _REFUSED: Mapping[type[Exception], Reason] = {
     kafka.UnknownTopicOrPartitionError: Reason.NOT_FOUND,
     kafka.GroupIdNotFound: Reason.NOT_FOUND,
+    kafka.MessageSizeTooLargeError: Reason.TOO_LARGE,
     kafka.InvalidTopicError: Reason.INVALID_REQUEST,
     kafka.InvalidGroupIdError: Reason.INVALID_REQUEST,
     kafka.InvalidRequestError: Reason.INVALID_REQUEST,
@@ -77,6 +78,22 @@ def translated(error: BaseException) -> ParamedicError:
     return Unavailable(
         Reason.UNREACHABLE if isinstance(error, OSError) else Reason.WRONG_ANSWER, said
     )
+
+
+def security(settings: KafkaSettings) -> dict[str, Any]:
+    """Who we are and how we speak to the brokers, as everything of aiokafka takes it; the password of now."""
+    s = settings
+    options: dict[str, Any] = {
+        "client_id": "paramedic",
+        "security_protocol": s.security_protocol,
+    }
+    if s.security_protocol.endswith("SSL"):
+        options["ssl_context"] = create_ssl_context(cafile=str(s.ca_file) if s.ca_file else None)
+    if s.security_protocol.startswith("SASL"):
+        options["sasl_mechanism"] = s.sasl_mechanism or "PLAIN"
+        options["sasl_plain_username"] = s.sasl_user or ""
+        options["sasl_plain_password"] = secret(s.sasl_password_file) or ""
+    return options
 
 
 class _BoundedReader:
@@ -186,22 +203,11 @@ class Cluster:
         return conn
 
     def _options(self) -> dict[str, Any]:
-        s = self._settings
-        options: dict[str, Any] = {
-            "client_id": "paramedic",
+        return {
             "request_timeout_ms": int(REQUEST_S * 1000),
             "max_idle_ms": int(IDLE_S * 1000),
-            "security_protocol": s.security_protocol,
+            **security(self._settings),
         }
-        if s.security_protocol.endswith("SSL"):
-            options["ssl_context"] = create_ssl_context(
-                cafile=str(s.ca_file) if s.ca_file else None
-            )
-        if s.security_protocol.startswith("SASL"):
-            options["sasl_mechanism"] = s.sasl_mechanism or "PLAIN"
-            options["sasl_plain_username"] = s.sasl_user or ""
-            options["sasl_plain_password"] = secret(s.sasl_password_file) or ""
-        return options
 
     async def coordinator(self, group: str) -> int:
         """The node that keeps the group."""

@@ -11,9 +11,8 @@ from pydantic_core import to_json
 from service.desk.admission import Admission, error
 from service.desk.looking import QuickLook
 from service.desk.quick import as_json
-from service.desk.record import decision_record, summary
-from service.model.errors import Unavailable
-from service.model.incident import IncidentState
+from service.desk.record import alert, decision_record, summary
+from service.desk.scraping import Scraping
 from service.model.reasons import Reason
 from service.record.metrics import Metrics
 from service.store.episodes import Episodes
@@ -37,6 +36,7 @@ class Api:
     metrics: Metrics
     ready: Callable[[], Awaitable[str | None]]  # None, or why not
     look: QuickLook
+    scraping: Scraping
     namespaces: Sequence[str]  # that may be looked at on demand; the first is the default
 
     def routes(self) -> list[web.RouteDef]:
@@ -75,16 +75,8 @@ class Api:
         return web.Response(text=f"{why_not or 'ok'}\n", status=503 if why_not else 200)
 
     async def scrape(self, request: web.Request) -> web.StreamResponse:
-        """Prometheus text."""
-        self.metrics.inbox_waiting.set(self.inbox.waiting)
-        try:
-            counts = await self.incidents.counts()
-        except Unavailable:
-            self.metrics.faults.labels("scrape").inc()
-        else:
-            for state in IncidentState:
-                if state is not IncidentState.CLOSED:
-                    self.metrics.open_incidents.labels(state).set(counts.get(state, 0))
+        """Prometheus text, or OpenMetrics with exemplars for who asks for it."""
+        await self.scraping.refresh(await self.ready())
         return await make_aiohttp_handler(self.metrics.registry)(request)
 
     async def list_incidents(self, request: web.Request) -> web.Response:
@@ -108,7 +100,7 @@ class Api:
 
     async def list_unrouted(self, request: web.Request) -> web.Response:
         """Alerts that lead to no incident, and why."""
-        return _json(await self.episodes.unrouted(_limit(request)))
+        return _json([alert(row) for row in await self.episodes.unrouted(_limit(request))])
 
     async def list_dead_letters(self, request: web.Request) -> web.Response:
         """Bodies that could not be taken, and why."""

@@ -4,6 +4,7 @@ from typing import Any, TypeAlias
 
 from pydantic_core import to_jsonable_python
 
+from service.diagnose.redact import redacted_labels, redacted_line
 from service.store.incidents import Incidents
 from service.store.ledger import Ledger
 
@@ -46,6 +47,14 @@ def summary(row: Json) -> Json:
     return {**{name: row[name] for name in shown}, "target": row["target_key"]}
 
 
+def alert(episode: Json) -> Json:
+    """One firing of one alert as people see it: without the secrets that labels and annotations may carry."""
+    shown = {**episode, "generator_url": redacted_line(episode["generator_url"])}
+    for texts in ("labels", "annotations"):
+        shown[texts] = redacted_labels(episode[texts] or {})
+    return shown
+
+
 def _alert(episode: Json) -> Json:
     hidden = ("incident_id", "unrouted", "resolved_seen_at")
-    return {name: value for name, value in episode.items() if name not in hidden}
+    return {name: value for name, value in alert(episode).items() if name not in hidden}

@@ -2,12 +2,13 @@
 
 A query text is for recognising a query, not for reading it: every literal in it is hidden, whatever its name, and
 numbers, identifiers and keywords stay. A log line is for reading: what follows a secret's name is hidden, and what
-looks like a credential by itself.
+looks like a credential by itself. Labels and annotations are lines with a name each.
 Never here: deciding what is shown where.
 """
 
 import re
 import unicodedata
+from collections.abc import Mapping
 
 MAX_TEXT = 500
 MAX_LINE = 1000
@@ -81,6 +82,14 @@ def redacted_line(text: str) -> str:
     """A log line as one printable line without what looks like a secret, at most MAX_LINE characters."""
     text = _without_invisible(_ESCAPES.sub("", text[: 20 * MAX_LINE]))
     return _bounded(_without_forms(_without_named(text, _NAMED_IN_LINE, _VALUE)), MAX_LINE)
+
+
+def redacted_labels(labels: Mapping[str, str]) -> dict[str, str]:
+    """Labels or annotations of an alert: what a name says is a secret is hidden, the others are lines as above."""
+    return {
+        name: HIDDEN if _SECRET.search(name) and value else redacted_line(value)
+        for name, value in labels.items()
+    }
 
 
 def _without_named(text: str, named: re.Pattern[str], value: re.Pattern[str]) -> str:

@@ -12,6 +12,7 @@ from cronsim import CronSim, CronSimError
 
 from service.model.control import Once, Recurring
 
+_NEAR_S = (7_200.0, 93_600.0)  # where one that opens often is found in few steps
 LONGEST_S = 7 * 86_400.0  # of one opening
 
 
@@ -19,11 +20,8 @@ def closes(when: Once | Recurring, now: datetime) -> datetime | None:
     """When the window that is open now closes, in UTC; None while it is closed. Its end is not in it."""
     if isinstance(when, Once):
         return when.ends_at if when.starts_at <= now < when.ends_at else None
-    opened_at = _before(when, now)
-    if opened_at is None:
-        return None
-    end = opened_at + timedelta(seconds=when.lasts_s)
-    return end if now < end else None
+    opened_at = _last_opening(when, now)
+    return opened_at + timedelta(seconds=when.lasts_s) if opened_at is not None else None
 
 
 def opens(when: Once | Recurring, now: datetime) -> datetime | None:
@@ -46,7 +44,7 @@ def check(when: Once | Recurring) -> None:
         raise ValueError("it has to last longer than nothing, and at most 7d")
     try:
         zone = ZoneInfo(when.zone)
-    except (ValueError, OSError):  # also for a name that is no path inside the database
+    except (ValueError, KeyError, OSError):  # also for a name that is no path inside the database
         told = f"{when.zone[:60]!r} is no time zone; write one as IANA does: Europe/Berlin, UTC"
         raise ValueError(told) from None
     try:
@@ -58,11 +56,17 @@ def check(when: Once | Recurring) -> None:
         ) from error
 
 
-def _before(when: Recurring, now: datetime) -> datetime | None:
-    """The last opening at or before `now`."""
-    last = now + timedelta(microseconds=1)  # the search begins just before
-    if when.until is not None:
-        last = min(last, when.until)
-    for at in CronSim(when.cron, last.astimezone(ZoneInfo(when.zone)), reverse=True):
-        return at.astimezone(UTC)
+def _last_opening(when: Recurring, now: datetime) -> datetime | None:
+    """The last opening that is not over. Forward, because backward misses one on the night of 25 hours."""
+    for span_s in sorted({min(near_s, when.lasts_s) for near_s in (*_NEAR_S, when.lasts_s)}):
+        found = None
+        since = now - timedelta(seconds=span_s)
+        for at in CronSim(when.cron, since.astimezone(ZoneInfo(when.zone))):
+            at_utc = at.astimezone(UTC)
+            if at_utc > now or (when.until is not None and at_utc >= when.until):
+                break
+            if now < at_utc + timedelta(seconds=when.lasts_s):
+                found = at_utc
+        if found is not None:
+            return found
     return None

@@ -52,6 +52,8 @@ class Ruled:
     action_id: str | None
     retry_at: datetime | None
     answers: Sequence[Answer] = ()
+    action: str = ""  # the sentence of what was asked for
+    why: str = ""  # the rung's condition, which holds
     difference: Sequence[FieldChange] = ()  # what would be written, on the objects as they stand
 
 
@@ -108,6 +110,17 @@ class Tried:
 
 
 @dataclass(frozen=True, slots=True)
+class Touched:
+    """An object of the Kubernetes API that an action is about; `uid` is empty where it was not seen."""
+
+    api: str  # `apps/v1`
+    kind: str
+    namespace: str
+    name: str
+    uid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Acted:
     """An action has ended."""
 
@@ -119,6 +132,8 @@ class Acted:
     action: str
     result: ActionResult
     took_s: float
+    mode: Mode = Mode.AUTO
+    touched: Sequence[Touched] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +156,8 @@ class Verified:
     action_id: str
     rung: str
     outcome: Outcome
+    mode: Mode = Mode.AUTO
+    touched: Sequence[Touched] = ()
 
 
 @dataclass(frozen=True, slots=True)

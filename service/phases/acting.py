@@ -20,6 +20,7 @@ from service.model.step import Acted, Tried, Verified
 from service.phases.moving import labels_of, move
 from service.phases.proving import conclude, plan_of, remedy
 from service.phases.rooms import Rooms
+from service.phases.touched import touched
 from service.verify.judge import begin
 
 _BELOW_AUTO = {
@@ -140,13 +141,16 @@ async def _acted(
     """The action has ended: it is verified, or there is nothing to verify."""
     incident, intent, now = held.incident, under_way.intent, result.at
     action = str(intent.request)
-    acted = Acted(now, intent.action_id, intent.rung, intent.kind, action, result, took_s)
+    about = touched(intent, rooms.kinds)
+    acted = Acted(
+        now, intent.action_id, intent.rung, intent.kind, action, result, took_s, intent.mode, about
+    )
     outcome = outcome_of(result)
     if result.reason is Reason.NEVER_SENT:
         failed = Outcome(OutcomeKind.FAILED, Reason.NEVER_SENT, result.detail, now)
         change = ActionChange(intent.action_id, result=result, outcome=failed)
         event = Event(EventKind.NEVER_SENT, result.reason, result.detail)
-        verified = Verified(now, intent.action_id, intent.rung, failed)
+        verified = Verified(now, intent.action_id, intent.rung, failed, intent.mode, about)
         return await move(held, event, (acted, verified), rooms, action=change)
     if outcome is not None:
         return await conclude(held, under_way, outcome, (acted,), rooms, result)

@@ -60,7 +60,7 @@ async def admit(
             playbook.name,
         )  # fmt: skip
         ruling = rule(question, rooms.chain)
-        ruled = _ruled(ruling, intent, now, shown)
+        ruled = _ruled(ruling, proposal, intent, now, shown)
         new = _proposed(ruling, intent, question, facts(evidence), shown)
         event = _event(ruling, incident, new, str(proposal.request))
         to = advance(incident, event, rooms.patience, now)
@@ -172,10 +172,15 @@ def new_step(new: NewApproval) -> Proposed:
 
 
 def _ruled(
-    ruling: Ruling, intent: Intent[Any], now: datetime, shown: tuple[FieldChange, ...]
+    ruling: Ruling,
+    proposal: Proposal,
+    intent: Intent[Any],
+    now: datetime,
+    shown: tuple[FieldChange, ...],
 ) -> Ruled:
     action_id = intent.action_id if ruling.allowed else None
+    why = next((c.when for c in proposal.considered if c.reason is None), "")
     return Ruled(
         now, intent.rung, ruling.verdict, ruling.guard, ruling.reason, ruling.detail, ruling.mode,
-        action_id, ruling.retry_at, ruling.answers, shown,
+        action_id, ruling.retry_at, ruling.answers, str(intent.request), why, shown,
     )  # fmt: skip

@@ -14,6 +14,7 @@ from service.model.reasons import Reason
 from service.model.step import Read, Step, Verified
 from service.phases.moving import move
 from service.phases.rooms import Rooms
+from service.phases.touched import touched
 from service.record.journal import closing_outcome
 from service.verify.judge import Again, Reading, begin, judge
 from service.verify.lasting import reverted
@@ -69,7 +70,8 @@ async def conclude(
 ) -> None:
     """The action has its outcome."""
     intent = under_way.intent
-    verified = Verified(outcome.at, intent.action_id, intent.rung, outcome)
+    about = touched(intent, rooms.kinds)
+    verified = Verified(outcome.at, intent.action_id, intent.rung, outcome, intent.mode, about)
     action = ActionChange(intent.action_id, result=result, outcome=outcome)
     event = from_outcome(outcome)
     await move(held, event, (*steps, verified), rooms, action=action, outcome=outcome.kind)

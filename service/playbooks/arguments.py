@@ -111,7 +111,7 @@ class Values:
         """Bounds, types and choices, as the annotation has them."""
         try:
             # As JSON, so that a list may fill a tuple and yet no text is taken for a number.
-            TypeAdapter(hint).validate_json(json.dumps(value), strict=True)
+            adapter_of(hint).validate_json(json.dumps(value), strict=True)
         except ValidationError as error:
             for mistake in error.errors(include_url=False):
                 told = sentence(mistake)
@@ -191,3 +191,13 @@ def _is_open(value: object) -> bool:
     if isinstance(value, list):
         return any(_is_open(v) for v in value)
     return not (value is None or isinstance(value, str | int | float))
+
+
+_ADAPTERS: dict[Any, TypeAdapter[Any]] = {}  # building one takes milliseconds
+
+
+def adapter_of(hint: Any) -> TypeAdapter[Any]:  # Any: annotations have no type of their own
+    """What checks values of a type or annotation."""
+    if hint not in _ADAPTERS:
+        _ADAPTERS[hint] = TypeAdapter(hint)
+    return _ADAPTERS[hint]

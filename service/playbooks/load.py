@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from pydantic import TypeAdapter
-
 from service.model import matcher
 from service.model.action import AnyKind, Kinds
 from service.model.errors import BadConfig
@@ -20,7 +18,7 @@ from service.model.playbook import (
 )
 from service.model.target import RUNNING, WORKLOADS, TargetKind
 from service.playbooks import agreement, conditions, format, source
-from service.playbooks.arguments import Values, fits
+from service.playbooks.arguments import Values, adapter_of, fits
 from service.playbooks.format import PlaybookFile, Rung, TargetFields, suggest
 from service.playbooks.inference import UnknownName
 from service.playbooks.source import Mistakes, Place
@@ -223,7 +221,11 @@ class _Builder:
         return Remedy(
             name=rung.name,
             when=when,
-            do=Do(kind, arguments.compiled(given or {}, (*above, "do", name)), _checker(kind)),
+            do=Do(
+                kind,
+                arguments.compiled(given or {}, (*above, "do", name)),
+                _checker(kind),
+            ),
             mode=rung.mode or parsed.mode,
             times=rung.times,
             verify=(rung.verify or parsed.verify).plan(),
@@ -246,7 +248,7 @@ class _Builder:
 
 
 def _checker(kind: AnyKind) -> Callable[[Mapping[str, Any]], Any]:
-    adapter: TypeAdapter[Any] = TypeAdapter(kind.arguments)
+    adapter = adapter_of(kind.arguments)
 
     def check(filled: Mapping[str, Any]) -> Any:
         return adapter.validate_python(dict(filled))

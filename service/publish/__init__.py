@@ -7,10 +7,22 @@ of each sink's own. A new sink is a file, a line below, and its tests. Never her
 from collections.abc import Mapping
 from typing import TypeAlias
 
+from service.model.action import Permission
+from service.publish import grafana, kafka, kube_events, tally
 from service.publish.sink import SinkKind
 
 Sinks: TypeAlias = Mapping[str, SinkKind]
 
-_ALL: tuple[SinkKind, ...] = ()
+_ALL: tuple[SinkKind, ...] = (
+    tally.SINK,
+    grafana.SINK,
+    kube_events.SINK,
+    kafka.SINK,
+)
 
 SINKS: Sinks = {kind.name: kind for kind in _ALL}
+
+
+def needs(sinks: Sinks = SINKS) -> tuple[Permission, ...]:
+    """What all sinks need on the Kubernetes API."""
+    return tuple(need for kind in sinks.values() for need in kind.needs)

@@ -4,8 +4,9 @@ Each sink has a follower of its own, so a dead receiver delays only itself. Neve
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from typing import TypeAlias
 
 import structlog
 
@@ -19,11 +20,19 @@ from service.store.outbox import Cursor, Outbox
 
 log = structlog.get_logger()
 
-_BATCH = 200
+_BATCH = 50  # a longer one would keep the event loop from webhooks
+_REST = 3.0  # times as long as a batch took: who is far behind may not take the loop from webhooks
 _IDLE_S = 1.0
 _LONGEST_PAUSE_S = 300.0
 _LEASE = timedelta(seconds=60)  # another replica follows when this one has been silent for so long
 _OF_THE_STEP = (Reason.INVALID_REQUEST, Reason.TOO_LARGE)
+
+
+Observe: TypeAlias = Callable[[str, str], None]  # a sink's name, and "delivered" or a reason
+
+
+def _unobserved(sink: str, result: str) -> None:
+    return None
 
 
 class Follower:
@@ -37,18 +46,30 @@ class Follower:
         owner: str,
         *,
         deliver_within_s: float = 10.0,
+        from_the_first: bool = False,
+        observe: Observe = _unobserved,
     ) -> None:
         self._sink = sink
         self._outbox = outbox
         self._clock = clock
         self._owner = owner
         self._deliver_within_s = deliver_within_s
+        self._from_the_first = from_the_first
+        self._observe = observe
+
+    @property
+    def name(self) -> str:
+        """The sink's."""
+        return self._sink.name
 
     async def run(self) -> None:
         """Follows for ever; whatever goes wrong is logged and tried again."""
         while True:
+            began_s = self._clock.monotonic()
             try:
-                pause_s = 0.0 if await self.follow() else _IDLE_S
+                behind = await self.follow()
+                took_s = self._clock.monotonic() - began_s
+                pause_s = min(_IDLE_S, _REST * took_s) if behind else _IDLE_S
             except Unavailable as error:
                 log.error(
                     "not published, the store is away", sink=self._sink.name, detail=error.detail
@@ -62,10 +83,14 @@ class Follower:
         Raises Unavailable when the store is away.
         """
         now = self._clock.now()
-        cursor = await self._outbox.claim(self._sink.name, self._owner, now, _LEASE)
+        cursor = await self._outbox.claim(
+            self._sink.name, self._owner, now, _LEASE, from_the_first=self._from_the_first
+        )
         if cursor is None:
             return False
-        steps = await self._outbox.after(cursor.step_id, _BATCH)
+        # A receiver that did not take a batch in time gets smaller ones, down to a step.
+        batch = max(1, _BATCH >> min(cursor.failures, 10))
+        steps = await self._outbox.after(cursor.step_id, batch)
         if not steps:
             return False
         try:
@@ -74,6 +99,7 @@ class Follower:
             await self._put_off(cursor, error)
             return False
         await self._outbox.advance(self._sink.name, self._owner, steps[-1].id)
+        self._observe(self._sink.name, "delivered")
         return True
 
     async def _deliver(self, steps: Sequence[JournalEntry]) -> None:
@@ -106,17 +132,33 @@ class Follower:
             if isinstance(error, ParamedicError)
             else f"{type(error).__name__}: {error}"
         )
+        self._observe(self._sink.name, reason)
         say = log.warning if isinstance(error, ParamedicError) else log.exception
         say("not published", sink=self._sink.name, reason=reason, detail=detail[:500])
         await self._outbox.put_off(self._sink.name, self._owner, retry_at, reason, detail[:500])
 
 
 def followers(
-    sinks: Mapping[str, SinkKind], outlets: Outlets, outbox: Outbox, owner: str
+    sinks: Mapping[str, SinkKind],
+    outlets: Outlets,
+    outbox: Outbox,
+    owner: str,
+    observe: Observe = _unobserved,
 ) -> Sequence[Follower]:
     """A follower for every sink whose receiver is configured."""
-    bound = [kind.bind(outlets) for kind in sinks.values()]
-    return [Follower(sink, outbox, outlets.clock, owner) for sink in bound if sink is not None]
+    bound = [(kind, kind.bind(outlets)) for kind in sinks.values()]
+    return [
+        Follower(
+            sink,
+            outbox,
+            outlets.clock,
+            owner,
+            from_the_first=kind.from_the_first,
+            observe=observe,
+        )
+        for kind, sink in bound
+        if sink is not None
+    ]
 
 
 async def follow_all(all_of_them: Sequence[Follower]) -> None:

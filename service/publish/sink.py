@@ -10,9 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from service.clients.grafana import GrafanaAnnotations
+from service.clients.kafka_write import KafkaPublisher
+from service.clients.kubernetes_events import KubernetesEvents
 from service.kit.clock import Clock
 from service.kit.deadline import Deadline
+from service.model.action import Permission
 from service.model.journal import JournalEntry
+from service.store.tallies import Tallies
 
 
 class Sink(Protocol):
@@ -35,11 +40,25 @@ class Outlets:
     """The clients that sinks deliver through. One that is not configured is None."""
 
     clock: Clock
+    grafana: GrafanaAnnotations | None = None
+    events: KubernetesEvents | None = None
+    kafka: KafkaPublisher | None = None
+    tallies: Tallies | None = None
+    incident_url: str | None = None  # with `{incident}` in it
+
+    def link(self, incident_id: str) -> str | None:
+        """Where a person reads about the incident."""
+        return self.incident_url.replace("{incident}", incident_id) if self.incident_url else None
 
 
 @dataclass(frozen=True, slots=True)
 class SinkKind:
-    """A sink as the registry has it; `bind` gives None where its receiver is not configured."""
+    """A sink as the registry has it; `bind` gives None where its receiver is not configured.
+
+    A sink that was never seen begins with what is told from now on; `from_the_first`: with all that is kept.
+    """
 
     name: str
     bind: Callable[[Outlets], Sink | None]
+    from_the_first: bool = False
+    needs: Sequence[Permission] = ()  # rights on the Kubernetes API, for the acting account

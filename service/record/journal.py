@@ -9,6 +9,7 @@ from typing import assert_never
 
 import structlog
 
+from service.model.action import Applied
 from service.model.incident import Incident, IncidentState, OutcomeKind
 from service.model.reasons import Reason
 from service.model.ruling import Verdict
@@ -46,10 +47,14 @@ class Journal:
 
     def _tell(self, incident: Incident, step: Step) -> None:
         metrics, playbook = self._metrics, incident.playbook
+        of = exemplar(incident)
         say = log.bind(incident=incident.id, playbook=playbook, target=incident.target.key)
         match step:
             case Diagnosed():
-                metrics.diagnosis_seconds.labels(step.diagnosis).observe(step.took_s)
+                metrics.diagnosis_seconds.labels(step.diagnosis).observe(step.took_s, of)
+                if incident.reason is None:  # nothing has become of it yet
+                    waited_s = _since_opening_s(incident, step.at)
+                    metrics.to_evidence_seconds.labels(playbook).observe(waited_s, of)
                 say.info("diagnosed", diagnosis=step.diagnosis, took_s=round(step.took_s, 3))
             case Decided():
                 say.info("decided", rung=step.chosen, action=step.action, reason=step.reason)
@@ -64,13 +69,13 @@ class Journal:
             case Moved():
                 self._moved(incident, step, say)
             case Tried() | Acted() | Read() | Verified():
-                self._action(playbook, step, say)
+                self._action(incident, step, say)
             case _ as never:
                 assert_never(never)
 
     def _ruled(self, incident: Incident, step: Ruled, say: structlog.stdlib.BoundLogger) -> None:
-        metrics, playbook = self._metrics, incident.playbook
-        metrics.rulings.labels(playbook, step.rung, step.verdict, step.reason).inc()
+        metrics, playbook, of = self._metrics, incident.playbook, exemplar(incident)
+        metrics.rulings.labels(playbook, step.rung, step.verdict, step.reason).inc(1, of)
         if incident.state is IncidentState.WAITING and step.verdict is Verdict.ALLOW:
             metrics.approvals.labels(playbook, "used").inc()
         for answer in step.answers:
@@ -86,11 +91,11 @@ class Journal:
 
     def _action(
         self,
-        playbook: str,
+        incident: Incident,
         step: Tried | Acted | Read | Verified,
         say: structlog.stdlib.BoundLogger,
     ) -> None:
-        metrics = self._metrics
+        metrics, playbook, of = self._metrics, incident.playbook, exemplar(incident)
         match step:
             case Tried():
                 say.warning(
@@ -103,8 +108,11 @@ class Journal:
             case Acted():
                 result = step.result
                 labels = (playbook, step.rung, step.action_kind, result.applied, result.reason)
-                metrics.actions.labels(*labels).inc()
-                metrics.action_seconds.labels(step.action_kind).observe(step.took_s)
+                metrics.actions.labels(*labels).inc(1, of)
+                metrics.action_seconds.labels(step.action_kind).observe(step.took_s, of)
+                if result.applied is Applied.DONE and incident.outcome is None:
+                    waited_s = _since_opening_s(incident, step.at)
+                    metrics.to_action_seconds.labels(playbook).observe(waited_s, of)
                 say.info(
                     "acted",
                     action_id=step.action_id,
@@ -116,7 +124,7 @@ class Journal:
             case Read():
                 say.debug("read", healed=step.healed, in_a_row=step.in_a_row)
             case Verified():
-                metrics.outcomes.labels(playbook, step.rung, step.outcome.kind).inc()
+                metrics.outcomes.labels(playbook, step.rung, step.outcome.kind).inc(1, of)
                 say.info(
                     "verified",
                     action_id=step.action_id,
@@ -142,25 +150,37 @@ class Journal:
                 say.info("proposal is over", approval=step.approval_id, state=step.state)
 
     def _moved(self, incident: Incident, step: Moved, say: structlog.stdlib.BoundLogger) -> None:
-        metrics, playbook = self._metrics, incident.playbook
+        metrics, playbook, of = self._metrics, incident.playbook, exemplar(incident)
         if step.was is IncidentState.WAITING and step.state is not IncidentState.WAITING:
             ends = {Reason.APPROVAL_EXPIRED: "expired", Reason.REJECTED: None}
             became = ends.get(step.reason, "withdrawn")
             if became is not None:  # a person's no was counted when it was said
                 metrics.approvals.labels(playbook, became).inc()
         if step.state is IncidentState.ESCALATED and step.was is not IncidentState.ESCALATED:
-            metrics.escalated.labels(playbook, step.reason).inc()
+            metrics.escalated.labels(playbook, step.reason).inc(1, of)
+        if step.state is IncidentState.HEALED and step.was is not IncidentState.HEALED:
+            waited_s = _since_opening_s(incident, step.at)
+            metrics.to_healed_seconds.labels(playbook).observe(waited_s, of)
         if step.state is IncidentState.CLOSED:
             outcome = closing_outcome(incident, step.outcome)
-            metrics.closed.labels(playbook, outcome or "none", step.reason).inc()
-            lasted_s = (step.at - incident.opened_at).total_seconds()
-            metrics.incident_seconds.labels(playbook).observe(max(0.0, lasted_s))
+            metrics.closed.labels(playbook, outcome or "none", step.reason).inc(1, of)
+            lasted_s = _since_opening_s(incident, step.at)
+            metrics.incident_seconds.labels(playbook).observe(lasted_s, of)
         say.info("moved", state=step.state, reason=step.reason, detail=step.detail)
 
     def opened(self, incident_id: str, playbook: str, at: datetime) -> None:
         """A new incident is durable."""
         self._metrics.opened.labels(playbook).inc()
         log.info("incident opened", incident=incident_id, playbook=playbook)
+
+
+def exemplar(incident: Incident) -> dict[str, str]:
+    """Which incident a figure is an example of; told only to who asks for OpenMetrics."""
+    return {"incident": incident.id[:100]}
+
+
+def _since_opening_s(incident: Incident, at: datetime) -> float:
+    return max(0.0, (at - incident.opened_at).total_seconds())
 
 
 def closing_outcome(incident: Incident, outcome: OutcomeKind | None) -> OutcomeKind | None:

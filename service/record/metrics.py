@@ -8,7 +8,10 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from service.record.totals import TotalsCounter
+
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_STORE = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 _MINUTES = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
 
 
@@ -25,6 +28,17 @@ class Metrics:
             "paramedic_info", "Always 1; the version and the mode's ceiling.", ["version", "mode"],
             registry=registry,
         )  # fmt: skip
+        self.build_info = Gauge(
+            "paramedic_build_info", "Always 1; the version, and the Python that runs it.", ["version", "python"],
+            registry=registry,
+        )  # fmt: skip
+        self.mode = Gauge(
+            "paramedic_mode", "1 for the ceiling over all playbooks as it is now, 0 for the other modes.", ["mode"],
+            registry=registry,
+        )  # fmt: skip
+        self.ready = Gauge(
+            "paramedic_ready", "1 while this replica would take a webhook.", registry=registry
+        )
         self.webhooks = Counter(
             "paramedic_webhooks_total", "Webhooks by what became of them (accepted, or a reason).", ["result"],
             registry=registry,
@@ -51,6 +65,14 @@ class Metrics:
         self.inbox_waiting = Gauge(
             "paramedic_inbox_waiting", "Webhooks accepted and not yet sorted.", registry=registry
         )
+        self.inbox_oldest_seconds = Gauge(
+            "paramedic_inbox_oldest_seconds", "Age of the oldest webhook that is not sorted yet; 0 without one.",
+            registry=registry,
+        )  # fmt: skip
+        self.dead_letters = Gauge(
+            "paramedic_dead_letters", "Webhooks that could not be taken, as far as they are kept.",
+            registry=registry,
+        )  # fmt: skip
         self.opened = Counter(
             "paramedic_incidents_opened_total", "Incidents opened.", ["playbook"], registry=registry
         )
@@ -64,10 +86,27 @@ class Metrics:
         )  # fmt: skip
         self.open_incidents = Gauge(
             "paramedic_incidents",
-            "Incidents that are not closed, by state.",
-            ["state"],
+            "Incidents that are not closed, by playbook and state.",
+            ["playbook", "state"],
             registry=registry,
         )
+        self.approvals_waiting = Gauge(
+            "paramedic_approvals_waiting", "Open incidents whose next remedy a person has to approve.",
+            registry=registry,
+        )  # fmt: skip
+        self.to_evidence_seconds = Histogram(
+            "paramedic_time_to_evidence_seconds", "From an incident's opening to its first diagnosis.", ["playbook"],
+            registry=registry, buckets=_SECONDS,
+        )  # fmt: skip
+        self.to_action_seconds = Histogram(
+            "paramedic_time_to_action_seconds", "From an incident's opening to its first action.", ["playbook"],
+            registry=registry, buckets=_MINUTES,
+        )  # fmt: skip
+        self.to_healed_seconds = Histogram(
+            "paramedic_time_to_healed_seconds", "From an incident's opening until it is proved to be healed.",
+            ["playbook"],
+            registry=registry, buckets=_MINUTES,
+        )  # fmt: skip
         self.incident_seconds = Histogram(
             "paramedic_incident_duration_seconds", "From an incident's opening to its close.", ["playbook"],
             registry=registry, buckets=_MINUTES,
@@ -117,10 +156,6 @@ class Metrics:
             "Proposals by what became of them: proposed, asked, approved, rejected, used, expired, withdrawn.",
             ["playbook", "became"], registry=registry,
         )  # fmt: skip
-        self.ceiling = Gauge(
-            "paramedic_mode", "1 for the ceiling in force, which people may change, 0 for the others.",
-            ["mode"], registry=registry,
-        )  # fmt: skip
         self.paused = Gauge(
             "paramedic_paused", "1 while a person has paused all actions.", registry=registry
         )
@@ -129,10 +164,64 @@ class Metrics:
             "Maintenance windows that are open now.",
             registry=registry,
         )
+        self.ledger_actions = TotalsCounter(
+            "paramedic_ledger_actions_total",
+            "Actions that have ended (done, dry, failed), ever, as the ledger has them: the same from every replica.",
+            ["playbook", "rung", "action", "target_kind", "mode", "applied"], registry=registry,
+        )  # fmt: skip
+        self.ledger_outcomes = TotalsCounter(
+            "paramedic_ledger_outcomes_total",
+            "Outcomes of actions, dry runs left out, ever, as the ledger has them: the same from every replica.",
+            ["playbook", "rung", "action", "target_kind", "outcome"], registry=registry,
+        )  # fmt: skip
+        self.journal_rulings = TotalsCounter(
+            "paramedic_journal_rulings_total",
+            "What the guards have ruled, ever; the same ruling repeated at each look counts once.",
+            ["playbook", "rung", "target_kind", "verdict", "guard", "reason"], registry=registry,
+        )  # fmt: skip
+        self.journal_escalations = TotalsCounter(
+            "paramedic_journal_escalations_total", "Incidents escalated to a person, ever, by reason.",
+            ["playbook", "target_kind", "reason"], registry=registry,
+        )  # fmt: skip
+        self.budget_left = Gauge(
+            "paramedic_budget_left_actions",
+            "Actions that the budget of a playbook, or of all (playbook empty), still allows.", ["playbook"],
+            registry=registry,
+        )  # fmt: skip
+        self.sink_lag_steps = Gauge(
+            "paramedic_sink_lag_steps", "Steps of the journal that a receiver has not got yet.", ["sink"],
+            registry=registry,
+        )  # fmt: skip
+        self.sink_lag_seconds = Gauge(
+            "paramedic_sink_lag_seconds", "Age of the oldest step that a receiver has not got yet.", ["sink"],
+            registry=registry,
+        )  # fmt: skip
+        self.sink_failures = Gauge(
+            "paramedic_sink_consecutive_failures", "How often in a row a receiver has failed.", ["sink"],
+            registry=registry,
+        )  # fmt: skip
+        self.sink_batches = Counter(
+            "paramedic_sink_batches_total", "Batches for a receiver: delivered, or the reason why not.",
+            ["sink", "result"],
+            registry=registry,
+        )  # fmt: skip
+        self.store_seconds = Histogram(
+            "paramedic_store_duration_seconds", "One read or write of the store, its wait for others included.",
+            ["operation"],
+            registry=registry, buckets=_STORE,
+        )  # fmt: skip
         self.faults = Counter(
             "paramedic_faults_total", "Bugs and outages of our own: each one wants a look.", ["where"],
             registry=registry,
         )  # fmt: skip
+
+    def stored(self, operation: str, took_s: float) -> None:
+        """One read or write of the store."""
+        self.store_seconds.labels(operation).observe(took_s)
+
+    def published(self, sink: str, result: str) -> None:
+        """One batch for a sink."""
+        self.sink_batches.labels(sink, result).inc()
 
     def probe(self, name: str, result: str, took_s: float) -> None:
         """One reading, as diagnose/gather.py reports it."""

@@ -176,7 +176,7 @@ class _Book:
         if change is Change.NEW:
             self._end_others(key, alert.starts_at, received_at, earlier=True)
         elif alert.status is AlertStatus.RESOLVED and after.alert.ends_at is not None:
-            self._end_others(key, after.alert.ends_at, received_at, earlier=False)
+            self._end_others(key, alert.ends_at or received_at, received_at, earlier=False)
 
     def _put(self, key: EpisodeKey, episode: Episode) -> None:
         self._states[key] = episode
@@ -207,15 +207,19 @@ class _Book:
         An alert that starts anew has ended before, even if its "resolved" was lost on the way. And one that has
         ended has done so under every start it was told with: two Prometheus replicas give one label set two
         starts, and Alertmanager resolves the one that it kept.
+
+        Starts and ends are compared as they were told: they are of one clock, which may be hours from ours. Only
+        the end that is kept is capped by ours, or a start in 2099 would make all that comes after it late.
         """
-        edge = min(edge, received_at)  # a start in 2099 must not push ends into the future
         firing = self._firing.get(key.fingerprint, ())
         if not firing or (len(firing) == 1 and key in firing):
             return  # nearly always
         for other in sorted(firing):
             if other == key or (other.starts_at >= edge if earlier else other.starts_at > edge):
                 continue
-            over = ended(self._states[other], edge, received_at, EndReason.SUPERSEDED)
+            over = ended(
+                self._states[other], min(edge, received_at), received_at, EndReason.SUPERSEDED
+            )
             self._put(other, over)
 
     def _route(self, key: EpisodeKey, episode: Episode, received_at: datetime) -> Episode:

@@ -17,6 +17,7 @@ from service.settings.guard import GuardSettings
 from service.settings.intake import IntakeSettings
 from service.settings.load import Settings, load, variables
 from service.settings.protected import protected
+from service.settings.publish import PublishSettings
 from service.settings.secrets import secret
 from service.settings.store import StoreSettings
 from service.settings.work import WorkSettings
@@ -28,6 +29,7 @@ __all__ = [
     "KafkaSettings",
     "KubernetesSettings",
     "PrometheusSettings",
+    "PublishSettings",
     "SchemaRegistrySettings",
     "Settings",
     "StoreSettings",

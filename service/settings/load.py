@@ -29,6 +29,7 @@ from service.settings.backends import (
 )
 from service.settings.guard import GuardSettings
 from service.settings.intake import IntakeSettings
+from service.settings.publish import PublishSettings
 from service.settings.store import StoreSettings
 from service.settings.work import WorkSettings
 
@@ -70,6 +71,7 @@ class Settings(BaseSettings):
     schema_registry: SchemaRegistrySettings = SchemaRegistrySettings()
     guard: GuardSettings = GuardSettings()
     work: WorkSettings = WorkSettings()
+    publish: PublishSettings = PublishSettings()
 
     @classmethod
     def settings_customise_sources(

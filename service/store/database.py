@@ -1,18 +1,18 @@
 """The connection to SQLite or PostgreSQL: opening, migrating, writing, reading.
 
 A transaction is a plain function over a connection, run whole; the functions are the same for both databases.
-SQLite has one writer thread (store/sqlite.py). PostgreSQL is the step to several replicas.
+SQLite has one writer thread (store/sqlite.py); PostgreSQL is the step to several replicas (store/postgresql.py).
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, TypeAlias, TypeVar
+from typing import IO, Protocol, TypeAlias, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from service.model.errors import BadConfig, Unavailable
 from service.model.reasons import Reason
@@ -20,23 +20,42 @@ from service.store import sqlite
 from service.store.sqlite import FAULTS, StoreFile, Writer, down
 
 T = TypeVar("T")
+Timed: TypeAlias = Callable[[str, float], None]
 Transaction: TypeAlias = sa.Connection  # for those who hand one on and do not look inside
 
-HEAD = "0008"  # the newest migration; when the database has it, Alembic need not be loaded at all
+HEAD = "0010"  # the newest migration; when the database has it, Alembic need not be loaded at all
 PING_WITHIN_S = 1.5
 _WATCH_EVERY_S = 1.0
+
+
+class _Backend(Protocol):
+    """What stands behind a database: see store/postgresql.py, and _Sqlite below."""
+
+    dialect: str
+
+    async def write(self, transaction: Callable[[sa.Connection], T], *, optional: bool) -> T: ...
+
+    async def read(self, query: Callable[[sa.Connection], T]) -> T: ...
+
+    def check(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+def _untimed(operation: str, took_s: float) -> None:
+    return None
 
 
 class Database:
     """An open database."""
 
-    def __init__(self, backend: "_Sqlite | AsyncEngine") -> None:
+    def __init__(self, backend: _Backend) -> None:
         self._backend = backend
+        self.timed: Timed = _untimed  # told of every read and write that has ended, in seconds
 
     @property
     def dialect(self) -> str:
-        engine = self._backend.engine if isinstance(self._backend, _Sqlite) else self._backend
-        return engine.dialect.name
+        return self._backend.dialect
 
     @classmethod
     async def open(cls, url: str) -> "Database":
@@ -44,21 +63,19 @@ class Database:
         parsed = _parse(url)
         if parsed.get_backend_name() == "sqlite":
             return cls(await _Sqlite.open(parsed))
-        engine = create_async_engine(parsed, pool_pre_ping=True)
-        database = cls(engine)
+        from service.store.postgresql import Postgresql
+
+        database = cls(Postgresql(parsed))
         try:
             await database.write(_migrate)
         except (Unavailable, BadConfig):
-            await engine.dispose()
+            await database.close()
             raise
         return database
 
     async def close(self) -> None:
         """Waits for what is under way, then closes every connection."""
-        if isinstance(self._backend, AsyncEngine):
-            await self._backend.dispose()
-        else:
-            await self._backend.close()
+        await self._backend.close()
 
     async def write(
         self, transaction: Callable[[sa.Connection], T], *, optional: bool = False
@@ -68,30 +85,19 @@ class Database:
 
         A caller that is cancelled does not stop it: it commits or fails whole. An `optional` one is left out then.
         """
-        if isinstance(self._backend, AsyncEngine):
-            return await self._on_postgresql(transaction)
-        result: T = await self._backend.writer.submit(transaction, optional=optional)
-        return result
+        began = time.perf_counter()
+        try:
+            return await self._backend.write(transaction, optional=optional)
+        finally:
+            self.timed("write", time.perf_counter() - began)
 
     async def read(self, query: Callable[[sa.Connection], T]) -> T:
         """Runs `query` on the last commit. Raises Unavailable(store_down)."""
-        if isinstance(self._backend, AsyncEngine):
-            return await self._on_postgresql(query)
-        loop = asyncio.get_running_loop()
+        began = time.perf_counter()
         try:
-            return await loop.run_in_executor(
-                self._backend.readers, _read, self._backend.engine, query
-            )
-        except FAULTS as error:
-            raise down(str(error)) from error
-
-    async def _on_postgresql(self, work: Callable[[sa.Connection], T]) -> T:
-        assert isinstance(self._backend, AsyncEngine)
-        try:
-            async with self._backend.begin() as connection:
-                return await connection.run_sync(work)
-        except (SQLAlchemyError, OSError) as error:
-            raise down(str(error)) from error
+            return await self._backend.read(query)
+        finally:
+            self.timed("read", time.perf_counter() - began)
 
     async def ping(
         self,
@@ -111,13 +117,14 @@ class Database:
     async def watch(self) -> None:
         """Returns never; raises Unavailable(store_replaced) when the file of SQLite is another one by now."""
         while True:
-            if isinstance(self._backend, _Sqlite):
-                await asyncio.to_thread(self._backend.file.check)
+            await asyncio.to_thread(self._backend.check)
             await asyncio.sleep(_WATCH_EVERY_S)
 
 
 class _Sqlite:
     """What an open file needs."""
+
+    dialect = "sqlite"
 
     def __init__(self, engine: sa.Engine, lock_file: IO[str], file: StoreFile) -> None:
         self.engine = engine
@@ -127,6 +134,20 @@ class _Sqlite:
         self._lock_file = lock_file
         # Held open: when the last connection is closed SQLite deletes the WAL, and `file` would miss it.
         self._keeper = engine.connect()
+
+    async def write(self, transaction: Callable[[sa.Connection], T], *, optional: bool) -> T:
+        result: T = await self.writer.submit(transaction, optional=optional)
+        return result
+
+    async def read(self, query: Callable[[sa.Connection], T]) -> T:
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self.readers, _read, self.engine, query)
+        except FAULTS as error:
+            raise down(str(error)) from error
+
+    def check(self) -> None:
+        self.file.check()
 
     @classmethod
     async def open(cls, url: sa.URL) -> "_Sqlite":

@@ -5,7 +5,7 @@ read. So reading stops at a horizon below which no transaction is still at work.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -35,21 +35,45 @@ class Cursor:
     failures: int
 
 
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """How far a sink is behind: in step numbers, in seconds of the oldest that waits, and failures in a row."""
+
+    steps: int
+    waits_s: float
+    failures: int
+
+
+_NEWEST = sa.select(sa.func.coalesce(sa.func.max(steps.c.id), 0))
+_FIRST_AFTER = (
+    sa.select(steps.c.at).where(steps.c.id > sa.bindparam("cursor")).order_by(steps.c.id).limit(1)
+)
+
+
 class Outbox:
     """Steps for sinks, in the store."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def claim(self, sink: str, owner: str, now: datetime, lease: timedelta) -> Cursor | None:
+    async def claim(
+        self,
+        sink: str,
+        owner: str,
+        now: datetime,
+        lease: timedelta,
+        *,
+        from_the_first: bool = False,
+    ) -> Cursor | None:
         """The sink's cursor, for `owner` alone until `now + lease`; None while another has it, or it is put off.
 
-        A sink that was never seen begins with what is told from now on. Nothing is written while it is put off.
+        A sink that was never seen begins with what is told from now on, or with the first step that is kept.
+        Nothing is written while it is put off.
         """
         known = sa.select(sinks).where(sinks.c.name == sink)
         row = await self._database.read(lambda c: c.execute(known).mappings().first())
         if row is None:
-            await self._begin(sink)
+            await self._begin(sink, 0 if from_the_first else await self._horizon() or 0)
         elif row["retry_at"] is not None and now < row["retry_at"] <= now + timedelta(hours=1):
             return None
         elif row["owner"] == owner and row["claimed_until"] > now + lease / 2:
@@ -69,15 +93,14 @@ class Outbox:
         taken = await self._database.write(lambda tx: tx.execute(take).first())
         return None if taken is None else Cursor(*taken)
 
-    async def _begin(self, sink: str) -> None:
+    async def _begin(self, sink: str, cursor: int) -> None:
         """Two replicas may see a new sink at once: the second one's row is the first one's."""
-        newest = await self._horizon()
 
         def add(tx: sa.Connection) -> None:
             if tx.dialect.name == "postgresql":
                 tx.execute(sa.text("LOCK TABLE sinks IN SHARE ROW EXCLUSIVE MODE"))
             if tx.execute(sa.select(sinks.c.name).where(sinks.c.name == sink)).scalar() is None:
-                tx.execute(sa.insert(sinks).values(name=sink, cursor=newest or 0))
+                tx.execute(sa.insert(sinks).values(name=sink, cursor=cursor))
 
         await self._database.write(add)
 
@@ -105,8 +128,7 @@ class Outbox:
 
     async def _horizon(self) -> int | None:
         """The newest step, once all who were writing when it was looked up have ended; None: they take too long."""
-        newest = sa.select(sa.func.coalesce(sa.func.max(steps.c.id), 0))
-        found: int = await self._database.read(lambda c: c.execute(newest).scalar_one())
+        found: int = await self._database.read(lambda c: c.execute(_NEWEST).scalar_one())
         if self._database.dialect != "postgresql":
             return found  # one writer: numbers are in the order of commits
         left = await self._writers()
@@ -128,6 +150,35 @@ class Outbox:
             .values(cursor=step_id, failures=0, retry_at=None, reason=None, detail=None)
         )
         await self._database.write(lambda tx: tx.execute(done).rowcount)
+
+    async def release(self, owner: str) -> None:
+        """Lets another process follow at once what this one has followed."""
+        mine = sa.update(sinks).where(sinks.c.owner == owner)
+        await self._database.write(
+            lambda tx: tx.execute(mine.values(owner=None, claimed_until=None)).rowcount
+        )
+
+    async def release_all(self) -> None:
+        """Drops every claim: right at the start of the one process that owns a SQLite file, and only then."""
+        held = sa.update(sinks).where(sinks.c.owner.is_not(None))
+        await self._database.write(
+            lambda tx: tx.execute(held.values(owner=None, claimed_until=None)).rowcount
+        )
+
+    async def behind(self, now: datetime) -> Mapping[str, Behind]:
+        """How far each sink is behind."""
+
+        def query(connection: sa.Connection) -> dict[str, Behind]:
+            newest = connection.execute(_NEWEST).scalar_one()
+            found: dict[str, Behind] = {}
+            for row in connection.execute(sa.select(sinks)).mappings():
+                first = connection.execute(_FIRST_AFTER, {"cursor": row["cursor"]}).scalar()
+                waits_s = max(0.0, (now - first).total_seconds()) if first else 0.0
+                steps_behind = max(0, newest - row["cursor"])
+                found[row["name"]] = Behind(steps_behind, waits_s, row["failures"])
+            return found
+
+        return await self._database.read(query)
 
     async def put_off(
         self, sink: str, owner: str, retry_at: datetime, reason: Reason, detail: str

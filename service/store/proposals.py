@@ -17,6 +17,7 @@ from service.store.schema import Row, approvals
 
 # Written out, not as a parameter: only so the planner knows that the partial index serves.
 IS_OPEN = sa.text("approvals.state IN ('pending', 'approved')")
+_NOT_ENDED = approvals.c.ended_at.is_(None)  # before the time: two may be made in the same instant
 
 
 def add(tx: sa.Connection, incident: Incident, new: NewApproval) -> None:
@@ -68,7 +69,9 @@ def end(
 def newest_state(tx: sa.Connection, incident_id: str) -> str | None:
     """How the last proposal of an incident stands."""
     its = sa.select(approvals.c.state).where(approvals.c.incident_id == incident_id)
-    newest = its.order_by(approvals.c.made_at.desc(), approvals.c.id.desc()).limit(1)
+    newest = its.order_by(
+        _NOT_ENDED.desc(), approvals.c.made_at.desc(), approvals.c.id.desc()
+    ).limit(1)
     return tx.execute(newest).scalar()
 
 
@@ -82,7 +85,7 @@ def waiting_rows(
     newest = (
         sa.select(approvals)
         .where(approvals.c.incident_id.in_(waiting))
-        .order_by(approvals.c.made_at, approvals.c.id)
+        .order_by(_NOT_ENDED, approvals.c.made_at, approvals.c.id)
     )
     return {r["incident_id"]: dict(r) for r in connection.execute(newest).mappings()}
 

@@ -191,6 +191,11 @@ ledger = sa.Table(
         sqlite_where=sa.text("settled_at IS NULL"),
         postgresql_where=sa.text("settled_at IS NULL"),
     ),
+    # All that is counted at a scrape, so that no line itself is read.
+    sa.Index(
+        "ledger_totals",
+        *("playbook", "rung", "kind", "mode", "applied", "outcome", "target_key"),
+    ),
 )
 
 # When the circuit breaker tripped; only the newest row counts.
@@ -200,9 +205,7 @@ breaker_trips = sa.Table(
     sa.Column("id", Serial, primary_key=True, autoincrement=True),
     sa.Column("tripped_at", Instant, nullable=False),
     sa.Column("until_at", Instant, nullable=False),
-    sa.Column(
-        "opened", sa.Integer, nullable=False
-    ),  # new incidents; counted only so far as it takes
+    sa.Column("opened", sa.Integer, nullable=False),  # new incidents, counted as far as it took
     sa.Column("lifted_at", Instant),
     sa.Column("lifted_by", sa.Text),
     sa.Column("why", sa.Text),
@@ -307,4 +310,13 @@ approvals = sa.Table(
         postgresql_where=sa.text("state IN ('pending', 'approved')"),
     ),
     sa.Index("approvals_made_at", "made_at"),
+)
+
+# How often something has happened, ever: see store/tallies.py.
+tallies = sa.Table(
+    "tallies",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("labels", sa.Text, primary_key=True),  # JSON with sorted keys
+    sa.Column("value", sa.BigInteger, nullable=False),
 )

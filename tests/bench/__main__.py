@@ -3,10 +3,11 @@
 import asyncio
 import sys
 
-from tests.bench import diagnosis, footprint, guards, intake, work
+from tests.bench import diagnosis, footprint, guards, intake, publish, work
 
 BENCHES = {
     "intake": intake.run,
+    "publish": publish.run,
     "work": work.run,
     "guards": guards.run,
     "diagnosis": diagnosis.run,

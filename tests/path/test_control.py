@@ -163,10 +163,13 @@ async def test_a_window_holds_what_its_matchers_mean_and_nothing_else(
         assert held == {"normalization-service"}
 
 
-@pytest.mark.parametrize("hold", ["pause", "pause with an end", "window", "window ended early"])
+@pytest.mark.parametrize(
+    ("hold", "count"),
+    [("window", 1_000), ("pause", 60), ("pause with an end", 60), ("window ended early", 60)],
+)
 @pytest.mark.only_on("sqlite")
-async def test_when_a_hold_ends_each_of_a_thousand_is_looked_at_again_on_fresh_evidence(
-    store_url: str, clock: VirtualClock, hold: str
+async def test_when_a_hold_ends_all_that_still_fires_is_looked_at_again_on_fresh_evidence(
+    store_url: str, clock: VirtualClock, hold: str, count: int
 ) -> None:
     """Some are held open, some were given to people meanwhile, some come while it is held. None is forgotten."""
     free = replace(shipped(), limits=Limits(Budget(5_000, 3600.0), Budget(5_000, 3600.0), 0.0))
@@ -182,14 +185,16 @@ async def test_when_a_hold_ends_each_of_a_thousand_is_looked_at_again_on_fresh_e
         ),
         "patience": Patience(60.0, 900.0),
     }
-    count, seen = 1_000, dict[str, datetime]()
+    seen = dict[str, datetime]()
     async with world(store_url, clock, **more) as made:
-        end = clock.now() + timedelta(hours=3)
+        end, window_id = clock.now() + timedelta(hours=3), ""
         if hold.startswith("pause"):
             await made.desk.pause("anna", "work", 3 * 3600.0 if hold != "pause" else None)
         else:
             times = Once(clock.now(), end if hold == "window" else end + timedelta(days=1))
-            window = await made.desk.add_window("anna", "work", times, ["severity!=none"])
+            window_id = (await made.desk.add_window("anna", "work", times, ["severity!=none"]))[
+                "id"
+            ]
         names = [f"service-{n}" for n in range(count)]
         alerts = [item(f"f{n}", labels={**item()["labels"], "workload": name})
                   for n, name in enumerate(names)]  # fmt: skip
@@ -211,13 +216,8 @@ async def test_when_a_hold_ends_each_of_a_thousand_is_looked_at_again_on_fresh_e
         if hold == "pause":
             await made.desk.resume("anna", "done")
         elif hold == "window ended early":
-            await made.desk.end_window(window["id"], "anna", "done")
+            await made.desk.end_window(window_id, "anna", "done")
         while await made.round():
             pass
         missed = [name for name in names if seen.get(name, clock.now()) < end or name not in seen]
         assert missed == []
-        rulings = made.count(
-            "paramedic_rulings_total", playbook=free.name, rung="scale-out", verdict="allow",
-            reason="within_limits",
-        )  # fmt: skip
-        assert rulings == count

@@ -37,7 +37,7 @@ from service.playbooks.load import load
 from service.publish.follower import Follower, follow_all, followers
 from service.publish.sink import Outlets, Sink, SinkKind
 from service.store.database import Database
-from service.store.outbox import Outbox
+from service.store.outbox import Behind, Outbox
 from service.store.schema import incidents, steps
 from tests.path.world import Platform, World
 from tests.unit.made import T0
@@ -321,7 +321,7 @@ async def test_a_sink_gets_each_step_once_and_in_order_and_goes_on_where_it_was(
     await journal.tell(450)
     while await journal.follower(board).follow():  # a new process each time
         pass
-    assert [len(call) for call in board.calls] == [200, 200, 50]
+    assert [len(call) for call in board.calls] == [50] * 9
     ids = [entry_id for call in board.calls for entry_id in call]
     assert ids == sorted(set(ids))
     assert len(ids) == 450
@@ -359,6 +359,46 @@ async def test_a_receiver_that_sheds_load_is_left_alone_for_as_long_as_it_wishes
     assert not await journal.follower(board).follow()
     journal.clock.advance(1)
     assert await journal.follower(board).follow()
+
+
+async def test_a_receiver_that_is_too_slow_for_a_batch_gets_smaller_ones(
+    journal: Journalled,
+) -> None:
+    board = Board(away=[Unavailable(Reason.LATE, "no answer in time")] * 3)
+    await journal.follower(board).follow()
+    await journal.tell(50)
+    while len(board.told) < 50:
+        await journal.follower(board).follow()
+        journal.clock.advance(10)
+    assert [len(call) for call in board.calls][:5] == [50, 25, 12, 6, 44]
+
+
+async def test_a_sink_may_begin_with_all_that_is_kept(journal: Journalled) -> None:
+    board = Board()
+    await journal.tell(3)
+    follower = Follower(board, journal.outbox, journal.clock, "w1", from_the_first=True)
+    assert await follower.follow()
+    assert sorted(board.told) == [1, 2, 3]
+
+
+async def test_a_sink_that_is_let_go_is_followed_by_another_at_once(journal: Journalled) -> None:
+    board = Board()
+    await journal.follower(board, "w1").follow()
+    await journal.tell()
+    await journal.outbox.release("w1")
+    assert await journal.follower(board, "w2").follow()
+
+
+async def test_how_far_a_sink_is_behind_is_told_in_steps_and_seconds(journal: Journalled) -> None:
+    board = Board(away=[Unavailable(Reason.UNREACHABLE, "refused")])
+    await journal.follower(board).follow()
+    await journal.tell(2)
+    await journal.follower(board).follow()
+    lag = await journal.outbox.behind(T0 + timedelta(seconds=30))
+    assert lag == {"board": Behind(2, 30.0, 1)}
+    journal.clock.advance(10)
+    await journal.follower(board).follow()
+    assert await journal.outbox.behind(T0) == {"board": Behind(0, 0.0, 0)}
 
 
 async def test_a_step_that_a_receiver_refuses_is_left_out_and_takes_no_other_with_it(
@@ -436,13 +476,14 @@ async def test_a_step_that_commits_after_a_later_number_is_not_passed_over(
     numbered, go_on = asyncio.Event(), asyncio.Event()
 
     async def hesitate() -> None:
-        async with slow.database._backend.begin() as connection:  # type: ignore[union-attr]
+        async with slow.database._backend.engine.begin() as connection:  # type: ignore[attr-defined]
             await connection.execute(slow.insert())
             numbered.set()
             await go_on.wait()
 
     hesitating = asyncio.create_task(hesitate())
-    await numbered.wait()
+    async with asyncio.timeout(20):
+        await numbered.wait()
     await journal.tell()  # number 2 is committed, number 1 is not
     following = asyncio.create_task(journal.follower(board).follow())
     await asyncio.sleep(0.2)

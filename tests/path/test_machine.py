@@ -48,7 +48,7 @@ from tests.unit.made import GOOD, NAMESPACE, T0, evidence, item, playbooks_in
 
 T = TypeVar("T")
 
-SEQUENCES = int(os.environ.get("PARAMEDIC_SEQUENCES", "10"))
+SEQUENCES = int(os.environ.get("PARAMEDIC_SEQUENCES", "100"))
 # Shrinking a red sequence takes minutes: PARAMEDIC_SHRINK=0 shows it as it was found.
 PHASES = (
     (Phase.generate, Phase.shrink)
@@ -349,7 +349,8 @@ class Life(RuleBasedStateMachine):
             thing.view, thing.runaway, thing.needs = "as it is", False, 0
         while await world.sorter.sort_batch():
             pass
-        await world.settle()
+        # A clock that was set back for hours makes the same hours long.
+        await world.settle(rounds=2_000)
         for fingerprint in list(self.started):
             await self._tell(fingerprint, "resolved")
         for _ in range(100):
@@ -478,10 +479,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([-3_600.0, -30.0, 30.0, 3_600.0]))
     def the_clock_is_set(self, seconds: float) -> None:
-        """As the watchman sees it. Never more than an hour from the clock by which alerts are told."""
-        theirs = (self.clock.now() - self._theirs()).total_seconds()
-        if abs(theirs + seconds) > 3_600:
-            return
+        """As the watchman sees it; the clock by which alerts are told goes on as it did."""
         self.clock.step(seconds)
         self.world.clock_sound_at = self.clock.now() + timedelta(seconds=600)
         self.run(self.world.incidents.wake_all(self.clock.now()))

@@ -480,7 +480,7 @@ async def test_one_incident_that_goes_wrong_delays_no_other(
             return made.as_it_is()
 
         rooms = replace(made.rooms, diagnose=diagnose)
-        worker = made.worker_of(rooms, slots=2, step_within_s=0.2)
+        worker = made.worker_of(rooms, slots=2, step_within_s=2.0)
         died: list[str] = []
         async with running("worker", worker.run(), lambda name, error: died.append(repr(error))):
             await until(lambda: len(made.platform.effects) == 1, "the other one is remedied")

@@ -8,13 +8,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from rehearsal.servers import free_port, listens
 from rehearsal.servers.kafka import NoidaBroker
 from rehearsal.servers.kafka import found as noida_found
 from rehearsal.servers.process import Process
+from rehearsal.servers.records import admin
+from rehearsal.servers.records import commit as commit
+from rehearsal.servers.records import create_topic as create_topic
+from rehearsal.servers.records import produce as produce
 from tests.servers import SERVERS, require
 
 JARS = SERVERS / "kafka"
@@ -136,47 +139,34 @@ group.initial.rebalance.delay.ms=0
         return self
 
 
-@asynccontextmanager
-async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    try:
-        await admin.start()
-        yield admin
-    finally:
-        await admin.close()
-
-
-async def create_topic(bootstrap: str, topic: str, partitions: int) -> None:
-    async with _admin(bootstrap) as admin:
-        answer = await admin.create_topics([NewTopic(topic, partitions, 1)])
-        assert all(code == 0 for _, code, *_ in answer.topic_errors), answer
-
-
 async def topics(bootstrap: str) -> set[str]:
-    async with _admin(bootstrap) as admin:
-        return set(await admin.list_topics())
+    async with admin(bootstrap) as client:
+        return set(await client.list_topics())
 
 
-async def produce(bootstrap: str, topic: str, counts: Mapping[int, int]) -> None:
-    """Writes `counts` messages, by partition."""
-    async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
-        for partition, count in counts.items():
-            for n in range(count):
-                await producer.send(topic, b"%d" % n, partition=partition)
-
-
-async def commit(bootstrap: str, group: str, offsets: Mapping[tuple[str, int], int]) -> None:
-    """Commits for a group that then is stopped."""
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap, group_id=group, enable_auto_commit=False
-    )
+async def records(bootstrap: str, topic: str) -> list[tuple[str, dict[str, str]]]:
+    """Key and headers of every record, partition by partition."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
     await consumer.start()
     try:
-        where = {TopicPartition(*key): offset for key, offset in offsets.items()}
-        consumer.assign(list(where))
-        await consumer.commit(where)
+        places = [TopicPartition(topic, p) for p in await partitions_of(consumer, topic)]
+        consumer.assign(places)
+        found = []
+        for place, end in (await consumer.end_offsets(places)).items():
+            consumer.seek(place, 0)
+            while await consumer.position(place) < end:
+                record = await consumer.getone(place)
+                headers = {name: value.decode() for name, value in record.headers}
+                found.append(((record.key or b"").decode(), headers))
+        return found
     finally:
         await consumer.stop()
+
+
+async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> list[int]:
+    consumer._client.add_topic(topic)
+    await consumer._client.force_metadata_update()
+    return sorted(consumer.partitions_for_topic(topic) or ())
 
 
 @asynccontextmanager

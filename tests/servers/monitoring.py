@@ -37,12 +37,15 @@ def tool(name: str) -> Path:
     )
 
 
-def run(name: str, *args: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def run(
+    name: str, *args: str | Path, cwd: Path | None = None, stdin: str | None = None
+) -> subprocess.CompletedProcess[str]:
     """Runs promtool or amtool to its end; the caller looks at the return code."""
     exe = tool(name)
     return subprocess.run(
         [exe, *args],
         cwd=cwd,
+        input=stdin,
         env=debian.environment(exe) or None,
         capture_output=True,
         text=True,
@@ -143,9 +146,16 @@ async def prometheus(
 
 @asynccontextmanager
 async def alertmanager(
-    config: Mapping[str, Any] | Path, folder: Path
+    config: Mapping[str, Any] | Path,
+    folder: Path,
+    *,
+    gossip: int | None = None,
+    peer: int | None = None,
 ) -> AsyncIterator[Alertmanager]:
-    """An Alertmanager with `config` (a mapping or a file), alone (no cluster). Data go to `folder`."""
+    """An Alertmanager with `config` (a mapping or a file). Data go to `folder`.
+
+    Alone, unless it has a port to `gossip` on; `peer` is the port of another one.
+    """
     exe = tool("prometheus-alertmanager")
     require(
         "alertmanager's default.tmpl",
@@ -161,7 +171,10 @@ async def alertmanager(
         f"--config.file={folder / 'alertmanager.yml'}",
         f"--storage.path={folder / 'data'}",
         f"--web.listen-address=127.0.0.1:{port}",
-        "--cluster.listen-address=",  # alone: the gossip port would be the same in every test
+        # Alone: the gossip port would be the same in every test.
+        f"--cluster.listen-address={f'127.0.0.1:{gossip}' if gossip else ''}",
+        *([f"--cluster.peer=127.0.0.1:{peer}"] if peer else []),
+        *(["--cluster.settle-timeout=2s", "--cluster.peer-timeout=2s"] if gossip else []),
     ]
     process = Process(argv, folder / "out.log", env=debian.environment(exe), cwd=folder)
     async with _started(process, f"http://127.0.0.1:{port}"):

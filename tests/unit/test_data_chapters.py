@@ -403,6 +403,20 @@ def test_policies_are_restored_from_the_manifest_that_differs() -> None:
 
 
 @pytest.mark.parametrize(
+    ("drift", "rung"), [(DRIFTED, "restore-policies"), ({}, "kafka-unreachable")]
+)
+def test_where_no_connection_reaches_kafka_its_topics_need_not_be_known(
+    drift: Mapping[str, Any], rung: str
+) -> None:
+    unreachable = seen(
+        DataFlowEvidence, {"paths": BLOCKED, "drift": drift}, unknown=("topics", "group")
+    )
+    assert propose(LADDERS[DataFlowEvidence], TARGET, unreachable, {}, T0).rung == rung
+    late = seen(DataFlowEvidence, unknown=("topics", "group"))
+    assert propose(LADDERS[DataFlowEvidence], TARGET, late, {}, T0).rung is None
+
+
+@pytest.mark.parametrize(
     ("changes", "workload"),
     [
         ({"registry": DOWN}, "schema-registry"),

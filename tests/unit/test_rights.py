@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from service import publish
 from service.act import KINDS, rights
 from service.act.rights import Accounts
 from service.diagnose import CHAPTERS
@@ -44,7 +45,7 @@ def enabled() -> set[str]:
 
 
 def test_deploy_ships_exactly_the_least_rights_that_the_playbooks_need() -> None:
-    made = rights.as_yaml(rights.of(KINDS, enabled()), [NAMESPACE])
+    made = rights.as_yaml(rights.of(KINDS, enabled()), [NAMESPACE], also=publish.needs())
     assert BASE.read_text() == made, "run `make manifests`"
 
 

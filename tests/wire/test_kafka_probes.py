@@ -105,6 +105,9 @@ async def test_a_lost_broker_leaves_partitions_short_of_a_replica_or_without_a_l
         async with client(first.bootstrap) as asked:
             whole = await kafka_brokers(asked, deadline=soon())
             kept = await kafka_storage(asked, deadline=soon())
+            while len({one.topic for one in kept.topics} & {"both", "second-only"}) < 2:
+                await asyncio.sleep(0.2)  # a broker makes its logs after the topic is acknowledged
+                kept = await kafka_storage(asked, deadline=soon())
             await second.process.kill()
             seen = await kafka_brokers(asked, deadline=soon())
             while seen.under_replicated < 2 or seen.offline < 1:
@@ -115,7 +118,6 @@ async def test_a_lost_broker_leaves_partitions_short_of_a_replica_or_without_a_l
                 asked, ["both", "second-only"], 0.0, deadline=soon(), clock=VirtualClock()
             )
     assert (whole.brokers, whole.healthy) == ((1, 2), True)
-    assert {one.topic for one in kept.topics} >= {"both", "second-only"}
     assert seen.brokers == (1,)
     assert (seen.suspect, seen.suspect_share) == (2, 1.0)
     assert seen.only_copy == (1,)

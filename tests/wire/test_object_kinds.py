@@ -316,7 +316,7 @@ async def test_an_apply_whose_reply_is_lost_is_read_back(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize(
-    "manifest", [*(set(MANIFESTS) - {"kafka-ingress.yaml"}), "link.yaml", "not-there.yaml"]
+    "manifest", [*sorted(set(MANIFESTS) - {"kafka-ingress.yaml"}), "link.yaml", "not-there.yaml"]
 )
 async def test_a_manifest_that_is_not_what_was_announced_is_refused(
     stage: Stage, manifest: str

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.diagnose.redact import MAX_LINE, MAX_TEXT, redacted, redacted_line
+from service.diagnose.redact import MAX_LINE, MAX_TEXT, redacted, redacted_labels, redacted_line
 
 SECRET = "hunter2"
 
@@ -187,3 +187,20 @@ def test_a_text_made_to_be_slow_is_not(piece: str) -> None:
     redacted(text)
     redacted_line(text)
     assert time.process_time() - started < 0.5
+
+
+def test_a_label_is_hidden_by_its_name_and_otherwise_read_as_a_line() -> None:
+    labels = {
+        "alertname": "ConsumerLagHigh",
+        "db_password": SECRET,
+        "api_key": "",
+        "source": f"http://ann:{SECRET}@prometheus:9090/graph?g0.expr=up",
+        "summary": f"login failed, password={SECRET}",
+    }
+    assert redacted_labels(labels) == {
+        "alertname": "ConsumerLagHigh",
+        "db_password": "***",
+        "api_key": "",
+        "source": "http://***@prometheus:9090/graph?g0.expr=up",
+        "summary": "login failed, password=***",
+    }

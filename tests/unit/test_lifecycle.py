@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.incident.lifecycle import (
-    TIMED,
     HOLDS,
     TABLE,
+    TIMED,
     Event,
     EventKind,
     Patience,

@@ -20,6 +20,7 @@ from service.act.executor import Executor
 from service.audit.chainer import Chainer
 from service.desk.admission import Admission
 from service.desk.api import Api
+from service.desk.breaking import BreakerDesk
 from service.desk.decisions import Decisions
 from service.desk.sagas import Sagas
 from service.desk.scraping import Scraping
@@ -45,6 +46,7 @@ from service.settings import Settings, WorkSettings
 from service.sorter import Sorter
 from service.store.approvals import Approvals
 from service.store.audit import AuditStore
+from service.store.breaker import Breaker
 from service.store.controls import Controls
 from service.store.courses import Courses
 from service.store.database import Database
@@ -119,6 +121,7 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             kinds=KINDS,
             diagnose=backends.diagnosing(CHAPTERS, sources, settings, metrics, clock),
             survey=backends.surveying(sources, clock),
+            around=backends.looking_around(sources, clock),
             owner=backends.owning(sources, clock),
             settled=backends.settling(sources, clock),
             executor=Executor.of(KINDS, writers),
@@ -154,6 +157,11 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         )
         intake = Intake(intake_settings, inbox, budget, metrics)
 
+        breaker_limits = settings.guard.breaker
+        breaker = BreakerDesk(
+            Breaker(database, breaker_limits), breaker_limits, metrics, clock, worker.wake
+        )
+
         failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         keep = timedelta(days=settings.store.keep_days)
         chainer = _chainer(settings, database, clock, worker.owner, metrics)
@@ -164,6 +172,7 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             ("housekeeping", _housekeeping(inbox, incidents, chainer, keep, clock)),
             ("clock", limits.run(incidents, worker)),
             *([("audit", chainer.run())] if chainer else []),
+            ("breaker", breaker.run()),
         ):
             _ = await stack.enter_async_context(running(name, eternal, partial(_died, failed)))
         outbox, tallies = Outbox(database), Tallies(database)
@@ -188,9 +197,13 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             credentials, inbox, episodes, incidents, ledger, metrics, ready, look, scraping, allowed
         )
         desk = Desk(controls, Approvals(database), metrics, settings.mode, clock, worker.wake)
-        decisions = Decisions(Admission(credentials), desk)
+        admission = Admission(credentials)
+        decisions = Decisions(admission, desk)
         sagas = Sagas(credentials, Courses(database), playbooks, limits.policy, clock, worker.wake)
-        routes = [*intake.routes(), *api.routes(), *sagas.routes(), *decisions.routes()]
+        routes = [
+            *intake.routes(), *api.routes(), *sagas.routes(), *decisions.routes(),
+            *breaker.routes(admission),
+        ]  # fmt: skip
         url = await stack.enter_async_context(
             listening(intake_settings, routes, api.plain_routes())
         )

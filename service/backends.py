@@ -22,11 +22,12 @@ from service.desk.quick import Quick
 from service.diagnose import Chapters
 from service.diagnose.chapter import Look
 from service.diagnose.chapters.quick import QuickEvidence
-from service.diagnose.gather import Observe
+from service.diagnose.gather import Observe, Probe, gather
 from service.diagnose.probes.ownership import survey
 from service.diagnose.probes.pod_owner import pod_owner
 from service.diagnose.probes.settled import settled
 from service.diagnose.probes.standing import standing
+from service.diagnose.probes.surroundings import surroundings
 from service.diagnose.sources import Sources, configured
 from service.kit.clock import Clock, SystemClock
 from service.kit.deadline import Deadline
@@ -35,10 +36,17 @@ from service.model.course import CourseStep
 from service.model.errors import BadConfig, ParamedicError
 from service.model.evidence import Evidence, Known, Reading, Unknown
 from service.model.incident import Incident
-from service.model.objects import Survey, Write
+from service.model.objects import Surroundings, Survey, Write
 from service.model.playbook import Playbook
 from service.model.target import Owner, Target, TargetKind
-from service.phases.rooms import AskAlertmanager, Diagnose, FindOwner, HasSettled, SurveyWrites
+from service.phases.rooms import (
+    AskAlertmanager,
+    Diagnose,
+    FindOwner,
+    HasSettled,
+    LookAround,
+    SurveyWrites,
+)
 from service.playbooks.quick import ForTarget
 from service.publish.sink import Outlets
 from service.record.metrics import Metrics
@@ -211,3 +219,25 @@ def surveying(sources: Sources, clock: Clock) -> SurveyWrites:
         return Known(found, "kubernetes", clock.now(), clock.monotonic() - began)
 
     return read
+
+
+def looking_around(sources: Sources, clock: Clock) -> LookAround:
+    async def look(
+        target: Target, writes: Sequence[Write], takes: Sequence[str]
+    ) -> Reading[Surroundings]:
+        deadline = Deadline.after(_SURVEY_WITHIN_S)
+
+        async def ask() -> Surroundings:
+            kubernetes = configured(sources.kubernetes, "Kubernetes")
+            return await surroundings(kubernetes, target, writes, takes, deadline=deadline)
+
+        probes = {"around": Probe("kubernetes", ask)}
+        found = await gather(probes, deadline=deadline, clock=clock, observe=_unheard)
+        around: Reading[Surroundings] = found["around"]
+        return around
+
+    return look
+
+
+def _unheard(name: str, result: str, took_s: float) -> None:
+    """It is no probe of a diagnosis, so it is none in the metrics."""

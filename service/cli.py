@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from service.desk.commands import audit, control, recover
+from service.desk.commands import audit, breaker, control, recover
 from service.model.action import Mode
 from service.model.errors import BadConfig, Unavailable
 
@@ -344,19 +344,22 @@ class Table(StrEnum):
     SETTINGS = "settings"
     METRICS = "metrics"
     REASONS = "reasons"
+    GUARDS = "guards"
 
 
 @app.command(epilog="Example: paramedic reference settings")
 def reference(table: Annotated[Table, typer.Argument(help="Which table.")]) -> None:
-    """Print every setting, metric or reason as a table."""
+    """Print every setting, metric, reason or guard as a table."""
     from service.desk import reference as room
 
     tables = {
         Table.SETTINGS: room.settings_table,
         Table.METRICS: room.metrics_table,
         Table.REASONS: room.reasons_table,
+        Table.GUARDS: room.guards_table,
     }
     typer.echo(tables[table]())
 
 
 app.add_typer(control.app)
+app.add_typer(breaker.app, name="breaker")

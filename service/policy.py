@@ -1,7 +1,7 @@
 """The limits over all playbooks as they are now, and whether the wall clock can be trusted."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
@@ -13,7 +13,7 @@ from service.kit.clock import Clock, ClockWatch
 from service.model.control import NOTHING_SAID, Control
 from service.model.errors import Unavailable
 from service.record.metrics import Metrics
-from service.settings import Settings
+from service.settings import Settings, protected
 from service.store.controls import Controls
 from service.store.incidents import Incidents
 from service.worker import Worker
@@ -34,6 +34,10 @@ class Limits:
     metrics: Metrics
     sound_at: datetime | None = None
     control: Control = NOTHING_SAID
+    protected: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.protected = protected(self.settings)
 
     def policy(self) -> Policy:
         """What guards go by. A step of the clock counts from the moment it is seen here."""
@@ -46,6 +50,13 @@ class Limits:
             evidence_max_age_s=guard.evidence_max_age_s,
             heard_within_s=intake.heard_within_s,
             clock_sound_at=self.sound_at,
+            protected=self.protected,
+            in_namespace=guard.in_namespace,
+            blast=guard.blast,
+            persons=guard.persons,
+            canary=guard.canary,
+            breaker=guard.breaker,
+            attempts=guard.attempts,
             people=intake.people_file is not None,
             expires_s=guard.approval_expires_s,
             veto_s=guard.veto_s,

@@ -183,5 +183,4 @@ KIND = Kind(
         for kind in KINDS.values()
     ),
     writes=_writes,
-    disruptive=True,
 )

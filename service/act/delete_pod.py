@@ -137,5 +137,6 @@ KIND = Kind(
         Permission("", "pods", ("get", "delete")),
         Permission("apps", "replicasets", ("get",)),
     ),
+    takes=lambda request: (request.pod,),
     disruptive=True,
 )

@@ -84,6 +84,10 @@ def _nothing(request: object, action_id: str) -> Sequence[Write]:
     return ()
 
 
+def _no_pods(request: object) -> Sequence[str]:
+    return ()
+
+
 def _none(request: object) -> None:
     return None
 
@@ -95,10 +99,12 @@ class Kind(Generic[A, R]):
     `arguments` is a dataclass: a field without a default is required, bounds stand in `Annotated[int, Field(gt=0)]`,
     and a name that Python keeps for itself ends in `_` (`from_` is `from:` in YAML). `request` is a frozen dataclass
     of plain values; the ledger's codec comes from it. `bind` gives None where the backend is not configured.
-    `disruptive` asks for evidence of two sources. `for_people` kinds write nothing and have no hand. A kind with a
-    `course` is done as several actions, one after the other; `by_people`: only when one person has asked for it and
-    another one has approved. `step_only` kinds are steps of a course, and no remedy of their own. `inverse` gives
-    an absolute, idempotent request too: what was written is what it expects to find.
+    `takes` are the names of pods that it takes away; what follows from written fields is not told again.
+    `disruptive` asks for evidence of two independent sources, and so does what `interrupts` the pods of a database.
+    `for_people` kinds write nothing and have no hand. A kind with a `course` is done as several actions, one after
+    the other; `by_people`: only when one person has asked for it and another one has approved. `step_only` kinds are
+    steps of a course, and no remedy of their own. `inverse` gives an absolute, idempotent request too: what was
+    written is what it expects to find.
     """
 
     name: str
@@ -108,8 +114,10 @@ class Kind(Generic[A, R]):
     bind: Callable[[Writers], Hand[R] | None]
     needs: Sequence[Permission | Grant] = ()
     writes: Callable[[R, str], Sequence[Write]] = _nothing
+    takes: Callable[[R], Sequence[str]] = _no_pods
     inverse: Callable[[R], R | None] = _none
     disruptive: bool = False
+    interrupts: bool = False
     for_people: bool = False
     course: Callable[[R], Sequence[CourseStep]] | None = None
     by_people: bool = False

@@ -221,5 +221,6 @@ KIND = Kind(
         ),
     ),
     writes=_writes,
+    takes=lambda request: (request.name,) if request.kind == "Pod" else (),
     disruptive=True,
 )

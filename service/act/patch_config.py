@@ -132,5 +132,5 @@ KIND = Kind(
     needs=config_values.NEEDS,
     writes=_writes,
     inverse=_inverse,
-    disruptive=True,
+    interrupts=True,
 )

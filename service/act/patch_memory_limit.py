@@ -130,5 +130,5 @@ KIND = Kind(
     needs=needs("spec.template.spec.containers[].resources.limits.memory"),
     writes=_writes,
     inverse=_inverse,
-    disruptive=True,
+    interrupts=True,
 )

@@ -106,4 +106,5 @@ KIND = Kind(
     needs=needs("spec.template.metadata.annotations"),
     writes=_writes,
     inverse=_inverse,
+    interrupts=True,
 )

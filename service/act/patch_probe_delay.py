@@ -105,5 +105,5 @@ KIND = Kind(
     needs=needs("spec.template.spec.containers[].*Probe.initialDelaySeconds"),
     writes=_writes,
     inverse=_inverse,
-    disruptive=True,
+    interrupts=True,
 )

@@ -38,6 +38,7 @@ READING: Sequence[Permission] = (
     Permission("apps", "daemonsets", _READ),
     Permission("batch", "jobs", _READ),
     Permission("discovery.k8s.io", "endpointslices", _READ),
+    Permission("policy", "poddisruptionbudgets", ("list",)),
     Permission("networking.k8s.io", "networkpolicies", _READ),
     Permission("rbac.authorization.k8s.io", "roles", _READ),
     Permission("rbac.authorization.k8s.io", "rolebindings", _READ),

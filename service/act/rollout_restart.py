@@ -85,4 +85,5 @@ KIND = Kind(
     bind=_bind,
     needs=pod_template.needs("spec.template.metadata.annotations"),
     writes=_writes,
+    interrupts=True,
 )

@@ -205,5 +205,5 @@ KIND = Kind(
     ),
     writes=_writes,
     inverse=_inverse,
-    disruptive=True,
+    interrupts=True,
 )

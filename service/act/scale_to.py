@@ -46,6 +46,6 @@ KIND = Kind(
     needs=scale.KIND.needs,
     writes=scale.KIND.writes,
     inverse=scale.KIND.inverse,
-    disruptive=True,
+    interrupts=True,
     step_only=True,
 )

@@ -212,5 +212,5 @@ KIND = Kind(
     bind=_bind,
     needs=config_values.NEEDS,
     writes=_writes,
-    disruptive=True,
+    interrupts=True,
 )

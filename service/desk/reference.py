@@ -1,11 +1,17 @@
-"""Tables of every setting, metric and reason, made from the code itself; a test holds the README against them."""
+"""Tables of every setting, metric, reason and guard, made from the code; a test holds the README against them."""
 
 import inspect
 import re
+import sys
+from collections.abc import Mapping, Sequence
+from types import ModuleType
 
 from pydantic.fields import FieldInfo
 
+from service.guard.chain import CHAIN
+from service.guard.question import Guard
 from service.model.reasons import Reason
+from service.playbooks.format import LimitFields
 from service.record.metrics import Metrics
 from service.settings import variables
 
@@ -50,3 +56,80 @@ def reasons_table() -> str:
         elif reason := re.match(r'\s+[A-Z_]+ = "(\w+)"  # (.+)$', line):
             lines.append(f"| `{reason[1]}` | {reason[2]} |")
     return "\n".join(lines)
+
+
+_G = "PARAMEDIC_GUARD__"
+# Where each guard's limits are written: variables, or the fields of a playbook.
+WRITTEN: Mapping[str, Sequence[str]] = {
+    "firing": (),
+    "heard": ("PARAMEDIC_INTAKE__REPEAT_INTERVAL_S", "PARAMEDIC_INTAKE__SLACK_S"),
+    "namespace": (f"{_G}NAMESPACES",),
+    "protected": (f"{_G}PROTECTED", f"{_G}OWN_NAMESPACE"),
+    "freshness": (f"{_G}EVIDENCE_MAX_AGE_S",),
+    "mode": ("PARAMEDIC_MODE", "remedies[].mode"),
+    "switch": ("paramedic pause",),
+    "window": ("paramedic window",),
+    "same_object": (),
+    "owned_elsewhere": (),
+    "attempts": (
+        f"{_G}ATTEMPTS_RUNG", f"{_G}ATTEMPTS_RETURNS", f"{_G}ATTEMPTS_PLAYBOOK", f"{_G}ATTEMPTS_WINDOW_S",
+    ),
+    "clock": (f"{_G}CLOCK_HOLD_S",),
+    "breaker": (f"{_G}BREAKER_OPENED", f"{_G}BREAKER_WINDOW_S", f"{_G}BREAKER_COOLDOWN_S"),
+    "explained": ("causes.yaml",),
+    "changed_by_person": (f"{_G}PERSON_REST_S", f"{_G}PERSON_MANAGERS"),
+    "rollout": (),
+    "min_ready": (f"{_G}MIN_READY",),
+    "disruption_budget": (),
+    "busy": (),
+    "cooldown": ("limits.cooldown",),
+    "canary": (f"{_G}CANARY_WINDOW_S",),
+    "blast_radius": (f"{_G}BLAST_SHARE_PERCENT", f"{_G}BLAST_TARGETS"),
+    "budgets": (
+        "limits.per_rung", "limits.per_target", "limits.per_playbook", f"{_G}NAMESPACE_COUNT",
+        f"{_G}NAMESPACE_WINDOW_S", f"{_G}OVERALL_COUNT", f"{_G}OVERALL_WINDOW_S",
+    ),
+    "consent": (f"{_G}APPROVAL_EXPIRES_S", f"{_G}VETO_S"),
+}  # fmt: skip
+
+
+def guards_table() -> str:
+    """Markdown: each guard in its order, where its limits are written with their defaults, its reason words."""
+    lines = [
+        "| guard | no action ... | written in (default) | reason |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name, guard in CHAIN.items():
+        written = "<br>".join(_written(place) for place in WRITTEN[name]) or "always on"
+        words = ", ".join(f"`{reason}`" for reason in reasons_of(guard))
+        lines.append(f"| `{name}` | {_sentence(guard)} | {written} | {words} |")
+    return "\n".join(lines)
+
+
+def reasons_of(guard: Guard) -> tuple[Reason, ...]:
+    """The words that stand in a guard's file, in the list's order."""
+    named = set(re.findall(r"Reason\.([A-Z_]+)", inspect.getsource(_module(guard))))
+    return tuple(reason for reason in Reason if reason.name in named)
+
+
+def _sentence(guard: Guard) -> str:
+    told = inspect.getdoc(_module(guard)) or ""
+    return " ".join(told.split("\n\n")[0].split()).replace("|", "\\|")
+
+
+def _module(guard: Guard) -> ModuleType:
+    return sys.modules[guard.__module__]
+
+
+def _written(place: str) -> str:
+    found = dict(variables()).get(place)
+    if found is not None:
+        return f"`{place}` ({_default(found)})"
+    limits = LimitFields().limits()
+    shown = {
+        "limits.per_rung": "none",
+        "limits.per_target": limits.per_target,
+        "limits.per_playbook": limits.per_playbook,
+        "limits.cooldown": f"{limits.cooldown_s:g} s",
+    }
+    return f"`{place}` ({shown[place]})" if place in shown else f"`{place}`"

@@ -84,8 +84,18 @@ def _decided(step: Json) -> list[str]:
 
 
 def _ruled(step: Json) -> list[str]:
-    head = f"guard {step['guard']}: {step['verdict']} ({step['reason']}) {step['detail']}"
-    return [head, *(f"$ {command}" for command in step.get("commands", ()))]
+    answers = step.get("answers") or ()
+    passed = [a["guard"] for a in answers if a["reason"] is None]
+    return [
+        f"guard {step['guard']}: {step['verdict']} ({step['reason']}) {step['detail']}",
+        *(
+            f"also {a['guard']}: {a['reason']} {a['detail']}"
+            for a in answers
+            if a["reason"] is not None and a["guard"] != step["guard"]
+        ),
+        *(f"$ {command}" for command in step.get("commands", ())),
+        *([f"passed: {', '.join(passed)}"] if passed else []),
+    ]
 
 
 def _proposed(step: Json) -> list[str]:

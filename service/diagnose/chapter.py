@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from service.diagnose.gather import Observe, Probe, gather
+from service.diagnose.origin import origins
 from service.diagnose.probes.seen import seen
 from service.diagnose.sources import Sources, configured
 from service.kit.clock import Clock
@@ -49,10 +50,17 @@ class Chapter(Generic[P, E]):
     """One chapter. `diagnose` raises nothing: what could not be read is Unknown in the evidence.
 
     `parameters` is the dataclass that a playbook's `with:` fills. A parameter called `series` declares Prometheus
-    queries by name; a reading of type `Series` then has these names.
+    queries by name; a reading of type `Series` then has these names. `stateful`: what it is about keeps data, so
+    whatever interrupts it is disruptive.
     """
 
     name: str  # as a playbook names it under `diagnose:`
     parameters: type[P]
     evidence: type[E]
     diagnose: Callable[[Look, P], Awaitable[E]]
+    stateful: bool = False
+
+    @property
+    def origins(self) -> Mapping[str, str]:
+        """The system behind each reading, by the reading's name."""
+        return origins(self.evidence)

@@ -8,6 +8,7 @@ Never here: reading an object, HorizontalPodAutoscalers and owners (probes/owner
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
 from service.model.objects import FieldPath, Holder, System
@@ -21,6 +22,7 @@ _INSTANCE = "app.kubernetes.io/instance"
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _RELEASE = "meta.helm.sh/release"
 _ARGO_MANAGERS = ("argocd-controller", "argocd-application-controller")
+_A_SECOND = timedelta(seconds=1)
 # Maps with an owner per key: an entry that holds the map alone holds none of them.
 _GRANULAR = ("annotations", "labels")
 
@@ -47,6 +49,32 @@ def entries(found: Object) -> tuple[Entry, ...]:
         for entry in _metadata(found).get("managedFields") or ()
         if entry
     )
+
+
+def changes(found: Object) -> Mapping[str, datetime]:
+    """When each field manager last changed the object, after it was made; the status is no such change."""
+    made_at = _instant(_metadata(found).get("creationTimestamp"))
+    newest: dict[str, datetime] = {}
+    for entry in _metadata(found).get("managedFields") or ():
+        at = _instant(entry.get("time"))
+        by = str(entry.get("manager", ""))
+        # The server writes whole seconds.
+        if (
+            at is None
+            or entry.get("subresource") == "status"
+            or (made_at and at <= made_at + _A_SECOND)
+        ):
+            continue
+        newest[by] = max(at, newest.get(by, at))
+    return newest
+
+
+def _instant(text: object) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return at.astimezone(UTC) if at.tzinfo is not None else None
 
 
 def delivered_by(found: Object) -> Holder | None:

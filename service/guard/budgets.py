@@ -1,6 +1,8 @@
-"""No more actions than written: on the target, in the playbook, and of all together."""
+"""No more actions than written, in any of five scopes: the rung on its target, the target, the playbook, the
+namespace, and all together. Each counts for itself, and the narrowest is asked first.
+"""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from service.guard.question import Objection, Question
@@ -10,13 +12,8 @@ from service.model.ruling import PastAction
 
 
 def budgets(question: Question) -> Objection | None:
-    """No more actions than written: on the target, in the playbook, and of all together."""
-    history, limits = question.history, question.limits
-    for reason, budget, past in (
-        (Reason.BUDGET_TARGET, limits.per_target, history.on_target),
-        (Reason.BUDGET_PLAYBOOK, limits.per_playbook, history.in_playbook),
-        (Reason.BUDGET_OVERALL, question.policy.overall, history.overall),
-    ):
+    """Windows slide: a budget is free again as soon as the oldest action that it counts is as old as its window."""
+    for reason, budget, past in _scopes(question):
         spent = _spent(budget, past, question.now)
         if len(spent) >= budget.count:
             # The budget is free again when so many of its lines have aged out that one more fits.
@@ -25,6 +22,16 @@ def budgets(question: Question) -> Objection | None:
                 reason, f"{budget} is spent", frees + timedelta(seconds=budget.window_s)
             )
     return None
+
+
+def _scopes(question: Question) -> Iterator[tuple[Reason, Budget, Sequence[PastAction]]]:
+    history, limits, policy = question.history, question.limits, question.policy
+    if limits.per_rung is not None:
+        yield Reason.BUDGET_RUNG, limits.per_rung, history.of_rung
+    yield Reason.BUDGET_TARGET, limits.per_target, history.on_target
+    yield Reason.BUDGET_PLAYBOOK, limits.per_playbook, history.in_playbook
+    yield Reason.BUDGET_NAMESPACE, policy.in_namespace, history.in_namespace
+    yield Reason.BUDGET_OVERALL, policy.overall, history.overall
 
 
 def _spent(budget: Budget, past: Sequence[PastAction], now: datetime) -> list[PastAction]:

@@ -1,7 +1,7 @@
 """What a guard is asked, and how it says no."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeAlias
 
@@ -9,7 +9,14 @@ from service.model.action import Mode
 from service.model.alert import Standing
 from service.model.control import NOTHING_SAID, Control
 from service.model.evidence import Known, Reading, Unknown
-from service.model.objects import Survey
+from service.model.limits import (
+    AttemptLimits,
+    BlastLimits,
+    BreakerLimits,
+    CanaryLimits,
+    PeopleLimits,
+)
+from service.model.objects import Surroundings, Survey
 from service.model.playbook import CONSENT, Budget, ConsentPlan, Limits
 from service.model.reasons import Reason
 from service.model.ruling import History, Proposal
@@ -29,6 +36,13 @@ class Policy:
     evidence_max_age_s: float
     heard_within_s: float
     clock_sound_at: datetime | None = None
+    protected: Sequence[str] = ("kube-system",)  # NAMESPACE or NAMESPACE/NAME, with wildcards
+    in_namespace: Budget = field(default_factory=lambda: Budget(10, 3600.0))
+    blast: BlastLimits = field(default_factory=BlastLimits)
+    persons: PeopleLimits = field(default_factory=PeopleLimits)
+    canary: CanaryLimits = field(default_factory=CanaryLimits)
+    breaker: BreakerLimits = field(default_factory=BreakerLimits)
+    attempts: AttemptLimits = field(default_factory=AttemptLimits)
     control: Control = NOTHING_SAID
     expires_s: float = 1800.0  # how long a proposal waits for a yes, and for a no
     veto_s: float = 600.0
@@ -45,7 +59,10 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """All that a guard may look at. `surveys` are the objects that the request writes, read just now."""
+    """All that a guard may look at. `surveys` are the objects that the request writes, read just now.
+
+    `around` is what stands around the target; None where the action touches nothing of Kubernetes.
+    """
 
     proposal: Proposal
     target: Target
@@ -65,6 +82,8 @@ class Question:
     consent: Mode | None = (
         None  # the lowest mode that is content with what people said, or did not say
     )
+    around: Reading[Surroundings] | None = None
+    playbook: str = ""
 
     @property
     def mode(self) -> Mode:

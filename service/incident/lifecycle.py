@@ -163,6 +163,12 @@ TABLE: Mapping[IncidentState, Mapping[EventKind, Edge]] = {
 }
 # What ends by itself, or by a person's word: whatever still fires then is looked at again.
 HOLDS = frozenset({Reason.SWITCHED_OFF, Reason.MAINTENANCE})
+# What ends with time. Where it takes longer than a person should wait, one is called, and when it has ended it is
+# looked at again all the same.
+TIMED = frozenset({
+    Reason.BUDGET_RUNG, Reason.BUDGET_TARGET, Reason.BUDGET_PLAYBOOK, Reason.BUDGET_NAMESPACE,
+    Reason.BUDGET_OVERALL, Reason.BLAST_RADIUS, Reason.CANARY, Reason.BREAKER_OPEN,
+})  # fmt: skip
 
 # A wait for a remedy ends here: a person should not wait longer than this for Paramedic to give up.
 _TRIES_PATIENCE = {
@@ -190,6 +196,8 @@ def advance(incident: Incident, event: Event, patience: Patience, now: datetime)
     ):
         # A person is called; when the hold ends by itself, it is looked at again all the same.
         again_at = due_at if event.kind is EventKind.HELD and event.reason in HOLDS else None
+        if event.kind is EventKind.HELD and event.reason in TIMED:
+            again_at = max(due_at or now, now + timedelta(seconds=patience.seldom_s))
         return Move(
             S.ESCALATED, event.reason, f"{event.detail}: longer than people should wait", again_at
         )

@@ -103,12 +103,26 @@ class ActionKind(Protocol[A, R]):
         """One person asks for it, another one approves it; no alert begins it."""
         ...
 
+    @property
+    def disruptive(self) -> bool:
+        """It rests on two independent sources."""
+        ...
+
+    @property
+    def interrupts(self) -> bool:
+        """Pods stop, or are made anew: disruptive where they keep data."""
+        ...
+
     def plan(self, target: Target, arguments: A, /) -> R | NotPossible:
         """The request, within its bounds. Pure."""
         ...
 
     def writes(self, request: R, action_id: str, /) -> Sequence[Write]:
         """The fields of the Kubernetes API that the request sets; none for a request to another backend."""
+        ...
+
+    def takes(self, request: R, /) -> Sequence[str]:
+        """Names of pods that it takes away."""
         ...
 
     @property

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeAlias
 
@@ -85,7 +86,8 @@ class Survey:
     An object that does not exist has an empty uid, and nobody holds anything of it.
 
     `holders` and `values` are keyed by the field path with dots; a field that nobody holds, or that is not there,
-    is not in the map.
+    is not in the map. `changes` is who has changed the object since it was made, by field manager, and when last;
+    what a controller says in the status is none.
     """
 
     ref: ObjectRef
@@ -94,7 +96,30 @@ class Survey:
     generation: int = 0
     holders: Mapping[str, Holder] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON values
-    rollout_in_progress: bool = False
+    changes: Mapping[str, datetime] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DisruptionBudget:
+    """A PodDisruptionBudget over the target's pods, and how many of them may go now."""
+
+    name: str
+    allowed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What stands around a target when it is acted on: read at once with the surveys.
+
+    `ready` is None for a target that runs no pods by itself. `least` are the fewest ready pods while the action
+    goes on: `ready` where it takes none away. `rollout` tells of one that is in progress.
+    """
+
+    workloads: int  # Deployments and StatefulSets of the namespace
+    ready: int | None = None
+    least: int | None = None
+    rollout: str = ""
+    budgets: tuple[DisruptionBudget, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,7 @@ class Limits:
     per_target: Budget
     per_playbook: Budget
     cooldown_s: float
+    per_rung: Budget | None = None  # of one rung on one target
 
 
 @dataclass(frozen=True, slots=True)

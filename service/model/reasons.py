@@ -75,6 +75,20 @@ class Reason(StrEnum):
     INHIBITED = "inhibited"  # another alert inhibits it
     FIRING_UNKNOWN = "firing_unknown"  # no Alertmanager says whether the alert still fires
     CLOCK_STEPPED = "clock_stepped"  # the wall clock jumped: no window of time can be trusted yet
+    PROTECTED = "protected"  # the target, or an object that would be written, is written down as nobody's to touch
+    BUDGET_RUNG = "budget_rung"  # the rung's budget on this target is spent
+    BUDGET_NAMESPACE = "budget_namespace"  # the namespace's budget is spent
+    BLAST_RADIUS = "blast_radius"  # enough of the namespace, or of all, is under treatment
+    TOO_FEW_READY = "too_few_ready"  # fewer pods than written would stay ready
+    SURROUNDINGS_UNKNOWN = "surroundings_unknown"  # what stands around the target could not be read
+    ROLLOUT_IN_PROGRESS = "rollout_in_progress"  # the target is being rolled out just now
+    DISRUPTION_BUDGET = "disruption_budget"  # a PodDisruptionBudget has no room for the pods that would go
+    CHANGED_BY_PERSON = "changed_by_person"  # a person changed the object a moment ago
+    CANARY = "canary"  # another target of the playbook goes first, and is not healed yet
+    BREAKER_OPEN = "breaker_open"  # too many new incidents in a short time: diagnosis only
+    RUNG_FUTILE = "rung_futile"  # the rung healed nothing on this target, as often as is written
+    KEEPS_COMING_BACK = "keeps_coming_back"  # the target was healed as often as is written, and is ill again
+    PLAYBOOK_FAILING = "playbook_failing"  # the playbook's last actions, as many as are written, healed nothing
     GUARD_FAILED = "guard_failed"  # a guard raised: that denies
     WITHIN_LIMITS = "within_limits"  # every guard lets the action pass
 

@@ -1,7 +1,7 @@
 """What the ladder proposes and what the guard rules, each with its reason."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -80,6 +80,7 @@ class PastAction:
     intended_at: datetime
     settled_at: datetime | None  # None: it has no outcome yet
     outcome: str | None = None
+    namespace: str = ""
 
 
 class OpenCause(NamedTuple):
@@ -90,10 +91,19 @@ class OpenCause(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class BreakerState:
+    """New incidents lately, and until when the circuit breaker holds everything; None: it does not."""
+
+    opened: int = 0
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class History:
     """What the ledger knows when the guards are asked; read inside the transaction that writes the intent.
 
-    Each list has the newest lines only, newest first: as many as the largest budget of its scope can count.
+    Each list has the newest lines only, newest first: as many as the guards count in its scope, and all that have
+    no outcome yet. `under_treatment` are all that have none, anywhere.
     """
 
     firing_alerts: int
@@ -102,6 +112,10 @@ class History:
     in_playbook: Sequence[PastAction] = ()
     overall: Sequence[PastAction] = ()
     causes_open: Sequence[OpenCause] = ()  # oldest first, a few of them
+    of_rung: Sequence[PastAction] = ()  # this rung of this playbook, on this target
+    in_namespace: Sequence[PastAction] = ()
+    under_treatment: Sequence[PastAction] = ()
+    breaker: BreakerState = field(default_factory=BreakerState)
     approval: str | None = None  # how the incident's last proposal stands, where it waited
     control: Control = NOTHING_SAID  # what people have said about all actions
     stop_by: str = ""  # who wants the course stopped whose step it is

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from service.act.kind import AnyKind
 from service.decide.by_hand import commands
 from service.guard.chain import rule
 from service.guard.question import Question
@@ -16,14 +17,16 @@ from service.model.approval import Approval, ApprovalState, FieldChange, differe
 from service.model.change import Change, NewApproval
 from service.model.evidence import Evidence, Facts, Known, Reading, facts
 from service.model.incident import Held, Incident, IncidentState
+from service.model.objects import Surroundings, Survey
 from service.model.playbook import CONSENT
 from service.model.reasons import Reason
 from service.model.ruling import History, Proposal, Ruling
-from service.model.step import Proposed, Ruled, Step
+from service.model.step import Called, Proposed, Ruled, Step
+from service.model.target import Target
 from service.phases.moving import frees, labels_of, moved, quiet_looks, seen, settles
 from service.phases.proving import remedy
 from service.phases.rooms import Rooms
-from service.store.ledger import Scopes
+from service.store.history import Scopes
 from service.store.names import new_id
 
 
@@ -39,8 +42,11 @@ async def admit(
     if proposal.request is None or proposal.rung is None or proposal.kind is None:
         raise ValueError("nothing was proposed, so there is nothing to rule on")
     action_id = new_id("act", rooms.clock.now())
-    writes = rooms.kinds[proposal.kind].writes(proposal.request, action_id)
-    surveys, standing = await asyncio.gather(rooms.survey(writes), _standing(incident, rooms))
+    kind, request = rooms.kinds[proposal.kind], proposal.request
+    (surveys, around), standing = await asyncio.gather(
+        _looked(incident.target, kind, request, action_id, rooms), _standing(incident, rooms)
+    )
+    writes = kind.writes(request, action_id)
     limits_now, now = rooms.policy(), rooms.clock.now()
     seen_uid = evidence.target.value.uid if isinstance(evidence.target, Known) else None
     known = surveys.value if isinstance(surveys, Known) else ()
@@ -56,7 +62,7 @@ async def admit(
             proposal, incident.target, playbook.limits, limits_now.under(history.control), history,
             seen_uid, surveys, now, incident.diagnose_only, standing=standing,
             labels=labels_of(incident), plan=rung.consent if rung is not None else CONSENT,
-            consent=_consent(incident, history),
+            consent=_consent(incident, history), around=around, playbook=playbook.name,
         )  # fmt: skip
         ruling = rule(question, rooms.chain)
         ruled = _ruled(ruling, proposal, intent, now, shown)
@@ -65,7 +71,8 @@ async def admit(
         to = advance(incident, event, rooms.patience, now)
         if to.state is IncidentState.ESCALATED:  # a person may do it
             ruled = replace(ruled, commands=commands(writes))
-        more = (new_step(new), moved(incident, to, now)) if new else (moved(incident, to, now),)
+        called = (new_step(new),) if new else _called(ruling, intent, now)
+        more = (*called, moved(incident, to, now))
         quiet = 0 if ruling.allowed or new else quiet_looks(incident, to)
         change = Change(
             to,
@@ -78,9 +85,10 @@ async def admit(
         )
         return ruling, change
 
-    limits = playbook.limits
-    causes = rooms.causes.of(playbook.name)
-    scopes = Scopes(limits.per_target, limits.per_playbook, limits_now.overall, causes)
+    scopes = Scopes(
+        playbook.limits, limits_now.in_namespace, limits_now.overall, limits_now.breaker, limits_now.attempts,
+        intent.rung, rooms.causes.of(playbook.name),
+    )  # fmt: skip
     ruling, change = await rooms.ledger.admit(
         incident,
         held.claim,
@@ -96,6 +104,27 @@ async def admit(
 
 async def _standing(incident: Incident, rooms: Rooms) -> Reading[Standing] | None:
     return await rooms.standing(incident.firing) if rooms.standing is not None else None
+
+
+async def _looked(
+    target: Target, kind: AnyKind, request: Any, action_id: str, rooms: Rooms
+) -> tuple[Reading[tuple[Survey, ...]], Reading[Surroundings] | None]:
+    """The objects that the request writes, and what stands around the target, read at once."""
+    writes, takes = kind.writes(request, action_id), kind.takes(request)
+    if not writes and not takes:
+        return await rooms.survey(writes), None
+    surveys, around = await asyncio.gather(
+        rooms.survey(writes), rooms.around(target, writes, takes)
+    )
+    return surveys, around
+
+
+# The ladder stops: what was tried is what the person needs.
+_STOPS = (Reason.RUNG_FUTILE, Reason.KEEPS_COMING_BACK, Reason.PLAYBOOK_FAILING)
+
+
+def _called(ruling: Ruling, intent: Intent[Any], now: datetime) -> tuple[Called, ...]:
+    return (Called(now, intent.rung, ruling.detail, ()),) if ruling.reason in _STOPS else ()
 
 
 def _consent(incident: Incident, history: History) -> Mode | None:

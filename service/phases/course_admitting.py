@@ -27,11 +27,23 @@ from service.phases.course_ending import coursed, over
 from service.phases.moving import frees, labels_of, moved, quiet_looks
 from service.phases.rooms import Rooms
 from service.saga.course import Ended, begin, held
-from service.store.ledger import Scopes
+from service.store.history import Scopes
 
 # What is asked before the first step alone: the alert may resolve once the first service is back, and what a course
 # as a whole may do was allowed with it. Every other guard, also one that is new, is asked before each step.
-BEFORE_THE_FIRST = frozenset({"firing", "heard", "cooldown", "budgets"})
+BEFORE_THE_FIRST = frozenset(
+    {
+        "firing",
+        "heard",
+        "still_firing",
+        "cooldown",
+        "budgets",
+        "attempts",
+        "breaker",
+        "canary",
+        "blast_radius",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +81,7 @@ async def admit(
         question = Question(
             wanted, on, playbook.limits, replace(policy, control=history.control), history, seen_uid,
             due.surveys, now, incident.diagnose_only and due.first,
-            labels=labels_of(incident),
+            labels=labels_of(incident), playbook=playbook.name,
         )  # fmt: skip
         ruling = rule(question, chain)
         if ruling.guard == "consent":
@@ -90,14 +102,11 @@ async def admit(
         change = CourseChange(course, new=new, was=was)
         return ruling, Change(to, (*taken, ruled, told_of), course=change)
 
-    limits = playbook.limits
     scopes = Scopes(
-        limits.per_target,
-        limits.per_playbook,
-        policy.overall,
-        rooms.causes.of(playbook.name),
-        "" if due.first and not course.asked_by else course.id,
-    )
+        playbook.limits, policy.in_namespace, policy.overall, policy.breaker, policy.attempts,
+        course.rung, rooms.causes.of(playbook.name),
+        course="" if due.first and not course.asked_by else course.id,
+    )  # fmt: skip
     ruling, change = await rooms.ledger.admit(
         replace(incident, target=on), held_.claim, intent, judge,
         scopes=scopes, before=facts(evidence), now=now,

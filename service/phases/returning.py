@@ -19,19 +19,16 @@ from service.model.change import ActionChange, Change
 from service.model.evidence import Known, Reading
 from service.model.incident import Held, Incident, Outcome, UnderWay
 from service.model.objects import Survey
-from service.model.playbook import Budget, Remedy
+from service.model.playbook import Remedy
 from service.model.reasons import Reason
 from service.model.ruling import History, Proposal, Ruling
 from service.model.step import Kept, Returning, Ruled, Step, Touched, Verified
 from service.phases.moving import conclude, frees, labels_of, moved
 from service.phases.rooms import Rooms
 from service.phases.touched import touched
-from service.store.ledger import Scopes
+from service.store.history import Scopes
 from service.store.names import new_id
 from service.verify.lasting import reverted
-
-# A return counts no past actions; what is still open on the target is in the history however small the budget.
-_SCOPES = Scopes(*(Budget(1, 1.0),) * 3)
 
 
 async def end(
@@ -82,8 +79,12 @@ async def _admit(
     """The guards are asked inside the transaction that settles the action and writes the return's intent."""
     incident, before = held.incident, said.under_way.before
     judge = _judge(incident, back, said, surveys, rooms)
+    policy, limits = rooms.policy(), rooms.playbooks[incident.playbook].limits
+    scopes = Scopes(
+        limits, policy.in_namespace, policy.overall, policy.breaker, policy.attempts, back.rung
+    )
     ruling, change = await rooms.ledger.admit(
-        incident, held.claim, back, judge, scopes=_SCOPES, before=before, now=back.intended_at
+        incident, held.claim, back, judge, scopes=scopes, before=before, now=back.intended_at
     )
     rooms.journal.tell(incident, change.steps)
     if ruling.allowed:
@@ -156,7 +157,7 @@ def _judge(
         others = [a for a in history.on_target if a.action_id != original.action_id]
         question = Question(
             proposal, incident.target, limits, policy.under(history.control),
-            replace(history, on_target=others), seen_uid, surveys, now, returning=True,
+            replace(history, on_target=others), seen_uid, surveys, now, returning=True, playbook=incident.playbook,
             # Whoever allowed the change has allowed its return.
             labels=labels_of(incident), consent=original.mode,
         )  # fmt: skip

@@ -14,7 +14,7 @@ from service.model.causes import Causes
 from service.model.course import CourseStep
 from service.model.evidence import Evidence, Reading
 from service.model.incident import Incident
-from service.model.objects import Survey, Write
+from service.model.objects import Surroundings, Survey, Write
 from service.model.playbook import Playbook
 from service.model.target import Owner, Target, TargetKind
 from service.record.journal import Journal
@@ -26,6 +26,10 @@ Diagnose: TypeAlias = Callable[[Playbook, Incident], Awaitable[Evidence]]
 SurveyWrites: TypeAlias = Callable[[Sequence[Write]], Awaitable[Reading[tuple[Survey, ...]]]]
 # How alerts stand in Alertmanager now.
 AskAlertmanager: TypeAlias = Callable[[Sequence[Alert]], Awaitable[Reading[Standing]]]
+# What stands around the target of an action: of its writes, and of the names of the pods that it takes away.
+LookAround: TypeAlias = Callable[
+    [Target, Sequence[Write], Sequence[str]], Awaitable[Reading[Surroundings]]
+]
 # What a pod belongs to, up to one of some kinds.
 FindOwner: TypeAlias = Callable[[Target, Collection[TargetKind]], Awaitable[Reading[Owner]]]
 # Whether a step of a course has settled on its target.
@@ -50,6 +54,7 @@ class Rooms:
     kinds: Mapping[str, AnyKind]
     diagnose: Diagnose
     survey: SurveyWrites
+    around: LookAround
     owner: FindOwner
     settled: HasSettled
     executor: Executor

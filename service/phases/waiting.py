@@ -10,7 +10,7 @@ from typing import Any
 from service.guard.question import Objection, Policy
 from service.guard.switch import paused
 from service.guard.window import closed
-from service.incident.lifecycle import HOLDS, Event, EventKind
+from service.incident.lifecycle import HOLDS, TIMED, Event, EventKind
 from service.model.action import Intent, Mode
 from service.model.approval import Approval, ApprovalState
 from service.model.evidence import Evidence, Known
@@ -114,6 +114,9 @@ async def stay(held: Held, rooms: Rooms) -> None:
     """An escalated incident is due. With a person it stays, unless what held its action back has ended."""
     incident, now = held.incident, rooms.clock.now()
     reason = incident.reason or Reason.LADDER_EXHAUSTED
+    if reason in TIMED:
+        event = Event(EventKind.RELEASED, reason, "its time is over: it is looked at again")
+        return await move(held, event, (), rooms)
     if reason not in HOLDS:
         event = Event(EventKind.DENIED, reason, "an alert changed; it stays escalated")
         return await move(held, event, (), rooms)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from service.model.action import Mode
-from service.model.playbook import Budget, ConsentPlan, ReturnOn, VerifyPlan
+from service.model.playbook import Budget, ConsentPlan, Limits, ReturnOn, VerifyPlan
 from service.playbooks.source import Mistakes, Place
 
 LONGEST_S = 7 * 86_400.0  # of every duration; as far as the guard looks back
@@ -110,9 +110,14 @@ class Rung(_Strict):
 class LimitFields(_Strict):
     """`limits:`."""
 
+    per_rung: BudgetText | None = None
     per_target: BudgetText = Budget(2, 3600.0)
     per_playbook: BudgetText = Budget(6, 3600.0)
     cooldown: Seconds = 300.0
+
+    def limits(self) -> Limits:
+        """As the model has it."""
+        return Limits(self.per_target, self.per_playbook, self.cooldown, self.per_rung)
 
 
 def _listed(value: object) -> object:

@@ -10,9 +10,7 @@ from service.model.action import AnyKind, Kinds, Mode
 from service.model.errors import BadConfig
 from service.model.evidence import SERIES, Evidence
 from service.model.playbook import (
-    Condition,
     Do,
-    Limits,
     Playbook,
     Remedy,
     ReturnOn,
@@ -20,11 +18,12 @@ from service.model.playbook import (
     Template,
 )
 from service.model.target import RUNNING, WORKLOADS, TargetKind
-from service.playbooks import conditions, format, source
+from service.playbooks import agreement, conditions, format, source
 from service.playbooks.arguments import Values, adapter_of, fits
 from service.playbooks.format import PlaybookFile, Rung, TargetFields, suggest
 from service.playbooks.inference import UnknownName
 from service.playbooks.source import Mistakes, Place
+from service.playbooks.tree import Literal
 from service.playbooks.vocabulary import STRING, NoForm, Vocabulary
 
 MOST = 500  # playbooks in a folder
@@ -41,6 +40,12 @@ class Chapter(Protocol):
 
     @property
     def evidence(self) -> type[Evidence]: ...
+
+    @property
+    def stateful(self) -> bool: ...
+
+    @property
+    def origins(self) -> Mapping[str, str]: ...
 
 
 def load(folder: Path, chapters: Mapping[str, Chapter], kinds: Kinds) -> tuple[Playbook, ...]:
@@ -90,7 +95,7 @@ def _build(
     except NoForm as error:
         mistakes.add(("diagnose",), f"{chapter.name} cannot be used by conditions: {error}")
         return None
-    builder = _Builder(mistakes, vocabulary, kinds)
+    builder = _Builder(mistakes, vocabulary, kinds, chapter)
     parameters = Values(chapter.name, "parameter", chapter.parameters, None, ("target",), mistakes)
     return Playbook(
         name=parsed.playbook,
@@ -101,7 +106,7 @@ def _build(
         remedies=builder.remedies(parsed),
         healed=builder.condition(parsed.healed, ("healed",), may_ask_has=True),
         worse=builder.condition(parsed.worse, ("worse",)) if parsed.worse is not None else None,
-        limits=Limits(parsed.limits.per_target, parsed.limits.per_playbook, parsed.limits.cooldown),
+        limits=parsed.limits.limits(),
         source=f"{mistakes.file}:1",
         workloads=builder.workloads(parsed),
     )
@@ -114,6 +119,7 @@ class _Builder:
     mistakes: Mistakes
     vocabulary: Vocabulary
     kinds: Kinds
+    chapter: Chapter
 
     def matchers(self, texts: list[str]) -> tuple[matcher.LabelMatcher, ...]:
         found: list[matcher.LabelMatcher] = []
@@ -124,7 +130,7 @@ class _Builder:
                 self.mistakes.add(("match", place), str(error))
         return tuple(found)
 
-    def condition(self, text: str, place: Place, **options: Any) -> Condition:
+    def condition(self, text: str, place: Place, **options: Any) -> conditions.CelCondition:
         """A condition; `options` are those of conditions.condition."""
         try:
             return conditions.condition(text, self.vocabulary, **options)
@@ -214,6 +220,7 @@ class _Builder:
                 f"{name} is asked for by one person and approved by another; write `mode: approve`"
             )
             self.mistakes.add((*above, "mode"), told)
+        self._two_sources(kind, when, (*above, "when"))
         arguments = Values(
             name,
             "argument",
@@ -245,6 +252,20 @@ class _Builder:
                 self.mistakes.add((*above, "return"), told)
             return ReturnOn.NEVER
         return rung.return_ or (ReturnOn.WORSE if rung.times > 1 else ReturnOn.NOT_HEALED)
+
+    def _two_sources(self, kind: AnyKind, when: conditions.CelCondition, place: Place) -> None:
+        """What is disruptive rests on two systems that agree, for each of them may be wrong."""
+        disruptive = kind.disruptive or (kind.interrupts and self.chapter.stateful)
+        if not disruptive or isinstance(when.expression.node, Literal):  # noted already
+            return
+        origins = self.chapter.origins
+        agreed = agreement.agreeing(when.expression.node, origins)
+        if len(agreed) >= agreement.WANTED:
+            return
+        others = sorted(set(origins.values()) - agreed)
+        told = f"{kind.name} is disruptive here, and its condition rests on "
+        told += f"{' and '.join(sorted(agreed)) or 'no one system'} alone; let a second one agree"
+        self.mistakes.add(place, f"{told}: {', '.join(others)}")
 
 
 def _checker(kind: AnyKind) -> Callable[[Mapping[str, Any]], Any]:

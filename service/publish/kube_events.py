@@ -16,7 +16,7 @@ from service.model.incident import OutcomeKind
 from service.model.journal import JournalEntry
 from service.model.reasons import Reason
 from service.publish.sink import Outlets, Sink, SinkKind
-from service.store.ledger import NOT_TRIED
+from service.store.history import NOT_TRIED
 
 _CONTROLLER = "paramedic"
 _LONGEST_NOTE = 1024  # characters, or the server refuses it

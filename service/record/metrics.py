@@ -136,6 +136,11 @@ class Metrics:
             "paramedic_guard_answers_total", "Each guard's answers: pass, or its reason word.", ["guard", "answer"],
             registry=registry,
         )  # fmt: skip
+        self.breaker_open = Gauge(
+            "paramedic_breaker_open",
+            "1 while the circuit breaker holds every action, else 0.",
+            registry=registry,
+        )
         self.actions = Counter(
             "paramedic_actions_total", "Actions by how they ended (done, dry, failed) and why.",
             ["playbook", "rung", "action", "applied", "reason"], registry=registry,

@@ -18,6 +18,7 @@ from service.settings.backends import (
 from service.settings.guard import GuardSettings
 from service.settings.intake import IntakeSettings
 from service.settings.load import Settings, load, variables
+from service.settings.protected import protected
 from service.settings.publish import PublishSettings
 from service.settings.secrets import secret
 from service.settings.store import StoreSettings
@@ -38,6 +39,7 @@ __all__ = [
     "StoreSettings",
     "WorkSettings",
     "load",
+    "protected",
     "secret",
     "variables",
 ]

@@ -15,7 +15,7 @@ from service.model.action import Mode
 from service.model.incident import IncidentState
 from service.model.reasons import Reason
 from service.store.database import Database
-from service.store.ledger import LOOKBACK, NOT_TRIED
+from service.store.history import LOOKBACK, NOT_TRIED
 from service.store.schema import dead_letters, inbox, incidents, ledger, waiting
 
 _MOST = 2_000  # newest actions that budgets are counted from

@@ -5,58 +5,29 @@ spend the last of a budget.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from pydantic import TypeAdapter
 
 from service.model.action import ActionResult, Applied, Intent, Kinds, Mode
-from service.model.alert import AlertStatus
 from service.model.change import Change
 from service.model.evidence import Facts, from_json, to_json
 from service.model.incident import Claim, Incident, Progress, UnderWay
-from service.model.playbook import Budget
 from service.model.reasons import Reason
-from service.model.ruling import History, OpenCause, PastAction, Ruling
+from service.model.ruling import History, OpenCause, Ruling
+from service.store import breaker
 from service.store.changes import complete, confirm_held, lost, write_change, write_steps
 from service.store.codec import plain, request_from
-from service.store.controls import standing
-from service.store.course_rows import stop_wanted, write_course
+from service.store.course_rows import write_course
 from service.store.database import Database
-from service.store.proposals import add, end, newest_state
-from service.store.schema import Row, episodes, incidents, ledger
+from service.store.history import NOT_TRIED, Scopes, causes_open, history
+from service.store.proposals import add, end
+from service.store.schema import Row, incidents, ledger
 
-LOOKBACK = timedelta(days=7)  # no budget has a longer window: see playbooks/format.py
 _PROGRESS: TypeAdapter[Progress] = TypeAdapter(Progress)
-
-# What was let be, or never left this process, was not tried, and spends no budget.
-NOT_TRIED = (
-    Reason.EVIDENCE_STALE,
-    Reason.ALERT_RESOLVED,
-    Reason.NEVER_SENT,
-    Reason.CLAIM_LOST,
-    Reason.MODE_OBSERVE,
-    Reason.APPROVAL_REQUIRED,
-    Reason.VETO_PENDING,
-    Reason.SWITCHED_OFF,
-    Reason.MAINTENANCE,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Scopes:
-    """The largest budget of each scope: no guard needs more of the newest lines than it can count.
-
-    `causes` are the playbooks that explain the incident's own. A step of a course is asked for on its own target.
-    """
-
-    on_target: Budget
-    in_playbook: Budget
-    overall: Budget
-    causes: Sequence[str] = ()
-    course: str = ""  # the id of the course whose step it is
 
 
 class Ledger:
@@ -90,7 +61,9 @@ class Ledger:
                 if incident.approval is not None:
                     mine = sa.select(incidents.c.id).where(incidents.c.id == incident.id)
                     _ = tx.execute(mine.with_for_update()).scalar()
-            ruling, change = judge(history(tx, incident, scopes, now))
+            past = history(tx, incident, scopes, now)
+            ruling, change = judge(past)
+            breaker.trip(tx, scopes.breaker, past.breaker, now)
             if not ruling.allowed:
                 if change.proposed is not None:
                     add(tx, incident, change.proposed)
@@ -118,7 +91,7 @@ class Ledger:
 
     async def open_causes(self, incident: Incident, causes: Sequence[str]) -> tuple[OpenCause, ...]:
         """The open incidents of some playbooks in the incident's namespace, oldest first, a few of them."""
-        return await self._database.read(lambda c: _causes_open(c, incident, causes))
+        return await self._database.read(lambda c: causes_open(c, incident, causes))
 
     async def tried(self, incident_id: str) -> Mapping[str, int]:
         """How often each rung was tried in the incident, whatever came of it."""
@@ -153,87 +126,6 @@ class Ledger:
         return await self._database.read(
             lambda c: [dict(row) for row in c.execute(query).mappings()]
         )
-
-
-def history(tx: sa.Connection, incident: Incident, scopes: Scopes, now: datetime) -> History:
-    """What the guards may know, read within the transaction that writes the intent."""
-    fires = sa.and_(episodes.c.incident_id == incident.id, episodes.c.status == AlertStatus.FIRING)
-    counted = sa.select(sa.func.count(), sa.func.max(episodes.c.last_seen_at)).where(fires)
-    firing, heard_at = tx.execute(counted).one()
-    on_target = ledger.c.target_key == incident.target.key
-    return History(
-        firing_alerts=int(firing),
-        heard_at=heard_at,
-        on_target=_newest(tx, scopes.on_target, now, on_target),
-        in_playbook=_newest(tx, scopes.in_playbook, now, ledger.c.playbook == incident.playbook),
-        overall=_newest(tx, scopes.overall, now, sa.true()),
-        causes_open=_causes_open(tx, incident, scopes.causes) if scopes.causes else (),
-        approval=newest_state(tx, incident.id) if incident.approval is not None else None,
-        control=standing(tx, now, locked=True),
-        stop_by=stop_wanted(tx, scopes.course) if scopes.course else "",
-    )
-
-
-_CAUSES = (
-    sa.select(incidents.c.id, incidents.c.playbook)
-    .where(incidents.c.target_namespace == sa.bindparam("namespace"))
-    .where(incidents.c.playbook.in_(sa.bindparam("causes", expanding=True)))
-    # Written out, not as a parameter: only so the planner knows that the partial index serves.
-    .where(incidents.c.state != sa.literal_column("'closed'"))
-    .where(incidents.c.id != sa.bindparam("effect"))
-    .order_by(incidents.c.id)
-    .limit(10)
-)
-
-
-def _causes_open(
-    tx: sa.Connection, incident: Incident, causes: Sequence[str]
-) -> tuple[OpenCause, ...]:
-    asked = {
-        "namespace": incident.target.namespace,
-        "causes": list(causes),
-        "effect": incident.id,
-    }
-    return tuple(OpenCause(*row) for row in tx.execute(_CAUSES, asked))
-
-
-_COLUMNS = (
-    ledger.c.action_id,
-    ledger.c.incident_id,
-    ledger.c.playbook,
-    ledger.c.target_key,
-    ledger.c.rung,
-    ledger.c.kind,
-    ledger.c.intended_at,
-    ledger.c.settled_at,
-    ledger.c.outcome,
-)
-
-
-def _newest(
-    tx: sa.Connection, budget: Budget, now: datetime, scope: sa.ColumnElement[bool]
-) -> list[PastAction]:
-    """The newest lines that count: real actions, as many as the budget has, and all that have no outcome yet.
-
-    A return is spent from no budget: there is one at most for each action, and that one was.
-    """
-    real = sa.select(*_COLUMNS).where(scope, ledger.c.mode != Mode.DRY_RUN)
-    newest = (
-        real.where(ledger.c.intended_at > now - LOOKBACK, ledger.c.returns.is_(None))
-        .where(sa.func.coalesce(ledger.c.applied_reason, "").not_in(NOT_TRIED))
-        .order_by(ledger.c.intended_at.desc())
-        .limit(max(budget.count, 10))
-    )
-    found = [PastAction(**row) for row in tx.execute(newest).mappings()]
-    # However old: a service that was down for a week finds its action where it left it.
-    known = {action.action_id for action in found}
-    unsettled = real.where(ledger.c.settled_at.is_(None)).limit(100)
-    found += [
-        PastAction(**row)
-        for row in tx.execute(unsettled).mappings()
-        if row["action_id"] not in known
-    ]
-    return sorted(found, key=lambda action: action.intended_at, reverse=True)
 
 
 def _row(incident: Incident, intent: Intent[Any], before: Facts) -> dict[str, object]:

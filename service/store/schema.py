@@ -185,6 +185,7 @@ ledger = sa.Table(
     sa.Index("ledger_incident", "incident_id", "intended_at"),
     sa.Index("ledger_target", "target_key", "intended_at"),
     sa.Index("ledger_playbook", "playbook", "intended_at"),
+    sa.Index("ledger_namespace", "namespace", "intended_at"),
     sa.Index("ledger_intended_at", "intended_at"),
     sa.Index(  # an action is taken back once
         "ledger_returns",
@@ -193,11 +194,30 @@ ledger = sa.Table(
         sqlite_where=sa.text("returns IS NOT NULL"),
         postgresql_where=sa.text("returns IS NOT NULL"),
     ),
+    sa.Index(
+        "ledger_open",
+        "target_key",
+        sqlite_where=sa.text("settled_at IS NULL"),
+        postgresql_where=sa.text("settled_at IS NULL"),
+    ),
     # All that is counted at a scrape, so that no line itself is read.
     sa.Index(
         "ledger_totals",
         *("playbook", "rung", "kind", "mode", "applied", "outcome", "target_key"),
     ),
+)
+
+# When the circuit breaker tripped; only the newest row counts.
+breaker_trips = sa.Table(
+    "breaker_trips",
+    metadata,
+    sa.Column("id", Serial, primary_key=True, autoincrement=True),
+    sa.Column("tripped_at", Instant, nullable=False),
+    sa.Column("until_at", Instant, nullable=False),
+    sa.Column("opened", sa.Integer, nullable=False),  # new incidents, counted as far as it took
+    sa.Column("lifted_at", Instant),
+    sa.Column("lifted_by", sa.Text),
+    sa.Column("why", sa.Text),
 )
 
 steps = sa.Table(

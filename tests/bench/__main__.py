@@ -3,12 +3,13 @@
 import asyncio
 import sys
 
-from tests.bench import diagnosis, footprint, intake, publish, work
+from tests.bench import diagnosis, footprint, guards, intake, publish, work
 
 BENCHES = {
     "intake": intake.run,
     "publish": publish.run,
     "work": work.run,
+    "guards": guards.run,
     "diagnosis": diagnosis.run,
     "footprint": footprint.run,
 }

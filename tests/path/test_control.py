@@ -175,7 +175,14 @@ async def test_when_a_hold_ends_all_that_still_fires_is_looked_at_again_on_fresh
     free = replace(shipped(), limits=Limits(Budget(5_000, 3600.0), Budget(5_000, 3600.0), 0.0))
     more: dict[str, Any] = {
         "playbooks": (free,),
-        "limits": GuardSettings(overall_count=5_000),
+        "limits": GuardSettings(
+            overall_count=5_000,
+            namespace_count=5_000,
+            canary_window_s=0,
+            blast_targets=5_000,
+            blast_share_percent=100,
+            breaker_opened=5_000,
+        ),
         "patience": Patience(60.0, 900.0),
     }
     seen = dict[str, datetime]()

@@ -13,16 +13,25 @@ from service.kit.tasks import running
 from service.model.action import Applied, Mode
 from service.model.evidence import Evidence
 from service.model.incident import Incident, IncidentState
-from service.model.playbook import Budget, Playbook
+from service.model.limits import AttemptLimits, BreakerLimits
+from service.model.playbook import Budget, Limits, Playbook
 from service.model.reasons import Reason
 from service.model.ruling import History
 from service.store.codec import plain
-from service.store.ledger import LOOKBACK, NOT_TRIED, Scopes, history
+from service.store.history import LOOKBACK, NOT_TRIED, Scopes, history
 from service.store.schema import incidents, ledger
 from tests.path.world import World, world
 from tests.unit.made import SCALE
 
-SCOPES = Scopes(Budget(2, 3600.0), Budget(2, 3600.0), Budget(2, 3600.0))
+TWO = Budget(2, 3600.0)
+SCOPES = Scopes(
+    Limits(TWO, TWO, 0.0, TWO),
+    TWO,
+    Budget(10, 3600.0),
+    BreakerLimits(),
+    AttemptLimits(),
+    "scale-out",
+)
 
 
 async def wrote(made: World, action_id: str, ago: timedelta = timedelta(0), **more: Any) -> None:
@@ -89,10 +98,11 @@ async def test_whether_an_action_has_its_outcome_is_told_however_old_and_however
         await wrote(lively, f"newer-{n}", timedelta(seconds=n))
     await wrote(lively, "forgotten", LOOKBACK + timedelta(days=1))
     told = await past(lively)
-    for scope in (told.on_target, told.in_playbook, told.overall):
+    for scope, most in ((told.on_target, 9), (told.in_playbook, 10), (told.overall, 10)):
         open_ones = [a.action_id for a in scope if a.settled_at is None]
         assert open_ones == ["ancient"]
-        assert len(scope) == 11
+        assert len(scope) == most + 1
+    assert [a.action_id for a in told.under_treatment] == ["ancient"]
 
 
 async def test_an_action_without_an_outcome_keeps_its_target_busy_and_one_with_it_does_not(

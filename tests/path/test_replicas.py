@@ -32,7 +32,8 @@ GENEROUS = replace(shipped(), limits=Limits(Budget(9, 3600.0), Budget(99, 3600.0
 async def pair(store_url: str, clock: VirtualClock) -> AsyncIterator[tuple[World, World]]:
     """Two processes on one store, one clock and one platform; three actions an hour in all."""
     more: dict[str, Any] = {
-        "playbooks": (GENEROUS,), "limits": GuardSettings(overall_count=3), "replicas_needed": 99
+        "playbooks": (GENEROUS,), "replicas_needed": 99,
+        "limits": GuardSettings(overall_count=3, canary_window_s=0, blast_targets=99),
     }  # fmt: skip
     async with world(store_url, clock, **more) as one, world(store_url, clock, **more) as other:
         other.platform = one.platform
@@ -94,7 +95,17 @@ async def test_many_incidents_go_their_whole_way_step_by_step_on_either_replica(
     store_url: str, clock: VirtualClock, seed: int
 ) -> None:
     chance = random.Random(seed)
-    more: dict[str, Any] = {"playbooks": (GENEROUS,), "limits": GuardSettings(overall_count=50)}
+    more: dict[str, Any] = {
+        "playbooks": (GENEROUS,),
+        "limits": GuardSettings(
+            overall_count=50,
+            namespace_count=50,
+            canary_window_s=0,
+            blast_targets=99,
+            blast_share_percent=100,
+            breaker_opened=99,
+        ),
+    }
     async with world(store_url, clock, **more) as one, world(store_url, clock, **more) as other:
         await storm(one, 6)
         for _ in range(60):

@@ -23,7 +23,7 @@ from tests.path.world import Crash, MortalDatabase, Platform, World, world
 from tests.unit.data_made import playbook, seen
 from tests.unit.made import GOOD, T0, evidence, healthy, playbooks_in
 
-OPEN, ACTING, VERIFYING, HEALED, ESCALATED, CLOSED = IncidentState
+OPEN, ACTING, WAITING, VERIFYING, HEALED, ESCALATED, CLOSED = IncidentState
 
 # One replica more heals nothing here; a person is the next rung.
 LADDER = """\

@@ -598,7 +598,7 @@ async def test_many_incidents_at_once_never_overspend_the_budget_of_all(
         store_url,
         clock,
         playbooks=(playbook,),
-        limits=GuardSettings(overall_count=3),
+        limits=GuardSettings(overall_count=3, canary_window_s=0, blast_targets=99),
         replicas_needed=99,
     ) as made:
         for n in range(12):

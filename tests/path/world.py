@@ -30,7 +30,7 @@ from service.model.course import CourseStep
 from service.model.errors import Unavailable
 from service.model.evidence import Evidence, Known, Reading, Unknown
 from service.model.incident import Held, Incident
-from service.model.objects import Survey, Write
+from service.model.objects import Surroundings, Survey, Write
 from service.model.playbook import Playbook
 from service.model.reasons import Reason
 from service.model.target import Owner, Target, TargetKind
@@ -202,6 +202,7 @@ class World:
             kinds=self.kinds,
             diagnose=self.diagnose,
             survey=self.survey,
+            around=self.around,
             owner=self.find_owner,
             settled=self.has_settled,
             executor=self.executor
@@ -249,6 +250,13 @@ class World:
             self.limits.evidence_max_age_s,
             self.heard_within_s,
             self.clock_sound_at,
+            protected=self.limits.protected,
+            in_namespace=self.limits.in_namespace,
+            blast=self.limits.blast,
+            persons=self.limits.persons,
+            canary=self.limits.canary,
+            breaker=self.limits.breaker,
+            attempts=self.limits.attempts,
             people=self.people,
         )
 
@@ -280,6 +288,12 @@ class World:
         )
         return Known(found, "platform", self.clock.now(), 0.0)
 
+    async def around(
+        self, target: Target, writes: Sequence[Write], takes: Sequence[str]
+    ) -> Reading[Surroundings]:
+        found = Surroundings(workloads=self.workloads, ready=2, least=2)
+        return Known(found, "platform", self.clock.now(), 0.0)
+
     async def find_owner(self, pod: Target, kinds: Collection[TargetKind]) -> Reading[Owner]:
         if self.owners is not None:
             return await self.owners(pod, kinds)
@@ -306,6 +320,7 @@ class World:
 
     runaway_matters: bool = False
     replicas_needed: int = 3
+    workloads: int = 10_000  # in the namespace
 
     @property
     def runaway(self) -> bool:

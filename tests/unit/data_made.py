@@ -99,6 +99,7 @@ WELL: Mapping[type[Evidence], Mapping[str, Any]] = {
     ClickHouseEvidence: {
         "answer": ANSWER, "pods": PODS, "logs": LOGS, "operator": NOBODY, "memory": MEMORY, "disks": DISKS,
         "parts": PARTS, "work": WORK, "replicas": REPLICAS, "errors": ERRORS, "backups": BACKUPS,
+        "series": {"volume_free_ratio": 0.5},
     },
     KafkaEvidence: {
         "brokers": BROKERS, "storage": STORAGE, "pods": SELECTED, "zookeeper": SELECTED, "claims": CLAIMS,

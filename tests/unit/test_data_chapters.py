@@ -39,6 +39,7 @@ A, P = Mode.AUTO, Mode.APPROVE
 
 OOM = {"oom_container": "clickhouse", "oom_memory_limit": "4Gi", "ready": 0}
 FULL = {"free_ratio": 0.05}
+VOLUME_FULL = {"volume_free_ratio": 0.06}
 EXPIRED = {
     "expired_table": "carbon_ingestion.bronze_raw_trades", "expired_partitions": 3, "expired_bytes": 9,
 }  # fmt: skip
@@ -82,8 +83,10 @@ CAUSES = [
                  id="4.2 killed for memory"),
     pytest.param(ClickHouseEvidence, {"pods": OOM, "answer": SILENT, "operator": ALTINITY}, {},
                  "raise-memory-by-operator", CallHuman, A, id="4.2 killed for memory under Altinity's operator"),
-    pytest.param(ClickHouseEvidence, {"disks": FULL, "parts": EXPIRED}, {}, "drop-old-partitions", DropPartitions, P,
-                 id="4.2 disk, old partitions, a backup"),
+    pytest.param(ClickHouseEvidence, {"disks": FULL, "parts": EXPIRED, "series": VOLUME_FULL}, {},
+                 "drop-old-partitions", DropPartitions, P, id="4.2 disk, old partitions, a backup"),
+    pytest.param(ClickHouseEvidence, {"disks": FULL, "parts": EXPIRED}, {}, "disk-full-by-one-word-alone", CallHuman,
+                 A, id="4.2 disk, and its volume does not agree"),
     pytest.param(ClickHouseEvidence, {"disks": FULL, "parts": EXPIRED, "backups": {"good": 0, "newest_good": "",
                  "newest_good_at": None, "newest_good_age_s": None, "newest_good_bytes": None}}, {},
                  "disk-without-backup", CallHuman, A, id="4.2 disk, old partitions, no backup"),
@@ -281,7 +284,7 @@ def test_the_hog_that_was_seen_is_ended_and_no_other() -> None:
 
 
 def test_partitions_are_dropped_of_an_allowed_table_with_the_backup_that_was_seen() -> None:
-    changes: Changes = {"disks": FULL, "parts": EXPIRED}
+    changes: Changes = {"disks": FULL, "parts": EXPIRED, "series": VOLUME_FULL}
     proposal = propose(
         LADDERS[ClickHouseEvidence], CLICKHOUSE, seen(ClickHouseEvidence, changes), {}, T0
     )
@@ -365,6 +368,15 @@ def test_zookeeper_is_restarted_only_while_no_quorum_is_at_risk(
         assert (proposal.request, proposal.mode) == (RolloutRestart(ZOOKEEPER), P)
     if rung == "delete-stuck-server":
         assert proposal.request == DeletePod(ZOOKEEPER, away[0], "u")
+
+
+def test_zookeeper_is_let_be_while_kafka_does_not_agree() -> None:
+    stuck = {"stuck": "zookeeper-0", "stuck_uid": "u", "stuck_for_s": 600.0}
+    for brokers in ({"controller": -1}, {"offline": 3}):
+        for total in (3, 5):
+            away = {"total": total, "ready": total - 1, "not_ready": ("zookeeper-0",), **stuck}
+            made = seen(KafkaEvidence, {"zookeeper": away, "brokers": brokers})
+            assert propose(playbook("zookeeper"), ZOOKEEPER, made, {}, T0).rung is None
 
 
 @pytest.mark.parametrize(

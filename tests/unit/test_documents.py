@@ -6,8 +6,9 @@ from collections.abc import Callable
 import pytest
 
 from service.desk import reference
+from service.guard.chain import CHAIN
 from service.model.reasons import Reason
-from service.settings import Settings
+from service.settings import Settings, variables
 from tests.servers import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -19,6 +20,7 @@ README = (ROOT / "README.md").read_text()
         pytest.param(reference.settings_table, id="settings"),
         pytest.param(reference.metrics_table, id="metrics"),
         pytest.param(reference.reasons_table, id="reasons"),
+        pytest.param(reference.guards_table, id="guards"),
     ],
 )
 def test_the_readme_has_the_table_as_the_code_makes_it(table: Callable[[], str]) -> None:
@@ -32,6 +34,15 @@ def test_every_setting_says_what_it_is() -> None:
 
 def test_every_reason_is_explained() -> None:
     assert set(re.findall(r"^\| `(\w+)` ", reference.reasons_table(), re.MULTILINE)) == set(Reason)
+
+
+def test_every_guard_says_where_it_is_written_and_every_setting_of_guards_has_one() -> None:
+    assert set(reference.WRITTEN) == set(CHAIN)
+    named = {place for places in reference.WRITTEN.values() for place in places}
+    settings = {name for name, _ in variables() if name.startswith("PARAMEDIC_GUARD__")}
+    assert settings <= named
+    assert {name for name in named if name.startswith("PARAMEDIC_")} <= dict(variables()).keys()
+    assert all(reference.reasons_of(guard) for guard in CHAIN.values())
 
 
 def test_every_link_of_the_documents_leads_somewhere() -> None:

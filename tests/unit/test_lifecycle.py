@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from service.incident.lifecycle import (
     HOLDS,
     TABLE,
+    TIMED,
     Event,
     EventKind,
     Patience,
@@ -294,3 +295,11 @@ def test_an_incident_without_a_firing_alert_closes_and_as_healed_only_where_it_s
     event = resolved(incident(state, outcome=OutcomeKind.HEALED))
     assert event.reason is (Reason.READINGS_GOOD if state is HEALED else Reason.ALERT_RESOLVED)
     assert advance(incident(state), event, PATIENCE, after(NOW)).state is CLOSED
+
+
+@pytest.mark.parametrize("reason", sorted(TIMED))
+def test_what_ends_with_time_is_looked_at_again_though_a_person_is_called(reason: Reason) -> None:
+    late = after(PATIENCE.escalate_after_s + 1)
+    move = advance(incident(OPEN), Event(E.HELD, reason, "why", late), PATIENCE, late)
+    assert move.state is ESCALATED
+    assert move.due_at == late + timedelta(seconds=PATIENCE.seldom_s)

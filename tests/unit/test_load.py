@@ -17,6 +17,7 @@ from service.act.kind import Kind
 from service.decide.plan import plan
 from service.diagnose import CHAPTERS
 from service.diagnose.chapters.high_latency import HighLatencyEvidence
+from service.diagnose.origin import origins
 from service.model.action import Mode
 from service.model.errors import BadConfig
 from service.model.evidence import Evidence, Reading, facts
@@ -411,6 +412,11 @@ class ToyChapter:
     name: str
     parameters: type[Any]
     evidence: type[Evidence]
+    stateful: bool = False
+
+    @property
+    def origins(self) -> Mapping[str, str]:
+        return origins(self.evidence)
 
 
 @pytest.mark.parametrize(
@@ -521,3 +527,29 @@ def test_any_bytes_at_all_are_told(tmp_path: Path, raw: bytes) -> None:
     (tmp_path / "0.yaml").write_bytes(raw)
     with pytest.raises(BadConfig, match=r"0\.yaml:\d+: "):
         load(tmp_path, CHAPTERS, KINDS)
+
+
+@pytest.mark.parametrize(
+    ("limits", "sentence"),
+    [
+        ("{per_rungs: 1/1h}", "limits.per_rungs: unknown field; did you mean 'per_rung'?"),
+        ("{per_rung: 0/1h}", "limits.per_rung: '0/1h' is no budget; write COUNT/DURATION"),
+        ("{per_rung: 1/30d}", "limits.per_rung: '30d' is too long; at most 7d"),
+    ],
+)
+def test_a_wrong_limit_is_told_with_what_to_write(
+    tmp_path: Path, limits: str, sentence: str
+) -> None:
+    (tmp_path / "0.yaml").write_text(f"{_without_limits(GOOD)}limits: {limits}\n")
+    with pytest.raises(BadConfig, match=re.escape(sentence)):
+        load(tmp_path, CHAPTERS, KINDS)
+
+
+def test_a_rung_may_have_a_budget_of_its_own_on_each_target(tmp_path: Path) -> None:
+    (tmp_path / "0.yaml").write_text(f"{_without_limits(GOOD)}limits: {{per_rung: 1/1d}}\n")
+    (playbook,) = load(tmp_path, CHAPTERS, KINDS)
+    assert playbook.limits.per_rung == Budget(1, 86_400.0)
+
+
+def _without_limits(text: str) -> str:
+    return "".join(f"{line}\n" for line in text.splitlines() if not line.startswith("limits:"))

@@ -1,6 +1,7 @@
 """Chapter 4.2, ClickHouse: its answer and its pods; memory, disks, parts, merges, replicas and backups."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from service.clients.clickhouse import ClickHouseClient
 from service.diagnose.chapter import Chapter, Look
@@ -16,6 +17,7 @@ from service.diagnose.probes.clickhouse_work import BackgroundWork, clickhouse_w
 from service.diagnose.probes.logs import Logs, logs
 from service.diagnose.probes.operator import Operator, operator
 from service.diagnose.probes.pods import PodDetails, pods
+from service.diagnose.probes.series import Series, series
 from service.diagnose.probes.snapshot import Snapshot
 from service.diagnose.sources import configured
 from service.model.evidence import Evidence, Reading
@@ -29,6 +31,7 @@ class ClickHouseParameters:
     droppable: tuple[str, ...] = ()  # database.table: tables whose old partitions may go
     retention_days: int = 90  # partitions of these that are wholly older are expired
     backup_disk: str = "backups"  # ClickHouse's name of the disk that backups go to
+    series: Mapping[str, str] = field(default_factory=dict)  # name -> PromQL that gives one sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ class ClickHouseEvidence(Evidence):
     replicas: Reading[Replicas]
     errors: Reading[ClickHouseErrors]
     backups: Reading[Backups]
+    series: Reading[Series]
 
 
 async def clickhouse(look: Look, params: ClickHouseParameters) -> ClickHouseEvidence:
@@ -70,6 +74,10 @@ async def clickhouse(look: Look, params: ClickHouseParameters) -> ClickHouseEvid
     async def ask_backups() -> Backups:
         return await backups(server(), params.backup_disk, now, deadline=deadline)
 
+    async def ask_series() -> Series:
+        client = configured(sources.prometheus, "Prometheus")
+        return await series(client, params.series, deadline=deadline)
+
     async with Snapshot(sources, target, deadline) as snapshot:
         readings = await look.gather(
             {
@@ -86,9 +94,10 @@ async def clickhouse(look: Look, params: ClickHouseParameters) -> ClickHouseEvid
                 ),
                 "errors": Probe(database, lambda: clickhouse_errors(server(), deadline=deadline)),
                 "backups": Probe(database, ask_backups),
+                "series": Probe(sources.name_of("prometheus"), ask_series),
             }
         )
     return ClickHouseEvidence(**readings)
 
 
-CHAPTER = Chapter("clickhouse", ClickHouseParameters, ClickHouseEvidence, clickhouse)
+CHAPTER = Chapter("clickhouse", ClickHouseParameters, ClickHouseEvidence, clickhouse, stateful=True)

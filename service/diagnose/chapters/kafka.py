@@ -84,4 +84,4 @@ async def kafka(look: Look, params: KafkaParameters) -> KafkaEvidence:
     return KafkaEvidence(**readings)
 
 
-CHAPTER = Chapter("kafka", KafkaParameters, KafkaEvidence, kafka)
+CHAPTER = Chapter("kafka", KafkaParameters, KafkaEvidence, kafka, stateful=True)

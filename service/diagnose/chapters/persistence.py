@@ -46,4 +46,6 @@ async def persistence(look: Look, params: PersistenceParameters) -> PersistenceE
     return PersistenceEvidence(**readings)
 
 
-CHAPTER = Chapter("persistence", PersistenceParameters, PersistenceEvidence, persistence)
+CHAPTER = Chapter(
+    "persistence", PersistenceParameters, PersistenceEvidence, persistence, stateful=True
+)

@@ -70,4 +70,4 @@ async def recovery(look: Look, params: RecoveryParameters) -> RecoveryEvidence:
     return RecoveryEvidence(**readings)
 
 
-CHAPTER = Chapter("recovery", RecoveryParameters, RecoveryEvidence, recovery)
+CHAPTER = Chapter("recovery", RecoveryParameters, RecoveryEvidence, recovery, stateful=True)

@@ -8,13 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from service.clients.kubernetes import KubernetesReader, Object
-from service.diagnose.holders import delivered_by, holder_of, value_of
-from service.diagnose.probes.workload import rollout_complete
+from service.diagnose.holders import changes, delivered_by, holder_of, value_of
 from service.kit.deadline import Deadline
 from service.model.errors import Refused
 from service.model.objects import Holder, ObjectRef, Survey, System, Write
 from service.model.reasons import Reason
-from service.model.target import WORKLOADS, TargetKind
 
 REPLICAS = ("spec", "replicas")
 # Owners of these groups are Kubernetes' own controllers, which restore pods and ReplicaSets, not fields of ours.
@@ -66,7 +64,7 @@ async def _survey(
         generation=int(metadata.get("generation") or 0),
         holders=holders,
         values=values,
-        rollout_in_progress=_rolls(ref, found),
+        changes=changes(found),
     )
 
 
@@ -78,12 +76,6 @@ def _foremost(
         if holder is not None:
             return Holder(holder.system, holder.name, manager, holder.restores)
     return in_object
-
-
-def _rolls(ref: ObjectRef, found: Object) -> bool:
-    if ref.api != "apps/v1" or ref.kind not in WORKLOADS:
-        return False
-    return not rollout_complete(TargetKind(ref.kind), found)
 
 
 async def owners_of(

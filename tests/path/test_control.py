@@ -221,3 +221,18 @@ async def test_when_a_hold_ends_all_that_still_fires_is_looked_at_again_on_fresh
             pass
         missed = [name for name in names if seen.get(name, clock.now()) < end or name not in seen]
         assert missed == []
+
+
+async def test_a_dry_run_records_what_would_change_and_changes_nothing(
+    store_url: str, clock: VirtualClock
+) -> None:
+    async with world(store_url, clock, mode=Mode.DRY_RUN) as made:
+        await made.fires()
+        await made.settle()
+        record = await made.incidents.record((await made.only()).id)
+        assert record is not None
+        (ruled,) = [step["data"] for step in record[2] if step["kind"] == "ruled"]
+        assert ruled["mode"] == "dry_run"
+        ((change),) = ruled["difference"]
+        assert (change["field"], change["to"]) == ("spec.replicas", "3")
+        assert (made.platform.effects, made.platform.replicas) == ([], 2)

@@ -63,6 +63,7 @@ _G = "PARAMEDIC_GUARD__"
 WRITTEN: Mapping[str, Sequence[str]] = {
     "firing": (),
     "heard": ("PARAMEDIC_INTAKE__REPEAT_INTERVAL_S", "PARAMEDIC_INTAKE__SLACK_S"),
+    "still_firing": ("PARAMEDIC_ALERTMANAGER__URLS",),
     "namespace": (f"{_G}NAMESPACES",),
     "protected": (f"{_G}PROTECTED", f"{_G}OWN_NAMESPACE"),
     "freshness": (f"{_G}EVIDENCE_MAX_AGE_S",),

@@ -18,6 +18,7 @@ from service.diagnose.probes.clickhouse_parts import Parts
 from service.diagnose.probes.clickhouse_replicas import Replicas
 from service.diagnose.probes.clickhouse_tables import Tables
 from service.diagnose.probes.clickhouse_work import BackgroundWork
+from service.diagnose.probes.database_rows import DatabaseRows
 from service.diagnose.probes.endpoints import Endpoints
 from service.diagnose.probes.kafka_brokers import KafkaBrokers
 from service.diagnose.probes.kafka_lag import KafkaLag
@@ -40,6 +41,7 @@ ORIGINS: Mapping[Any, str] = {  # Any: a type hint
     ClickHouseAnswer: "clickhouse",
     ClickHouseErrors: "clickhouse",
     ClickHouseMemory: "clickhouse",
+    DatabaseRows: "clickhouse",
     Disks: "clickhouse",
     Parts: "clickhouse",
     ClickHouseLoad: "clickhouse",

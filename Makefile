@@ -26,9 +26,9 @@ demo: $(READY)  ## A platform under load, an alert, a proven fix (ONCE=1: end th
 servers: $(READY)  ## The real servers that tests want
 	@tests/servers/install.sh
 
-test: $(READY) servers  ## Every test and check (STRICT=1: a missing server fails; JOBS=2 side by side)
+test: $(READY) servers  ## Every test and check (STRICT=1: a missing server fails; JOBS=3 side by side)
 	@$(MAKE) --no-print-directory check
-	@$(BIN)/pytest -q -n $(or $(JOBS),2) --dist loadfile $(ARGS)
+	@$(BIN)/pytest -q -n $(or $(JOBS),3) --dist worksteal $(ARGS)
 
 simulate: $(READY)  ## Thousands of random lives of incidents, crashes and outages included (SEQUENCES=10000)
 	@jobs=$$(nproc); each=$$(( ($(or $(SEQUENCES),10000) + jobs - 1) / jobs )); running=(); \

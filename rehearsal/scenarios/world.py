@@ -172,6 +172,8 @@ class World:
             "prometheus": {"url": f"{self.standin.url}/prometheus"},
             "schema_registry": {"url": f"{self.standin.url}/registry"},
             "work": {"recheck_s": 2 * self.pace_s},
+            # What breaks the world is a person's edit, and people are left alone for five minutes.
+            "guard": {"person_rest_s": self.pace_s},
         }
         if self.people:
             settings["intake"] = self._credentials()

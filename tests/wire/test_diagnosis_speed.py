@@ -40,7 +40,7 @@ PARAMETERS: Mapping[str, Mapping[str, Any]] = {
     "logging": {"config_maps": ("carbon-ingestion-config",)},
     "outage": {"services": ("normalization-service", "enrichment-service", "aggregation-service")},
     "persistence": {},
-    "recovery": {},
+    "recovery": {"database": "ingestion"},
     "quick": {},
 }  # fmt: skip
 

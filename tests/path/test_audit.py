@@ -451,7 +451,7 @@ async def test_a_step_that_commits_late_is_chained_in_its_place(audited: Audited
 
     async def late() -> None:
         backend: Any = audited.database._backend
-        async with backend.begin() as connection:
+        async with backend.engine.begin() as connection:
             row = sa.insert(steps).values(
                 incident_id="inc-1", at=T0, kind="moved", data={"late": 1}
             )
@@ -460,7 +460,8 @@ async def test_a_step_that_commits_late_is_chained_in_its_place(audited: Audited
             await slow.wait()
 
     task = asyncio.create_task(late())
-    await begun.wait()
+    async with asyncio.timeout(20):
+        await begun.wait()
     await audited.tell(2, "inc-2")
     chaining = asyncio.create_task(audited.chainer().chain())
     await asyncio.sleep(0.1)

@@ -148,3 +148,14 @@ async def test_a_receiver_that_cannot_be_had_stops_the_start(
     with pytest.raises(BadConfig, match=said):
         async with serving(settings):
             pass
+
+
+@pytest.mark.only_on("sqlite")
+async def test_a_service_whose_store_is_gone_is_not_ready(store_url: str) -> None:
+    settings = settings_for(store_url)
+    async with serving(settings) as service, aiohttp.ClientSession(service.url) as session:
+        async with session.get("/readyz") as answer:
+            assert answer.status == 200
+        Path(store_url.removeprefix("sqlite:///")).unlink()
+        async with session.get("/readyz") as answer:
+            assert (answer.status, (await answer.text()).strip()) == (503, "store_replaced")

@@ -7,13 +7,13 @@ import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import aiohttp
 from yarl import URL
 
 from service.clients import http
+from service.clients.http_client import HttpClient
 from service.kit.deadline import Deadline
 from service.model.errors import Unavailable
 from service.model.reasons import Reason
@@ -42,28 +42,14 @@ class PostedAlert:
     generator_url: str = ""
 
 
-class AlertmanagerClient:
+class AlertmanagerClient(HttpClient):
     """One Alertmanager. Errors: Unavailable, Refused."""
 
     def __init__(self, url: str, settings: AlertmanagerSettings) -> None:
         self._url = URL(f"{url}/api/v2/alerts")
         self._bearer_file = settings.bearer_file
         self._ca_file = settings.ca_file
-        self._session: aiohttp.ClientSession | None = None
         self.source = f"alertmanager at {url}"
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
 
     async def alerts(self, labels: Mapping[str, str], *, deadline: Deadline) -> Sequence[HeldAlert]:
         """The alerts with these labels that have not resolved, the silenced and the inhibited too."""
@@ -80,17 +66,17 @@ class AlertmanagerClient:
         """Tells of alerts. Doing it again changes nothing but their end."""
         await self._asked("POST", deadline, json=[_as_json(alert) for alert in alerts])
 
+    def _connector(self) -> aiohttp.BaseConnector:
+        cafile = str(self._ca_file) if self._ca_file else None
+        context = ssl.create_default_context(cafile=cafile) if cafile else True
+        return aiohttp.TCPConnector(ssl=context)
+
     async def _asked(self, method: str, deadline: Deadline, **what: Any) -> bytes:  # Any: aiohttp's
-        if self._session is None:
-            cafile = str(self._ca_file) if self._ca_file else None
-            context = ssl.create_default_context(cafile=cafile) if cafile else True
-            connector = aiohttp.TCPConnector(ssl=context)
-            self._session = aiohttp.ClientSession(connector=connector)
         token = secret(self._bearer_file)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         async with deadline.enforced(self.source):
             try:
-                async with self._session.request(
+                async with self._opened().request(
                     method,
                     self._url,
                     headers=headers,

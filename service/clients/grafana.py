@@ -7,13 +7,13 @@ one is a second class with the same three methods. Never here: what an annotatio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import aiohttp
 from yarl import URL
 
 from service.clients import http
+from service.clients.http_client import HttpClient
 from service.kit.deadline import Deadline
 from service.model.errors import BadConfig, Unavailable
 from service.model.reasons import Reason
@@ -41,7 +41,7 @@ class Posted:
     text: str
 
 
-class GrafanaAnnotations:
+class GrafanaAnnotations(HttpClient):
     """Organization annotations of one Grafana: every dashboard shows them by their tags, none is named.
 
     Errors: Unavailable; Refused (400: invalid_request, 401, 403, 404).
@@ -50,20 +50,6 @@ class GrafanaAnnotations:
     def __init__(self, settings: PublishSettings) -> None:
         self._url = _parsed(settings.grafana_url or "")
         self._token_file = settings.grafana_token_file
-        self._session: aiohttp.ClientSession | None = None
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
 
     async def find(self, tag: str, *, deadline: Deadline) -> Posted | None:
         """The oldest annotation with this tag."""
@@ -95,14 +81,12 @@ class GrafanaAnnotations:
         body: Mapping[str, object] | None = None,
     ) -> Any:  # Any: JSON
         what = f"grafana {method} {path}"
-        if self._session is None:
-            self._session = aiohttp.ClientSession()
         token = secret(self._token_file)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         async with deadline.enforced(what):
             try:
                 async with (
-                    self._session.request(
+                    self._opened().request(
                         method,
                         URL(f"{self._url}{path}"),
                         params=query,

@@ -7,13 +7,13 @@ import math
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import aiohttp
 from yarl import URL
 
 from service.clients import http
+from service.clients.http_client import HttpClient
 from service.kit.deadline import Deadline
 from service.model.errors import BadConfig, ParamedicError, Unavailable
 from service.model.reasons import Reason
@@ -30,7 +30,7 @@ class Sample:
     value: float
 
 
-class PrometheusClient:
+class PrometheusClient(HttpClient):
     """Asks one Prometheus. Errors: Unavailable, Refused (a query that cannot be parsed: invalid_request)."""
 
     def __init__(self, settings: PrometheusSettings) -> None:
@@ -47,37 +47,18 @@ class PrometheusClient:
         # From here on nobody sees the credentials: not the requests, whose errors quote their URL, nor the readings.
         bare = base.with_user(None)
         self._url = URL(str(bare).rstrip("/") + "/api/v1/query")
-        self._session: aiohttp.ClientSession | None = None
         self.source = f"prometheus at {bare}".rstrip("/")
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
 
     async def query(self, promql: str, *, deadline: Deadline) -> Sequence[Sample]:
         """The samples of an instant query now; none when nothing matches. Warnings are no errors."""
         what = http.bounded(f"prometheus {promql}")
-        if self._session is None:
-            self._session = aiohttp.ClientSession()
         # The server's own timeout frees it when we are gone. GET, because aiohttp sends that once more when the
         # server has closed an idle connection meanwhile; POST for what proxies would find too long.
         form = {"query": promql, "timeout": f"{max(1, math.ceil(deadline.remaining_s()))}s"}
         short = len(promql) < LONGEST_GET
         async with deadline.enforced(what):
             try:
-                async with self._session.request(
+                async with self._opened().request(
                     "GET" if short else "POST",
                     self._url,
                     params=form if short else None,

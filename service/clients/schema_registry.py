@@ -6,13 +6,12 @@ Never here: registering or deleting a schema; what a schema says.
 import asyncio
 import base64
 import json
-from types import TracebackType
-from typing import Self
 from urllib.parse import quote
 
 import aiohttp
 
 from service.clients import http
+from service.clients.http_client import HttpClient
 from service.kit.deadline import Deadline
 from service.model.errors import BadConfig, Refused, Unavailable
 from service.model.reasons import Reason
@@ -22,7 +21,7 @@ MOST_BYTES = 4 * 1024 * 1024
 _AT_ONCE = 8  # requests; a registry is a small server
 
 
-class SchemaRegistryClient:
+class SchemaRegistryClient(HttpClient):
     """Asks one registry. Errors: Unavailable, Refused."""
 
     def __init__(self, settings: SchemaRegistrySettings) -> None:
@@ -30,25 +29,8 @@ class SchemaRegistryClient:
             raise BadConfig("schema_registry.url is not set")
         self._settings = settings
         self._url = http.without_userinfo(settings.url).rstrip("/")
-        self._session: aiohttp.ClientSession | None = None
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self.source = f"schema registry at {self._url}"
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
 
     async def subjects(self, *, deadline: Deadline) -> tuple[str, ...]:
         """The names of all subjects."""
@@ -80,11 +62,9 @@ class SchemaRegistryClient:
 
     async def _get(self, path: str, deadline: Deadline) -> object:
         what = f"{self.source} {path[:100]}"
-        if self._session is None:
-            self._session = aiohttp.ClientSession()
         async with self._turns, deadline.enforced(what):
             try:
-                async with self._session.get(
+                async with self._opened().get(
                     self._url + path,
                     headers=self._headers(),
                     timeout=http.timeout(deadline),

@@ -14,22 +14,12 @@ from service.model.audit import AuditLine, LineKind
 from service.model.journal import JournalEntry
 from service.store.bulk import put
 from service.store.database import Database
-from service.store.outbox import Cursor, Outbox
+from service.store.outbox import ENTRY, Cursor, Outbox
 from service.store.schema import audit, incidents, sinks, steps
 
 T = TypeVar("T")
 
 FOLLOWER = "audit"  # the name of its cursor among those of the sinks
-
-_STEP = (
-    steps.c.id,
-    steps.c.incident_id,
-    incidents.c.playbook,
-    incidents.c.target_key,
-    steps.c.at,
-    steps.c.kind,
-    steps.c.data,
-)
 
 
 class Readable(Protocol):
@@ -56,7 +46,7 @@ class AuditReader:
     async def after(self, seq: int, limit: int) -> list[tuple[AuditLine, JournalEntry | None]]:
         """Lines behind `seq` in their order, each with its step as it is now, if it has one."""
         query = (
-            sa.select(*audit.c, *(column.label(f"step_{n}") for n, column in enumerate(_STEP)))
+            sa.select(*audit.c, *(column.label(f"step_{n}") for n, column in enumerate(ENTRY)))
             .select_from(
                 audit.outerjoin(steps, steps.c.id == audit.c.step_id).outerjoin(
                     incidents, incidents.c.id == steps.c.incident_id
@@ -97,7 +87,7 @@ class AuditReader:
             audit.c.step_id == steps.c.id, audit.c.kind.in_([LineKind.STEP, LineKind.FOLDED])
         )
         query = (
-            sa.select(*_STEP, audit.c.seq, audit.c.mac)
+            sa.select(*ENTRY, audit.c.seq, audit.c.mac)
             .select_from(
                 steps.join(incidents, incidents.c.id == steps.c.incident_id).outerjoin(audit, whole)
             )
@@ -105,7 +95,7 @@ class AuditReader:
             .order_by(steps.c.id)
             .limit(limit)
         )
-        width = len(_STEP)
+        width = len(ENTRY)
         return await self._database.read(
             lambda c: [
                 (JournalEntry(*row[:width]), row[width], row[width + 1])
@@ -138,7 +128,7 @@ class AuditStore(AuditReader):
     async def unfinished(self, incident_ids: Iterable[str]) -> list[JournalEntry]:
         """The steps of these incidents that were chained when they might still grow, as they are now."""
         query = (
-            sa.select(*_STEP)
+            sa.select(*ENTRY)
             .select_from(audit)
             .join(steps, steps.c.id == audit.c.step_id)
             .join(incidents, incidents.c.id == steps.c.incident_id)

@@ -44,6 +44,16 @@ class Behind:
     failures: int
 
 
+# The columns of an entry of the journal, in the order of JournalEntry's fields.
+ENTRY = (
+    steps.c.id,
+    steps.c.incident_id,
+    incidents.c.playbook,
+    incidents.c.target_key,
+    steps.c.at,
+    steps.c.kind,
+    steps.c.data,
+)
 _NEWEST = sa.select(sa.func.coalesce(sa.func.max(steps.c.id), 0))
 _FIRST_AFTER = (
     sa.select(steps.c.at).where(steps.c.id > sa.bindparam("cursor")).order_by(steps.c.id).limit(1)
@@ -110,15 +120,7 @@ class Outbox:
         if newest is None or newest <= step_id:
             return ()
         query = (
-            sa.select(
-                steps.c.id,
-                steps.c.incident_id,
-                incidents.c.playbook,
-                incidents.c.target_key,
-                steps.c.at,
-                steps.c.kind,
-                steps.c.data,
-            )
+            sa.select(*ENTRY)
             .join(incidents, incidents.c.id == steps.c.incident_id)
             .where(steps.c.id > step_id, steps.c.id <= newest)
             .order_by(steps.c.id)

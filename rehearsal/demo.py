@@ -4,8 +4,6 @@ Exit code 0 when the incident ended as healed, 1 when it did not in time.
 """
 
 import asyncio
-import signal
-import tempfile
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -22,6 +20,7 @@ from rehearsal.hurry import LAG_HEALED, RUNAWAY_S, hurry
 from rehearsal.platform import NAMESPACE, WORKLOAD, Platform, platform, run_away
 from rehearsal.served import Nested, log_file, served
 from rehearsal.telling import Telling, tell_end
+from rehearsal.terminal import on_terminal
 from service.intake.http import PATH
 from service.kit.tasks import running
 
@@ -33,18 +32,11 @@ log = structlog.get_logger(__name__)
 
 async def run(*, once: bool, within_s: float, port: int) -> int:
     """Runs the demo; the exit code."""
-    console = Console(highlight=False, soft_wrap=True)
-    this = asyncio.current_task()
-    if this is not None:  # so that its servers end with it
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
-    with tempfile.TemporaryDirectory(prefix="paramedic-demo-") as folder:
-        try:
-            return await _run(console, Path(folder), once=once, within_s=within_s, port=port)
-        except asyncio.CancelledError:
-            return 143
-        except (OSError, RuntimeError) as error:
-            console.print(f"[bold red]The demo could not go on:[/] {escape(str(error))}")
-            return 1
+
+    async def rehearse(console: Console, folder: Path) -> int:
+        return await _run(console, folder, once=once, within_s=within_s, port=port)
+
+    return await on_terminal("demo", rehearse)
 
 
 async def _run(console: Console, folder: Path, *, once: bool, within_s: float, port: int) -> int:

@@ -5,9 +5,7 @@ Exit code 0 when the scenario ended as it says, 1 when it did not.
 
 import asyncio
 import json
-import signal
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -19,23 +17,17 @@ from rehearsal.scenarios.scenario import Found, Scenario
 from rehearsal.scenarios.world import World, world
 from rehearsal.served import environment, log_file, served
 from rehearsal.telling import Telling, tell_end
+from rehearsal.terminal import on_terminal
 from service.desk.quick import as_text, from_json
 
 
 async def show(scenario: Scenario, *, once: bool, within_s: float, port: int) -> int:
     """Runs the scenario; the exit code."""
-    console = Console(highlight=False, soft_wrap=True)
-    this = asyncio.current_task()
-    if this is not None:  # so that its servers end with it
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
-    with tempfile.TemporaryDirectory(prefix="paramedic-scenario-") as folder:
-        try:
-            return await _show(console, Path(folder), scenario, once, within_s, port)
-        except asyncio.CancelledError:
-            return 143
-        except (OSError, RuntimeError) as error:
-            console.print(f"[bold red]The scenario could not go on:[/] {escape(str(error))}")
-            return 1
+
+    async def run(console: Console, folder: Path) -> int:
+        return await _show(console, folder, scenario, once, within_s, port)
+
+    return await on_terminal("scenario", run)
 
 
 async def _show(

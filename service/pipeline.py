@@ -37,9 +37,8 @@ async def step(held: Held, rooms: Rooms) -> None:
     if course is not None and not course.state.ended:  # several actions, one after the other
         asked = course.state in (CourseState.ASKED, CourseState.APPROVED)
         return await (await_approval if asked else follow)(held, course, rooms)
-    if (
-        under_way is not None
-    ):  # look first: the target tells what a crash or a slow server left open
+    # Look first: the target tells what a crash or a slow server left open.
+    if under_way is not None:
         if under_way.result is None:
             return await act(held, under_way, rooms, look_first=True)
         if incident.state is IncidentState.VERIFYING:
@@ -49,9 +48,8 @@ async def step(held: Held, rooms: Rooms) -> None:
         return await close(held, rooms)
     if incident.state is IncidentState.ESCALATED:
         return await stay(held, rooms)
-    if (
-        incident.state is IncidentState.WAITING
-    ):  # a person's word, the end of its time, or neither yet
+    # For a person's word, or the end of its time.
+    if incident.state is IncidentState.WAITING:
         answered = await wait(held, rooms)
         return await act_on(held, *answered, rooms) if answered is not None else None
     if to_be_aimed(incident, rooms):

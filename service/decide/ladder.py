@@ -6,7 +6,7 @@ from typing import Any
 
 from service.decide.plan import plan
 from service.model.action import NotPossible, Request
-from service.model.evidence import Evidence, Known, Unknown, facts
+from service.model.evidence import Evidence, Unknown, facts
 from service.model.playbook import Playbook, Remedy, Truth
 from service.model.reasons import Reason
 from service.model.ruling import Considered, Proposal
@@ -19,8 +19,7 @@ def propose(
     """The first rung that holds, was not used up in this incident and whose action is possible."""
     shown = facts(evidence)
     view = {"evidence": shown, "before": shown, "now": now}
-    # As old as its oldest reading: the guard asks how old.
-    seen_at = min((r.at for r in evidence.readings().values() if isinstance(r, Known)), default=now)
+    seen_at = evidence.seen_at(now)  # the guard asks how old
     if isinstance(evidence.target, Unknown) and evidence.target.reason is Reason.NOT_FOUND:
         passed = tuple(
             Considered(r.name, r.when.text, Reason.TARGET_MISSING) for r in playbook.remedies

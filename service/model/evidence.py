@@ -58,6 +58,10 @@ class Evidence:
         """Every reading by its name."""
         return {name: getattr(self, name) for name in self.groups()}
 
+    def seen_at(self, now: datetime) -> datetime:
+        """As old as its oldest reading that is Known; `now` where none is."""
+        return min((r.at for r in self.readings().values() if isinstance(r, Known)), default=now)
+
 
 # The reading whose fields a playbook declares itself: Prometheus queries by name, under `with.series`.
 SERIES = "series"

@@ -24,7 +24,7 @@ from service.phases.rooms import Rooms
 from service.phases.touched import touched
 from service.verify.judge import begin
 
-_BELOW_AUTO = {
+BELOW_AUTO = {
     Mode.OBSERVE: Reason.MODE_OBSERVE,
     Mode.DRY_RUN: Reason.MODE_DRY_RUN,
     Mode.APPROVE: Reason.APPROVAL_REQUIRED,
@@ -162,7 +162,7 @@ def forbidden(
         # Two people's yes to a course is what the ceiling `approve` asks for.
         least = Mode.APPROVE if approved else intent.mode
         if mode.height < min(least.height, intent.mode.height):
-            return _BELOW_AUTO.get(mode)
+            return BELOW_AUTO.get(mode)
     held = paused(control, now) or closed(control, labels_of(incident), now)
     return held.reason if held is not None else None
 

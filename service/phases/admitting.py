@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from service.act.kind import AnyKind
 from service.decide.by_hand import commands
 from service.guard.chain import rule
 from service.guard.question import Question
@@ -17,16 +16,16 @@ from service.model.approval import Approval, ApprovalState, FieldChange, differe
 from service.model.change import Change, NewApproval
 from service.model.evidence import Evidence, Facts, Known, Reading, facts
 from service.model.incident import Held, Incident, IncidentState
-from service.model.objects import Surroundings, Survey
+from service.model.objects import Surroundings, Write
 from service.model.playbook import CONSENT
 from service.model.reasons import Reason
 from service.model.ruling import History, Proposal, Ruling
-from service.model.step import Called, Proposed, Ruled, Step
+from service.model.step import Called, Proposed, Step
 from service.model.target import Target
 from service.phases.moving import frees, labels_of, moved, quiet_looks, seen, settles
 from service.phases.proving import remedy
 from service.phases.rooms import Rooms
-from service.store.history import Scopes
+from service.phases.ruling import ruled, scopes_of, uids_of
 from service.store.names import new_id
 
 
@@ -43,18 +42,19 @@ async def admit(
         raise ValueError("nothing was proposed, so there is nothing to rule on")
     action_id = new_id("act", rooms.clock.now())
     kind, request = rooms.kinds[proposal.kind], proposal.request
-    (surveys, around), standing = await asyncio.gather(
-        _looked(incident.target, kind, request, action_id, rooms), _standing(incident, rooms)
+    writes, takes = kind.writes(request, action_id), kind.takes(request)
+    surveys, around, standing = await asyncio.gather(
+        rooms.survey(writes),
+        _around(incident.target, writes, takes, rooms),
+        _standing(incident, rooms),
     )
-    writes = kind.writes(request, action_id)
     limits_now, now = rooms.policy(), rooms.clock.now()
     seen_uid = evidence.target.value.uid if isinstance(evidence.target, Known) else None
-    known = surveys.value if isinstance(surveys, Known) else ()
-    uids = {survey.ref.path: survey.uid for survey in known}
     intent = Intent(
-        action_id, incident.id, proposal.rung, proposal.kind, proposal.request, proposal.mode, now, uids
+        action_id, incident.id, proposal.rung, proposal.kind, request, proposal.mode, now,
+        uids_of(surveys),
     )  # fmt: skip
-    shown = difference(writes, known)
+    shown = difference(writes, surveys.value if isinstance(surveys, Known) else ())
     rung = remedy(playbook, proposal.rung)
 
     def judge(history: History) -> tuple[Ruling, Change]:
@@ -65,18 +65,18 @@ async def admit(
             consent=_consent(incident, history), around=around, playbook=playbook.name,
         )  # fmt: skip
         ruling = rule(question, rooms.chain)
-        ruled = _ruled(ruling, proposal, intent, now, shown)
+        told = ruled(ruling, intent, now, action=str(request), why=_why(proposal), difference=shown)
         new = _proposed(ruling, intent, question, facts(evidence), shown)
-        event = _event(ruling, incident, new, str(proposal.request))
+        event = _event(ruling, incident, new, str(request))
         to = advance(incident, event, rooms.patience, now)
         if to.state is IncidentState.ESCALATED:  # a person may do it
-            ruled = replace(ruled, commands=commands(writes))
+            told = replace(told, commands=commands(writes))
         called = (new_step(new),) if new else _called(ruling, intent, now)
         more = (*called, moved(incident, to, now))
         quiet = 0 if ruling.allowed or new else quiet_looks(incident, to)
         change = Change(
             to,
-            (*steps, ruled, *(() if ruling.allowed else more)),
+            (*steps, told, *(() if ruling.allowed else more)),
             quiet=quiet,
             frees=frees(incident, to, rooms),
             proposed=new,
@@ -85,10 +85,8 @@ async def admit(
         )
         return ruling, change
 
-    scopes = Scopes(
-        playbook.limits, limits_now.in_namespace, limits_now.overall, limits_now.breaker, limits_now.attempts,
-        intent.rung, rooms.causes.of(playbook.name),
-    )  # fmt: skip
+    causes = rooms.causes.of(playbook.name)
+    scopes = scopes_of(playbook.limits, limits_now, intent.rung, causes)
     ruling, change = await rooms.ledger.admit(
         incident,
         held.claim,
@@ -106,17 +104,11 @@ async def _standing(incident: Incident, rooms: Rooms) -> Reading[Standing] | Non
     return await rooms.standing(incident.firing) if rooms.standing is not None else None
 
 
-async def _looked(
-    target: Target, kind: AnyKind, request: Any, action_id: str, rooms: Rooms
-) -> tuple[Reading[tuple[Survey, ...]], Reading[Surroundings] | None]:
-    """The objects that the request writes, and what stands around the target, read at once."""
-    writes, takes = kind.writes(request, action_id), kind.takes(request)
-    if not writes and not takes:
-        return await rooms.survey(writes), None
-    surveys, around = await asyncio.gather(
-        rooms.survey(writes), rooms.around(target, writes, takes)
-    )
-    return surveys, around
+async def _around(
+    target: Target, writes: Sequence[Write], takes: Sequence[str], rooms: Rooms
+) -> Reading[Surroundings] | None:
+    """What stands around the target of an action in the cluster; None for any other action."""
+    return await rooms.around(target, writes, takes) if writes or takes else None
 
 
 # The ladder stops: what was tried is what the person needs.
@@ -182,16 +174,5 @@ def new_step(new: NewApproval) -> Proposed:
     )  # fmt: skip
 
 
-def _ruled(
-    ruling: Ruling,
-    proposal: Proposal,
-    intent: Intent[Any],
-    now: datetime,
-    shown: tuple[FieldChange, ...],
-) -> Ruled:
-    action_id = intent.action_id if ruling.allowed else None
-    why = next((c.when for c in proposal.considered if c.reason is None), "")
-    return Ruled(
-        now, intent.rung, ruling.verdict, ruling.guard, ruling.reason, ruling.detail, ruling.mode,
-        action_id, ruling.retry_at, ruling.answers, str(intent.request), why, difference=shown,
-    )  # fmt: skip
+def _why(proposal: Proposal) -> str:
+    return next((c.when for c in proposal.considered if c.reason is None), "")

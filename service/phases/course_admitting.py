@@ -17,17 +17,17 @@ from service.incident.lifecycle import Event, EventKind, advance, from_denial, r
 from service.model.action import Intent, Mode, NotPossible, Request
 from service.model.change import Change, CourseChange
 from service.model.course import Course, CourseState, CourseStep
-from service.model.evidence import Evidence, Known, Reading, facts
+from service.model.evidence import Evidence, Reading, facts
 from service.model.incident import Held, Incident, IncidentState, Progress, UnderWay
 from service.model.objects import Survey, Write
 from service.model.reasons import Reason
 from service.model.ruling import History, Proposal, Ruling, Verdict
-from service.model.step import Ruled, Step
+from service.model.step import Step
 from service.phases.course_ending import coursed, over
 from service.phases.moving import frees, labels_of, moved, quiet_looks
 from service.phases.rooms import Rooms
+from service.phases.ruling import ruled, scopes_of
 from service.saga.course import Ended, begin, held
-from service.store.history import Scopes
 
 # What is asked before the first step alone: the alert may resolve once the first service is back, and what a course
 # as a whole may do was allowed with it. Every other guard, also one that is new, is asked before each step.
@@ -91,22 +91,20 @@ async def admit(
             ruling = replace(
                 ruling, verdict=Verdict.DENY, guard="course", reason=Reason.STOPPED, detail=told
             )
-        ruled = _ruled(ruling, intent, now)
+        because = ruled(ruling, intent, now)
         if not ruling.allowed:
-            return ruling, _denied(incident, due, ruling, (*taken, ruled), history, rooms, now)
+            return ruling, _denied(incident, due, ruling, (*taken, because), history, rooms, now)
         event = Event(EventKind.ADMITTED, ruling.reason, str(due.request))
         to = advance(incident, event, rooms.patience, now)
         told_of = coursed(course, ruling.reason, str(due.request), now)
         new = due.first and not course.asked_by
         was = CourseState.APPROVED if due.first and course.asked_by else None
         change = CourseChange(course, new=new, was=was)
-        return ruling, Change(to, (*taken, ruled, told_of), course=change)
+        return ruling, Change(to, (*taken, because, told_of), course=change)
 
-    scopes = Scopes(
-        playbook.limits, policy.in_namespace, policy.overall, policy.breaker, policy.attempts,
-        course.rung, rooms.causes.of(playbook.name),
-        course="" if due.first and not course.asked_by else course.id,
-    )  # fmt: skip
+    own = "" if due.first and not course.asked_by else course.id
+    causes = rooms.causes.of(playbook.name)
+    scopes = scopes_of(playbook.limits, policy, course.rung, causes, own)
     ruling, change = await rooms.ledger.admit(
         replace(incident, target=on), held_.claim, intent, judge,
         scopes=scopes, before=facts(evidence), now=now,
@@ -180,17 +178,3 @@ async def survey(
         for write in rooms.kinds[step.kind].writes(request, action_id):
             writes.setdefault((write.ref.path, write.key), write)
     return await rooms.survey(tuple(writes.values()))
-
-
-def uids(surveys: Reading[tuple[Survey, ...]]) -> dict[str, str]:
-    """Which objects they are, by path."""
-    known = surveys.value if isinstance(surveys, Known) else ()
-    return {found.ref.path: found.uid for found in known}
-
-
-def _ruled(ruling: Ruling, intent: Intent[Any], now: datetime) -> Ruled:
-    action_id = intent.action_id if ruling.allowed else None
-    return Ruled(
-        now, intent.rung, ruling.verdict, ruling.guard, ruling.reason, ruling.detail, ruling.mode,
-        action_id, ruling.retry_at, ruling.answers,
-    )  # fmt: skip

@@ -27,13 +27,14 @@ from service.model.playbook import Truth
 from service.model.reasons import Reason
 from service.model.ruling import Proposal
 from service.model.step import Acted, Step, Verified
-from service.phases.acting import act
-from service.phases.course_admitting import Due, admit, policy_of, request_of, survey, uids
+from service.phases.acting import BELOW_AUTO, act
+from service.phases.course_admitting import Due, admit, policy_of, request_of, survey
 from service.phases.course_ending import coursed, end, over, write
 from service.phases.looking import diagnose
 from service.phases.moving import move
 from service.phases.proving import plan_of, verify
 from service.phases.rooms import Rooms
+from service.phases.ruling import uids_of
 from service.saga.course import Act, Ended, LookAgain, Next, after_action, after_look, held, place
 from service.saga.course import begin as begin_step
 from service.store.names import new_id
@@ -72,7 +73,7 @@ async def begin(
         requests.append(request)
     action_id = new_id("act", now)
     surveys = await survey(course.steps, requests, action_id, rooms)
-    course = replace(course, uids=uids(surveys))
+    course = replace(course, uids=uids_of(surveys))
     due = Due(course, course.steps[0], requests[0], action_id, surveys, first=True)
     admitted = await admit(held_, due, proposal, evidence, taken, rooms)
     if admitted is None or admitted.incident.under_way is None:
@@ -122,8 +123,9 @@ async def _next_step(held_: Held, course: Course, rooms: Rooms) -> None:
         return await end(held_, ended, (diagnosed,), rooms)
     action_id = new_id("act", now)
     surveys = await survey((due.step,), (request,), action_id, rooms)
-    seen_at = min((r.at for r in evidence.readings().values() if isinstance(r, Known)), default=now)
-    proposal = Proposal((), None, course.rung, due.step.kind, request, Mode.AUTO, seen_at)
+    proposal = Proposal(
+        (), None, course.rung, due.step.kind, request, Mode.AUTO, evidence.seen_at(now)
+    )
     wanted = Due(course, due.step, request, action_id, surveys, first=False)
     admitted = await admit(held_, wanted, proposal, evidence, (diagnosed,), rooms)
     if admitted is None or admitted.incident.under_way is None:
@@ -256,12 +258,11 @@ def _lapsed(incident: Incident, intent: Intent[Any], rooms: Rooms, now: datetime
     policy = policy_of(course, rooms)
     if course.steps[course.at].target.namespace not in policy.namespaces:
         return Reason.NAMESPACE_NOT_ALLOWED
-    below = {
-        Mode.OBSERVE: Reason.MODE_OBSERVE,
-        Mode.DRY_RUN: Reason.MODE_DRY_RUN,
-        Mode.APPROVE: Reason.APPROVAL_REQUIRED,
-    }
-    return below.get(policy.ceiling) if policy.ceiling.height < intent.mode.height else None
+    if policy.ceiling is Mode.VETO:
+        return (
+            None  # what two people approved goes on; for anything else `acting.forbidden` says no
+        )
+    return BELOW_AUTO.get(policy.ceiling) if policy.ceiling.height < intent.mode.height else None
 
 
 def _of(incident: Incident) -> Course:

@@ -22,11 +22,11 @@ from service.model.objects import Survey
 from service.model.playbook import Remedy
 from service.model.reasons import Reason
 from service.model.ruling import History, Proposal, Ruling
-from service.model.step import Kept, Returning, Ruled, Step, Touched, Verified
+from service.model.step import Kept, Returning, Step, Touched, Verified
 from service.phases.moving import conclude, frees, labels_of, moved
 from service.phases.rooms import Rooms
+from service.phases.ruling import ruled, scopes_of, uids_of
 from service.phases.touched import touched
-from service.store.history import Scopes
 from service.store.names import new_id
 from service.verify.lasting import reverted
 
@@ -45,9 +45,8 @@ async def end(
     inverse = inverse_of(kind, intent, outcome)
     course = incident.course
     if course is not None and not course.state.ended:
-        inverse = (
-            None  # a saga's steps belong together; what to take back of them is a person's to say
-        )
+        # A saga's steps belong together; what to take back of them is a person's to say.
+        inverse = None
     if kind is None or inverse is None:
         return await conclude(held, under_way, outcome, steps, rooms)
     why = stays(remedy, under_way.result, outcome, firing=bool(incident.firing))
@@ -60,11 +59,17 @@ async def end(
         kept = (said.kept(why, rooms.clock.now()),)
         return await conclude(held, under_way, outcome, steps, rooms, after=kept)
     surveys = await rooms.survey(writes)
-    known = surveys.value if isinstance(surveys, Known) else ()
-    uids = {survey.ref.path: survey.uid for survey in known}
     mode, now = intent.mode.capped(rooms.policy().ceiling), rooms.clock.now()
     back = Intent(
-        action_id, incident.id, intent.rung, intent.kind, inverse, mode, now, uids, intent.action_id
+        action_id,
+        incident.id,
+        intent.rung,
+        intent.kind,
+        inverse,
+        mode,
+        now,
+        uids_of(surveys),
+        intent.action_id,
     )
     return await _admit(held, back, said, surveys, rooms)
 
@@ -80,9 +85,7 @@ async def _admit(
     incident, before = held.incident, said.under_way.before
     judge = _judge(incident, back, said, surveys, rooms)
     policy, limits = rooms.policy(), rooms.playbooks[incident.playbook].limits
-    scopes = Scopes(
-        limits, policy.in_namespace, policy.overall, policy.breaker, policy.attempts, back.rung
-    )
+    scopes = scopes_of(limits, policy, back.rung)
     ruling, change = await rooms.ledger.admit(
         incident, held.claim, back, judge, scopes=scopes, before=before, now=back.intended_at
     )
@@ -162,7 +165,10 @@ def _judge(
             labels=labels_of(incident), consent=original.mode,
         )  # fmt: skip
         ruling = rule(question, rooms.chain)
-        told = (*said.first(now), _ruled(ruling, back))
+        because = ruled(
+            ruling, back, now, action=str(back.request), why=f"takes {back.returns} back"
+        )
+        told = (*said.first(now), because)
         settle = ActionChange(original.action_id, outcome=outcome)
         if ruling.allowed:
             event = Event(EventKind.ADMITTED, outcome.reason, said.action)
@@ -185,11 +191,3 @@ def _waits(ruling: Ruling, outcome: Outcome, rooms: Rooms, now: datetime) -> boo
     """Asking again makes sense, and the change has not stood for too long by then."""
     ends_at = outcome.at + timedelta(seconds=rooms.attempts.unsure_s)
     return ruling.retry_at is not None and max(now, ruling.retry_at) <= ends_at
-
-
-def _ruled(ruling: Ruling, back: Intent[Any]) -> Ruled:
-    return Ruled(
-        back.intended_at, back.rung, ruling.verdict, ruling.guard, ruling.reason, ruling.detail,
-        ruling.mode, back.action_id if ruling.allowed else None, ruling.retry_at, ruling.answers,
-        str(back.request), f"takes {back.returns} back",
-    )  # fmt: skip

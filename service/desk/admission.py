@@ -10,6 +10,7 @@ from typing import TypeAlias
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
+from pydantic_core import to_json
 
 from service.model.errors import Unavailable
 from service.model.reasons import Reason
@@ -43,6 +44,12 @@ class Admission:
                 return error(503, problem.reason, told)
 
         return admitted
+
+
+def reply(value: object, status: int = 200) -> web.Response:
+    """An answer as JSON."""
+    body = to_json(value, indent=2)
+    return web.Response(body=body, status=status, content_type="application/json")
 
 
 def error(status: int, reason: str, detail: str) -> web.Response:

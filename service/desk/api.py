@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from aiohttp import web
 from aiohttp.typedefs import Handler
 from prometheus_client.aiohttp import make_aiohttp_handler
-from pydantic_core import to_json
 
-from service.desk.admission import Admission, error
+from service.desk.admission import Admission, error, reply
 from service.desk.looking import QuickLook
 from service.desk.quick import as_json
 from service.desk.record import alert, decision_record, summary
@@ -81,7 +80,7 @@ class Api:
 
     async def list_incidents(self, request: web.Request) -> web.Response:
         """The newest incidents, a line each; `?limit=` up to 1000."""
-        return _json([summary(row) for row in await self.incidents.listing(_limit(request))])
+        return reply([summary(row) for row in await self.incidents.listing(_limit(request))])
 
     async def get_incident(self, request: web.Request) -> web.Response:
         """The decision record; `?after=` is its `more_after`, for the steps that did not fit."""
@@ -91,20 +90,20 @@ class Api:
             return error(
                 404, "not_found", "no incident of this id; GET /api/v1/incidents lists them"
             )
-        return _json(record)
+        return reply(record)
 
     async def list_actions(self, request: web.Request) -> web.Response:
         """The newest lines of the ledger."""
         rows = await self.ledger.entries(None, _limit(request))
-        return _json([{k: v for k, v in row.items() if k != "before"} for row in rows])
+        return reply([{k: v for k, v in row.items() if k != "before"} for row in rows])
 
     async def list_unrouted(self, request: web.Request) -> web.Response:
         """Alerts that lead to no incident, and why."""
-        return _json([alert(row) for row in await self.episodes.unrouted(_limit(request))])
+        return reply([alert(row) for row in await self.episodes.unrouted(_limit(request))])
 
     async def list_dead_letters(self, request: web.Request) -> web.Response:
         """Bodies that could not be taken, and why."""
-        return _json(await self.inbox.dead(_limit(request)))
+        return reply(await self.inbox.dead(_limit(request)))
 
     async def diagnose(self, request: web.Request) -> web.Response:
         """Quick diagnostics of `?namespace=`, now: what is wrong, worst first, and all that was seen."""
@@ -113,7 +112,7 @@ class Api:
             told = f"only these may be looked at: {', '.join(self.namespaces) or 'none'}"
             return error(403, Reason.NAMESPACE_NOT_ALLOWED, told)
         answer, seen = await self.look.at(namespace, self.metrics.probe)
-        return _json(as_json(answer, seen))
+        return reply(as_json(answer, seen))
 
 
 def _limit(request: web.Request) -> int:
@@ -123,7 +122,3 @@ def _limit(request: web.Request) -> int:
 def _number(request: web.Request, name: str, default: int, most: int) -> int:
     text = request.query.get(name, "")
     return min(int(text), most) if text.isdecimal() and len(text) < 20 else default
-
-
-def _json(value: object) -> web.Response:
-    return web.Response(body=to_json(value, indent=2), content_type="application/json")

@@ -10,9 +10,8 @@ from typing import Any, TypeAlias
 
 import structlog
 from aiohttp import web
-from pydantic_core import to_json
 
-from service.desk.admission import Admission, error
+from service.desk.admission import Admission, error, reply
 from service.kit.clock import Clock
 from service.model.errors import BadInput, Unavailable
 from service.model.limits import BreakerLimits
@@ -86,7 +85,7 @@ class BreakerDesk:
         ]
 
     async def _show(self, request: web.Request, caller: Caller) -> web.StreamResponse:
-        return _json(await self.standing())
+        return reply(await self.standing())
 
     async def _lift(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         """`{"why": "..."}`"""
@@ -95,12 +94,8 @@ class BreakerDesk:
         try:
             body = await request.json()
             why = body.get("why") if isinstance(body, dict) else None
-            return _json(await self.lift(caller.name, why if isinstance(why, str) else ""))
+            return reply(await self.lift(caller.name, why if isinstance(why, str) else ""))
         except ValueError:
             return error(400, Reason.NOT_JSON, "the body is not valid JSON")
         except BadInput as mistake:
             return error(400, mistake.reason, mistake.detail)
-
-
-def _json(value: object) -> web.Response:
-    return web.Response(body=to_json(value, indent=2), content_type="application/json")

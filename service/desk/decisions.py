@@ -10,9 +10,9 @@ from typing import Any, TypeAlias
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
-from service.desk.admission import Admission, error
+from service.desk.admission import Admission, error, reply
 from service.desk.speaking import Desk
 from service.model.approval import Answer
 from service.model.control import Once, Recurring
@@ -108,14 +108,14 @@ class Decisions:
 
     def _read(self, handler: Callable[[web.Request], Awaitable[object]]) -> Handler:
         async def read(request: web.Request, caller: Caller) -> web.StreamResponse:
-            return _json(await handler(request))
+            return reply(await handler(request))
 
         return self.admission.to(Role.READ, read)
 
     def _write(self, role: Role, handler: Deciding) -> Handler:
         async def write(request: web.Request, caller: Caller) -> web.StreamResponse:
             try:
-                return _json(await handler(request, caller, await _body(request)))
+                return reply(await handler(request, caller, await _body(request)))
             except BadInput as wrong:
                 return error(400, wrong.reason, wrong.detail)
             except Refused as refused:
@@ -178,7 +178,3 @@ def _instant(body: Body, name: str) -> datetime:
         told = f"`{name}` has to be an instant with its zone: 2026-11-24T20:00:00Z"
         raise BadInput(Reason.WRONG_SHAPE, told)
     return at.astimezone(UTC)
-
-
-def _json(value: object) -> web.Response:
-    return web.Response(body=to_json(value, indent=2), content_type="application/json")

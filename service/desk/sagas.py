@@ -11,9 +11,8 @@ from datetime import timedelta
 from typing import Any
 
 from aiohttp import web
-from pydantic_core import to_json
 
-from service.desk.admission import Admission, error
+from service.desk.admission import Admission, error, reply
 from service.desk.saga_view import summary, whole
 from service.guard.question import Policy
 from service.kit.clock import Clock
@@ -59,7 +58,7 @@ class Sagas:
 
     async def list(self, request: web.Request, caller: Caller) -> web.Response:
         """The newest courses, a line each."""
-        return _json([summary(course) for course in await self.courses.listing(100)])
+        return reply([summary(course) for course in await self.courses.listing(100)])
 
     async def show(self, request: web.Request, caller: Caller) -> web.Response:
         """One course with its steps."""
@@ -138,7 +137,7 @@ class Sagas:
         found = await self.courses.get(course_id)
         if found is None:
             return error(404, Reason.NOT_FOUND, "no saga of this id; GET /api/v1/sagas lists them")
-        return _json(whole(found.course, found.incident, found.lines, found.called), status)
+        return reply(whole(found.course, found.incident, found.lines, found.called), status)
 
     def _playbook(self, name: object) -> Playbook | str:
         """The playbook that is asked for, or the only one that people can ask for."""
@@ -179,8 +178,3 @@ async def _body(request: web.Request) -> Mapping[str, Any] | str:
         if not isinstance(value, str):
             return f"{name} is a text"
     return fields
-
-
-def _json(value: object, status: int = 200) -> web.Response:
-    body = to_json(value, indent=2)
-    return web.Response(body=body, status=status, content_type="application/json")

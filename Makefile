@@ -28,7 +28,8 @@ servers: $(READY)  ## The real servers that tests want
 
 test: $(READY) servers  ## Every test and check (STRICT=1: a missing server fails; JOBS=3 side by side)
 	@$(MAKE) --no-print-directory check
-	@$(BIN)/pytest -q -n $(or $(JOBS),3) --dist worksteal $(ARGS)
+	@$(BIN)/pytest -q -n $(or $(JOBS),3) --dist worksteal $(or $(ARGS),--ignore tests/e2e)
+	@$(if $(ARGS),,$(BIN)/pytest -q tests/e2e)  # real traffic against its deadlines: alone on the machine
 
 simulate: $(READY)  ## Thousands of random lives of incidents, crashes and outages included (SEQUENCES=10000)
 	@jobs=$$(nproc); each=$$(( ($(or $(SEQUENCES),10000) + jobs - 1) / jobs )); running=(); \

@@ -9,18 +9,19 @@ Limits: no TLS; a failed login would end the process, so it runs without passwor
 import asyncio
 import os
 import pty
-import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from rehearsal.servers import folder, free_port, listens
 from rehearsal.servers.draining import DrainingProxy
+from rehearsal.servers.process import standstill
 
 BOOT_S = 20.0
 _LIBRARY = "npm/node_modules/@chdb/lib-linux-x64-gnu/libchdb.so"
@@ -161,16 +162,19 @@ class ClickHouseServer:
         os.write(self._terminal, b"SYSTEM %s LISTEN TCP;\r" % verb)
         await self._until(lambda: listens(self._upstream) is on)
 
-    def send(self, sign: signal.Signals) -> None:
-        """SIGSTOP freezes it, SIGCONT lets it go on."""
-        if self._child is not None and not self.dead:
-            os.kill(self._child.pid, sign)
+    @asynccontextmanager
+    async def frozen(self) -> AsyncIterator[None]:
+        """It stands still inside, and goes on afterwards; RuntimeError when it does not run."""
+        if self._child is None or self.dead:
+            raise RuntimeError("ClickHouse does not run")
+        async with standstill(self._child):
+            yield
 
     async def stop(self) -> None:
         """Ends it at once."""
         await self._proxy.close()
-        self.send(signal.SIGKILL)
         if self._child is not None:
+            self._child.kill()
             await asyncio.to_thread(self._child.wait)
             os.close(self._terminal)
             self._child = None

@@ -8,10 +8,26 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 BOOT_S = 30.0
+
+
+@asynccontextmanager
+async def standstill(child: subprocess.Popen[bytes]) -> AsyncIterator[None]:
+    """Inside it no thread of `child` runs; its connections stay open. Outside it goes on.
+
+    A signal is only under way when `kill` returns, and a busy machine gives the other threads time to answer one
+    more request. The parent is told when the last of them has stopped.
+    """
+    os.kill(child.pid, signal.SIGSTOP)
+    try:
+        await asyncio.to_thread(os.waitid, os.P_PID, child.pid, os.WSTOPPED)
+        yield
+    finally:
+        os.kill(child.pid, signal.SIGCONT)
 
 
 class Process:
@@ -52,13 +68,17 @@ class Process:
         """The end of what it printed."""
         return self.log.read_text(errors="replace")[-2000:] if self.log.exists() else ""
 
-    def send(self, sign: signal.Signals) -> None:
-        """SIGSTOP freezes it, SIGCONT lets it go on."""
-        if self._child is not None and self._child.poll() is None:
-            os.killpg(self._child.pid, sign)
+    @asynccontextmanager
+    async def frozen(self) -> AsyncIterator[None]:
+        """It stands still inside, and goes on afterwards; RuntimeError when it does not run."""
+        if self._child is None or self._child.poll() is not None:
+            raise RuntimeError(f"{self._argv[0]} does not run:\n{self.tail()}")
+        async with standstill(self._child):
+            yield
 
     async def kill(self) -> None:
-        """Ends it at once, as a power cut would."""
-        self.send(signal.SIGKILL)
+        """Ends it and its children at once, as a power cut would."""
+        if self._child is not None and self._child.poll() is None:
+            os.killpg(self._child.pid, signal.SIGKILL)
         if self._child is not None:
             await asyncio.to_thread(self._child.wait)

@@ -1,7 +1,6 @@
 """The Kafka client and the lag probe: the same answers from noida-db and from Apache Kafka."""
 
 import asyncio
-import signal
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
@@ -234,14 +233,11 @@ async def test_a_frozen_broker_is_late_at_the_deadline_and_answers_again_when_it
 ) -> None:
     await _traffic(broker, name, partitions=1, written={0: 1}, committed={0: 0})
     assert await kafka.offsets(name, None, deadline=soon())
-    broker.process.send(signal.SIGSTOP)
-    try:
+    async with broker.process.frozen():
         for _ in range(2):
             with pytest.raises(Unavailable) as unavailable:
                 await kafka.offsets(name, None, deadline=soon(0.3))
             assert unavailable.value.reason is Reason.LATE
-    finally:
-        broker.process.send(signal.SIGCONT)
     assert await kafka.offsets(name, None, deadline=soon())
 
 

@@ -1,7 +1,6 @@
 """The Prometheus client and the series probe against a real Prometheus."""
 
 import math
-import signal
 from collections.abc import AsyncIterator
 
 import pytest
@@ -74,11 +73,8 @@ async def test_declared_series_have_their_values(prometheus):
 
 async def test_a_frozen_prometheus_is_late_and_answers_when_it_goes_on(server, prometheus):
     await prometheus.query("1", deadline=soon())
-    server.process.send(signal.SIGSTOP)
-    try:
+    async with server.process.frozen():
         with pytest.raises(Unavailable) as unavailable:
             await prometheus.query("1", deadline=soon(0.3))
         assert unavailable.value.reason is Reason.LATE
-    finally:
-        server.process.send(signal.SIGCONT)
     assert await prometheus.query("1", deadline=soon()) == [Sample({}, 1.0)]

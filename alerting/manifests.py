@@ -150,7 +150,7 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 
 
 _Dumper.add_representer(str, _text)
-_Dumper.ignore_aliases = lambda self, data: True  # type: ignore[method-assign, assignment]  # kubectl takes none
+_Dumper.ignore_aliases = lambda self, data: True  # type: ignore[method-assign]  # kubectl takes none
 
 
 def files() -> Mapping[Path, str]:

@@ -3,7 +3,9 @@
 import statistics
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -26,6 +28,10 @@ from tests.unit.made import SCALE, TARGET
 LINES, ROUNDS = 100_000, 300
 
 
+def _insert(rows: Sequence[Mapping[str, object]], tx: sa.Connection) -> int:
+    return tx.execute(sa.insert(ledger), rows).rowcount
+
+
 async def _filled(made: World, incident: Incident) -> None:
     """A week of actions: a tenth on the incident's own target and playbook, a few without an outcome."""
     now = made.clock.now()
@@ -46,9 +52,7 @@ async def _filled(made: World, incident: Incident) -> None:
 
     for first in range(0, LINES, 10_000):
         rows = [line(n) for n in range(first, first + 10_000)]
-        await made.database.write(
-            lambda tx, rows=rows: tx.execute(sa.insert(ledger), rows).rowcount
-        )
+        await made.database.write(partial(_insert, rows))
 
 
 async def decisions(folder: Path) -> list[float]:

@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from aiohttp import ClientResponse
 from kubernetes_asyncio import client, config
 
 from rehearsal.cluster import Cluster, Delays, Identity, carbon_ingestion
@@ -41,6 +42,9 @@ async def test_kubernetes_asyncio_reads_lists_scales_and_is_refused(tmp_path: Pa
             log = await core.read_namespaced_pod_log(
                 "enrichment-service-x", NS, _preload_content=False
             )
+            assert isinstance(
+                log, ClientResponse
+            )  # a wrong annotation of the library, without preloading
             assert log.status == 404
             with pytest.raises(client.ApiException) as refused:
                 await apps.patch_namespaced_deployment("none", NS, {"spec": {"replicas": 1}})
@@ -62,4 +66,5 @@ async def test_kubernetes_asyncio_sends_the_token_of_the_kubeconfig(tmp_path: Pa
             with pytest.raises(client.ApiException) as refused:
                 await client.CoreV1Api(api).list_namespaced_pod(NS)
             assert refused.value.status == 403
-            assert 'User "someone"' in json.loads(refused.value.body)["message"]
+            assert refused.value.body is not None
+        assert 'User "someone"' in json.loads(refused.value.body)["message"]

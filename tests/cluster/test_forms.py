@@ -51,6 +51,8 @@ def test_the_schema_has_the_fields_of_the_client_library(name: str, model: str) 
                 assert spelled == "int", attribute
             case Leaf(kind="bool"):
                 assert spelled == "bool", attribute
+            case _:
+                pass  # a struct has its own row
 
 
 @pytest.mark.parametrize(("written", "stored"), [

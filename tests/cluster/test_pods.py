@@ -92,7 +92,7 @@ async def test_a_crash_loop_backs_off_as_recorded_and_ends_when_the_cause_is_gon
         await clock.advance(5)
         workers.crashes = [ContainerExitedError(1, lines=("ERROR no brokers",)) for _ in range(3)]
         cluster.crash(NS, "lonely", lines=("ERROR no brokers",))
-        waits = []
+        waits: list[str] = []
         for _ in range(60):
             await clock.advance(1)
             state = cluster.get("pods", NS, "lonely")["status"]["containerStatuses"][0]["state"]

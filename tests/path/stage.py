@@ -113,6 +113,8 @@ class Stage:
                 if count == wanted:
                     return TargetState.APPLIED
                 return TargetState.UNTOUCHED if count == seen else TargetState.CHANGED
+            case _:
+                pass  # of the rest, what was done is what counts
         done = any(intent.action_id == action_id for action_id, _ in self.effects)
         return TargetState.APPLIED if done else TargetState.UNTOUCHED
 

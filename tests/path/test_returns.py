@@ -1,6 +1,6 @@
 """What did not help goes back: once, guarded, proved, whatever dies in between, and never over another hand."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -585,7 +585,10 @@ async def test_a_setting_that_brings_no_gain_gets_its_old_value_back(
 
     def see(made: World, of: Playbook) -> Evidence:
         config = {key.lower(): int(value) for key, value in platform.values.items()}
-        slow = {"group": {"lag_total": 50_000, "lag_known": 50_000}, "series": {"throughput": 40.0}}
+        slow: dict[str, Mapping[str, Any]] = {
+            "group": {"lag_total": 50_000, "lag_known": 50_000},
+            "series": {"throughput": 40.0},
+        }
         seen_now = seen(LowThroughputEvidence, {**slow, "config": config}, at=made.clock.now())
         return replace(seen_now, target=Known(Seen("uid-1", 1), "target", made.clock.now(), 0.0))
 

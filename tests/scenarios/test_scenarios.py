@@ -41,7 +41,7 @@ async def test_a_scenario_ends_as_it_says(scenario: Scenario, tmp_path: Path) ->
             ended, text = await diagnosed(scenario, broken)
             assert ended.came, text
             return
-        made = broken.settings()
+        made = dict(broken.settings())
         intake = IntakeSettings(**made.pop("intake", {}), port=free_port())
         settings = Settings(**made, intake=intake)
         async with serving(settings) as service:

@@ -40,7 +40,7 @@ class _Heartbeat(Request[_Request]):
     API_KEY = 68
 
     def __init__(self, group: str, topic: str) -> None:
-        self._fields = (group, "", 0, None, None, 60_000, [topic], None, [], {})
+        self._fields: tuple[object, ...] = (group, "", 0, None, None, 60_000, [topic], None, [], {})
 
     def build(self, request_struct_class: type[_Request]) -> Any:
         return request_struct_class(*self._fields)

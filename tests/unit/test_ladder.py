@@ -70,9 +70,8 @@ PLAYBOOK = replace(
             [Reason.DOES_NOT_HOLD, Reason.AT_CEILING], id="at the written ceiling",
         ),
         pytest.param(
-            runaway().__class__(**{
-                **runaway().readings(), "pods": evidence(pods={"desired": 5, "ready": 5}).pods,
-            }), {KILL_RUNG: 1}, None, Reason.LADDER_EXHAUSTED, [Reason.ALREADY_TRIED, Reason.AT_CEILING],
+            replace(runaway(), pods=evidence(pods={"desired": 5, "ready": 5}).pods),
+            {KILL_RUNG: 1}, None, Reason.LADDER_EXHAUSTED, [Reason.ALREADY_TRIED, Reason.AT_CEILING],
             id="tried, and at the ceiling",
         ),
         pytest.param(

@@ -44,7 +44,8 @@ def test_only_what_got_worse_or_did_not_heal_is_taken_back(kind: OutcomeKind) ->
 def test_a_return_is_never_taken_back_nor_is_what_has_no_inverse() -> None:
     worse = outcome(OutcomeKind.WORSE)
     assert inverse_of(KINDS["scale"], replace(INTENT, returns="act-0"), worse) is None
-    assert inverse_of(KINDS["kill_query"], replace(INTENT, request=KILL), worse) is None
+    killing = Intent("act-2", "inc-1", "kill", "kill_query", KILL, Mode.AUTO, T0)
+    assert inverse_of(KINDS["kill_query"], killing, worse) is None
     assert inverse_of(None, INTENT, worse) is None
 
 

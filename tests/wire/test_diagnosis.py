@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 
@@ -44,7 +45,7 @@ class HalfBusy:
 
 
 @pytest.fixture
-async def sources(tmp_path) -> AsyncIterator[Sources]:
+async def sources(tmp_path: Path) -> AsyncIterator[Sources]:
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         broker = await enter(kafka.noida(tmp_path / "kafka"))
@@ -75,7 +76,9 @@ async def diagnose(sources: Sources, sample_s: float) -> tuple[HighLatencyEviden
     return evidence, time.monotonic() - started
 
 
-async def test_everything_is_known_and_the_whole_takes_as_long_as_its_slowest_probe(sources):
+async def test_everything_is_known_and_the_whole_takes_as_long_as_its_slowest_probe(
+    sources: Sources,
+) -> None:
     await diagnose(sources, 0.0)  # opens the connections
     evidence, took_s = await diagnose(sources, 0.3)
     readings = evidence.readings()

@@ -1,6 +1,7 @@
 """The Kubernetes clients and probes against the emulated cluster: rollouts, conflicts, lost replies."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -29,7 +30,7 @@ async def cluster() -> AsyncIterator[Cluster]:
 
 
 @pytest.fixture
-async def writer(cluster, tmp_path) -> AsyncIterator[KubernetesWriter]:
+async def writer(cluster: Cluster, tmp_path: Path) -> AsyncIterator[KubernetesWriter]:
     settings = KubernetesSettings(kubeconfig=cluster.kubeconfig(tmp_path / "kubeconfig"))
     async with KubernetesWriter(settings) as client:
         yield client
@@ -53,14 +54,16 @@ async def restart(writer: KubernetesWriter, value: str = "a-1", *, dry_run: bool
 
 
 @pytest.mark.parametrize("target", [TARGET, KAFKA], ids=str)
-async def test_a_settled_workload_is_complete(writer, target):
+async def test_a_settled_workload_is_complete(writer: KubernetesWriter, target: Target) -> None:
     seen = await workload(writer, target, deadline=soon())
     assert seen.rollout_complete
     assert seen.desired == seen.ready == seen.updated == seen.available > 0
     assert (seen.restarts, seen.waiting) == (0, ())
 
 
-async def test_a_rollout_is_incomplete_from_the_patch_on_until_its_end(cluster, writer):
+async def test_a_rollout_is_incomplete_from_the_patch_on_until_its_end(
+    cluster: Cluster, writer: KubernetesWriter
+) -> None:
     cluster.stop_controllers()
     await restart(writer)
     assert not (await workload(writer, TARGET, deadline=soon())).rollout_complete
@@ -69,13 +72,17 @@ async def test_a_rollout_is_incomplete_from_the_patch_on_until_its_end(cluster, 
     assert (await workload(writer, TARGET, deadline=soon())).rollout_complete
 
 
-async def test_a_dry_run_is_checked_and_changes_nothing(cluster, writer):
+async def test_a_dry_run_is_checked_and_changes_nothing(
+    cluster: Cluster, writer: KubernetesWriter
+) -> None:
     before = cluster.get("deployments", NS, TARGET.name)
     await restart(writer, dry_run=True)
     assert cluster.get("deployments", NS, TARGET.name) == before
 
 
-async def test_a_crash_is_seen_in_restarts_and_waiting_containers(cluster, writer):
+async def test_a_crash_is_seen_in_restarts_and_waiting_containers(
+    cluster: Cluster, writer: KubernetesWriter
+) -> None:
     pods = await writer.list(f"/api/v1/namespaces/{NS}/pods", deadline=soon())
     name = next(
         p["metadata"]["name"] for p in pods if p["metadata"]["name"].startswith(TARGET.name)
@@ -85,7 +92,7 @@ async def test_a_crash_is_seen_in_restarts_and_waiting_containers(cluster, write
     assert (await workload(writer, TARGET, deadline=soon())).restarts == 1
 
 
-async def test_a_field_that_does_not_exist_is_refused(writer):
+async def test_a_field_that_does_not_exist_is_refused(writer: KubernetesWriter) -> None:
     body = {"spec": {"replicaz": 3}}
     with pytest.raises(Refused) as refused:
         await writer.patch(
@@ -94,7 +101,7 @@ async def test_a_field_that_does_not_exist_is_refused(writer):
     assert refused.value.reason is Reason.INVALID_REQUEST
 
 
-async def test_a_stale_version_is_a_conflict(cluster, writer):
+async def test_a_stale_version_is_a_conflict(cluster: Cluster, writer: KubernetesWriter) -> None:
     version = cluster.get("deployments", NS, TARGET.name)["metadata"]["resourceVersion"]
     await restart(writer)
     body = {"metadata": {"resourceVersion": version}, "spec": {"replicas": 9}}
@@ -116,8 +123,8 @@ async def test_a_stale_version_is_a_conflict(cluster, writer):
     ],
 )
 async def test_a_lost_reply_is_indeterminate_whether_the_write_was_done_or_not(
-    cluster, writer, cut, done
-):
+    cluster: Cluster, writer: KubernetesWriter, cut: Cut, done: bool
+) -> None:
     with cluster.inject(Fault("PATCH", cut=cut, after_commit=done)), pytest.raises(Indeterminate):
         await restart(writer, "lost")
     found = await writer.get(PATH, deadline=soon())
@@ -125,14 +132,18 @@ async def test_a_lost_reply_is_indeterminate_whether_the_write_was_done_or_not(
     assert ("paramedic/restarted" in annotations) is done
 
 
-async def test_load_shedding_is_throttled_and_nothing_was_done(cluster, writer):
+async def test_load_shedding_is_throttled_and_nothing_was_done(
+    cluster: Cluster, writer: KubernetesWriter
+) -> None:
     with cluster.inject(too_many_requests("PATCH")), pytest.raises(Unavailable) as unavailable:
         await restart(writer)
     assert (unavailable.value.reason, unavailable.value.retry_after_s) == (Reason.THROTTLED, 1.0)
     await restart(writer)
 
 
-async def test_a_log_that_does_not_exist_is_refused_and_one_that_does_is_text(cluster, writer):
+async def test_a_log_that_does_not_exist_is_refused_and_one_that_does_is_text(
+    cluster: Cluster, writer: KubernetesWriter
+) -> None:
     pods = await writer.list(
         f"/api/v1/namespaces/{NS}/pods", labels="app.kubernetes.io/name=kafka", deadline=soon()
     )
@@ -147,7 +158,7 @@ async def test_a_log_that_does_not_exist_is_refused_and_one_that_does_is_text(cl
     assert refused.value.reason is Reason.NOT_FOUND
 
 
-async def test_a_list_of_more_than_a_page_is_whole(cluster, tmp_path):
+async def test_a_list_of_more_than_a_page_is_whole(cluster: Cluster, tmp_path: Path) -> None:
     pod = cluster.objects("pods", NS)[0]
     copies = []
     for n in range(600):

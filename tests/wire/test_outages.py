@@ -129,8 +129,8 @@ async def _meets(backend: Backend, fault: Fault) -> None:
 @pytest.mark.parametrize("fault", list(REASONS))
 @pytest.mark.parametrize("name", list(BACKENDS))
 async def test_a_fault_at_first_contact_is_unknown_by_the_deadline_and_the_client_works_afterwards(
-    tmp_path, name, fault
-):
+    tmp_path: Path, name: str, fault: Fault
+) -> None:
     async with BACKENDS[name](tmp_path) as backend:
         await _meets(backend, fault)
 
@@ -138,15 +138,15 @@ async def test_a_fault_at_first_contact_is_unknown_by_the_deadline_and_the_clien
 @pytest.mark.parametrize("fault", list(REASONS))
 @pytest.mark.parametrize("name", [name for name in BACKENDS if name != "kafka"])
 async def test_a_fault_on_an_open_connection_is_unknown_by_the_deadline_and_the_client_works_afterwards(
-    tmp_path, name, fault
-):
+    tmp_path: Path, name: str, fault: Fault
+) -> None:
     async with BACKENDS[name](tmp_path) as backend:
         assert isinstance(await _reading(backend.ask, 10.0), Known)
         await _meets(backend, fault)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def advertised(tmp_path_factory) -> AsyncIterator[kafka.ApacheKafka]:
+async def advertised(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[kafka.ApacheKafka]:
     """A broker that sends its clients through a proxy: the one of noida-db cannot."""
     folder = tmp_path_factory.mktemp("kafka")
     async with kafka.apache_kafka(folder, advertised=free_port()) as broker:
@@ -155,8 +155,8 @@ async def advertised(tmp_path_factory) -> AsyncIterator[kafka.ApacheKafka]:
 
 @pytest.mark.parametrize("fault", list(REASONS))
 async def test_a_fault_on_an_open_kafka_connection_is_unknown_by_the_deadline_and_the_client_works_afterwards(
-    advertised, fault
-):
+    advertised: kafka.ApacheKafka, fault: Fault
+) -> None:
     proxy = FaultyProxy(advertised.port, port=advertised.advertised, garbage=FRAME)
     async with proxy, KafkaClient(KafkaSettings(bootstrap=f"127.0.0.1:{proxy.port}")) as client:
         backend = Backend(proxy, lambda deadline: client.group("g", deadline=deadline))
@@ -178,13 +178,14 @@ async def test_a_fault_on_an_open_kafka_connection_is_unknown_by_the_deadline_an
         (503, Reason.SERVER_ERROR),
     ],
 )
-async def test_each_status_of_prometheus_has_its_reason(status, reason):
+async def test_each_status_of_prometheus_has_its_reason(status: int, reason: Reason) -> None:
     async with scripted() as api, PrometheusClient(PrometheusSettings(url=api.url)) as client:
         for body in ("plain text of a proxy", {"status": "error", "errorType": "x", "error": "y"}):
             api.always(status, body)
             reading = await _reading(
                 lambda deadline: client.query("up", deadline=deadline), DEADLINE_S
             )
+            assert isinstance(reading, Unknown)
             assert reading.reason is reason
         api.always(200, {"status": "success", "data": {"resultType": "vector", "result": []}})
         assert isinstance(
@@ -193,22 +194,21 @@ async def test_each_status_of_prometheus_has_its_reason(status, reason):
 
 
 @pytest.mark.parametrize("name", ["kafka", "clickhouse", "kubernetes", "prometheus"])
-async def test_a_host_name_that_does_not_exist_is_unreachable(tmp_path, name):
+async def test_a_host_name_that_does_not_exist_is_unreachable(tmp_path: Path, name: str) -> None:
     host = "nowhere.invalid"
-    clients = {
-        "kafka": lambda: KafkaClient(KafkaSettings(bootstrap=f"{host}:9092")),
-        "clickhouse": lambda: ClickHouseClient(ClickHouseSettings(host=host)),
-        "kubernetes": lambda: KubernetesReader(
-            KubernetesSettings(kubeconfig=kubeconfig(tmp_path, f"http://{host}:6443"))
-        ),
-        "prometheus": lambda: PrometheusClient(PrometheusSettings(url=f"http://{host}:9090")),
-    }
-    asks = {
-        "kafka": lambda c, d: c.group("g", deadline=d),
-        "clickhouse": lambda c, d: c.query("SELECT 1", deadline=d),
-        "kubernetes": lambda c, d: c.get(PATH, deadline=d),
-        "prometheus": lambda c, d: c.query("up", deadline=d),
-    }
-    async with clients[name]() as client:
-        reading = await _reading(lambda deadline: asks[name](client, deadline), 5.0)
+    at = KubernetesSettings(kubeconfig=kubeconfig(tmp_path, f"http://{host}:6443"))
+    async with (
+        KafkaClient(KafkaSettings(bootstrap=f"{host}:9092")) as broker,
+        ClickHouseClient(ClickHouseSettings(host=host)) as database,
+        KubernetesReader(at) as cluster,
+        PrometheusClient(PrometheusSettings(url=f"http://{host}:9090")) as prometheus,
+    ):
+        asks: dict[str, Ask] = {
+            "kafka": lambda deadline: broker.group("g", deadline=deadline),
+            "clickhouse": lambda deadline: database.query("SELECT 1", deadline=deadline),
+            "kubernetes": lambda deadline: cluster.get(PATH, deadline=deadline),
+            "prometheus": lambda deadline: prometheus.query("up", deadline=deadline),
+        }
+        reading = await _reading(asks[name], 5.0)
+        assert isinstance(reading, Unknown)
         assert reading.reason is Reason.UNREACHABLE

@@ -4,7 +4,7 @@ import base64
 import json
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,7 @@ from tests.servers.faults import FaultyProxy, scripted
 from tests.wire.test_kubernetes import PATH, kubeconfig
 
 Ask = Callable[[Path], Awaitable[object]]  # with the CA of a file
+Backend = Callable[[Path, ssl.SSLContext], AbstractAsyncContextManager[Ask]]
 
 
 @asynccontextmanager
@@ -75,8 +76,8 @@ async def _kubernetes(folder: Path, tls: ssl.SSLContext) -> AsyncIterator[Ask]:
     "backend", [_kafka, _clickhouse, _kubernetes], ids=["kafka", "clickhouse", "kubernetes"]
 )
 async def test_a_server_of_the_configured_ca_is_trusted_and_of_another_is_unreachable(
-    tmp_path, backend
-):
+    tmp_path: Path, backend: Backend
+) -> None:
     ours, other = trustme.CA(), trustme.CA()
     for name, ca in (("ours.pem", ours), ("other.pem", other)):
         ca.cert_pem.write_to_path(tmp_path / name)

@@ -130,7 +130,10 @@ class InPlace(Database):
 
     def _whole(self, work: Callable[[sa.Connection], T], *, reading: bool) -> T:
         assert isinstance(self._backend, _Sqlite)
-        engine = self._backend.engine.execution_options(compiled_cache=_COMPILED)
+        engine = self._backend.engine
+        # SQLAlchemy keeps what it compiled by dialect: one for the engines of all sequences.
+        engine.dialect = _DIALECTS.setdefault("sqlite", engine.dialect)
+        engine = engine.execution_options(compiled_cache=_COMPILED)
         with engine.connect() as connection, connection.execution_options(reading=reading).begin():
             return work(connection)
 
@@ -139,7 +142,8 @@ class MortalInPlace(MortalDatabase, InPlace):
     """Both."""
 
 
-_COMPILED: dict[Any, Any] = {}  # one for all sequences: each has an engine of its own
+_COMPILED: dict[Any, Any] = {}
+_DIALECTS: dict[str, sa.Dialect] = {}
 
 
 @dataclass

@@ -36,7 +36,6 @@ _ALL = (
     data_quality.SCENARIO,
     high_latency.SCENARIO,
     low_throughput.SCENARIO,
-    approval.SCENARIO,
     kafka.QUORUM,
     kafka.BROKER,
     clickhouse.HOG,
@@ -49,6 +48,7 @@ _ALL = (
     outage.DEPENDENCY,
     persistence.BACKUP,
     persistence.DISK,
+    approval.SCENARIO,
     worse.SCENARIO,
 )
 
@@ -56,18 +56,22 @@ SCENARIOS = {scenario.name: scenario for scenario in _ALL}
 
 
 def find(name: str) -> Scenario:
-    """The scenario of this name, or the first of the row with this number or this end of its name.
+    """The scenario of this name, with its row or without it, or the first of the row with this number.
 
     LookupError, with the one that was probably meant, where there is none.
     """
-    of_row = next(
-        (s for s in SCENARIOS.values() if name in (s.row, s.name.removeprefix(f"{s.row}-"))), None
-    )
+    of_row = next((s for s in SCENARIOS.values() if name in (s.row, *_also(s))), None)
     if found := SCENARIOS.get(name, of_row):
         return found
     near = difflib.get_close_matches(name, SCENARIOS, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(SCENARIOS)}"
     raise LookupError(f"there is no scenario {name!r}; {hint}")
+
+
+def _also(scenario: Scenario) -> tuple[str, str]:
+    """Its name with its row and without it: `7.2-disk`, `disk`; `3.2-approval`, `approval`."""
+    bare = scenario.name.removeprefix(f"{scenario.row}-")
+    return bare, f"{scenario.row}-{bare}"
 
 
 def table() -> str:

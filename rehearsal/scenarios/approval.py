@@ -30,7 +30,7 @@ async def _says_yes(url: str, world: World) -> None:
 
 
 SCENARIO = Scenario(
-    name="3.2-approval",
+    name="approval",
     row="3.2",
     breaks="1,600 messages wait for normalization-service, and a person is at hand.",
     does="It proposes PARALLELISM 8 with its difference, anna says yes, it looks once more and does it.",

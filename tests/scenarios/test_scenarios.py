@@ -11,7 +11,7 @@ import pytest
 
 from rehearsal.scenarios import SCENARIOS, find, table
 from rehearsal.scenarios.drive import drive
-from rehearsal.scenarios.scenario import Found, Scenario
+from rehearsal.scenarios.scenario import Approved, Found, Scenario, TakenBack
 from rehearsal.scenarios.show import diagnosed
 from rehearsal.scenarios.world import CLICKHOUSES, KAFKA, world
 from rehearsal.servers import clickhouse, free_port, kafka
@@ -75,7 +75,7 @@ def test_a_scenario_says_what_breaks_and_what_paramedic_does(scenario: Scenario)
         assert sentence.endswith(".")
         assert "\n" not in sentence
     # One that shows what Paramedic does at any row is named by that.
-    assert scenario.name.startswith(scenario.row) or scenario.name == "worse"
+    assert scenario.name.startswith(scenario.row) or scenario.name in ("approval", "worse")
 
 
 def test_the_readme_lists_the_scenarios() -> None:
@@ -86,6 +86,16 @@ def test_a_row_without_a_scenario_of_its_number_has_its_first_one() -> None:
     for row in {scenario.row for scenario in SCENARIOS.values()}:
         assert find(row) == SCENARIOS.get(row, find(row))
         assert find(row).row == row
+
+
+def test_an_approval_and_a_return_have_names_of_their_own() -> None:
+    """`make demo SCENARIO=approval` and `SCENARIO=worse`, and with their rows before them."""
+    assert isinstance(find("approval").end, Approved)
+    assert isinstance(find("worse").end, TakenBack)
+    assert {"approval", "worse"} <= set(SCENARIOS)
+    assert find("3.2-approval") is find("approval")
+    assert find("6.1-worse") is find("worse")
+    assert find("disk").name == "7.2-disk"
 
 
 def test_a_name_that_is_not_there_is_an_error_with_a_suggestion() -> None:

@@ -29,13 +29,20 @@ class Admission:
     credentials: Credentials
 
     def to(self, role: Role, handler: Answering) -> Handler:
-        """The handler behind the check: 401 for nobody, 403 without the role, 503 while it cannot be told."""
+        """The handler behind the check: 401 for nobody, 403 without the role, 503 while it cannot be told.
+
+        A change that does not come as JSON is answered 400: a page in somebody's browser may post a form to any
+        address, with the credentials that the browser keeps for it, but not JSON.
+        """
 
         async def admitted(request: web.Request) -> web.StreamResponse:
             try:
                 caller = self.credentials.demand(request.headers.get("Authorization"), role)
                 if isinstance(caller, Denied):
                     return error(caller.status, caller.reason, caller.detail)
+                if request.method == "POST" and request.content_type != "application/json":
+                    told = "the body has to be application/json"
+                    return error(400, Reason.NOT_JSON_TYPE, told)
                 return await handler(request, caller)
             except Unavailable as problem:
                 log.error("no answer", reason=problem.reason, detail=problem.detail)

@@ -12,6 +12,7 @@ import structlog
 from aiohttp import web
 
 from service.desk.admission import Admission, error, reply
+from service.desk.bodies import read_map, text
 from service.kit.clock import Clock
 from service.model.errors import BadInput, Unavailable
 from service.model.limits import BreakerLimits
@@ -55,11 +56,14 @@ class BreakerDesk:
 
     async def lift(self, by: str, why: str) -> Json:
         """Closes it; what it held is looked at again at once. Raises BadInput without a why."""
-        if not why.strip():
+        why = " ".join(why.split())
+        if not why:
             raise BadInput(Reason.WRONG_SHAPE, "say why: it stands in the record under your name")
-        lifted = await self.breaker.lift(by, why[:_LONGEST_WHY], self.clock.now())
+        if len(why) > _LONGEST_WHY:
+            raise BadInput(Reason.WRONG_SHAPE, f"why: at most {_LONGEST_WHY} characters")
+        lifted = await self.breaker.lift(by, why, self.clock.now())
         if lifted:
-            log.warning("circuit breaker lifted", by=by, why=why[:_LONGEST_WHY])
+            log.warning("circuit breaker lifted", by=by, why=why)
             self.wake()
         return {"lifted": lifted, **await self.standing()}
 
@@ -89,13 +93,8 @@ class BreakerDesk:
 
     async def _lift(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         """`{"why": "..."}`"""
-        if request.content_type != "application/json":  # a page in a browser may post text
-            return error(400, Reason.NOT_JSON_TYPE, "the body has to be application/json")
         try:
-            body = await request.json()
-            why = body.get("why") if isinstance(body, dict) else None
-            return reply(await self.lift(caller.name, why if isinstance(why, str) else ""))
-        except ValueError:
-            return error(400, Reason.NOT_JSON, "the body is not valid JSON")
+            why = text(await read_map(request), "why")
+            return reply(await self.lift(caller.name, why))
         except BadInput as mistake:
             return error(400, mistake.reason, mistake.detail)

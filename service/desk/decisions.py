@@ -3,16 +3,16 @@
 Never here: what a decision means (speaking.py writes it, the phases take it up).
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
-from pydantic_core import from_json
 
 from service.desk.admission import Admission, error, reply
+from service.desk.bodies import Body, read_map, text
 from service.desk.speaking import Desk
 from service.model.approval import Answer
 from service.model.control import Once, Recurring
@@ -20,11 +20,9 @@ from service.model.errors import BadInput, Refused
 from service.model.reasons import Reason
 from service.web.credentials import Caller, Role
 
-_LARGEST = 64 * 1024  # bytes of a body
 _MOST = 1_000
 _FURTHEST_S = 366 * 86_400.0
 
-Body: TypeAlias = Mapping[str, Any]  # Any: JSON as it comes in
 Deciding: TypeAlias = Callable[[web.Request, Caller, Body], Awaitable[object]]
 
 
@@ -57,16 +55,16 @@ class Decisions:
 
     async def set_mode(self, request: web.Request, caller: Caller, body: Body) -> object:
         """`{"mode": "veto", "why": "..."}`"""
-        return await self.desk.set_mode(_text(body, "mode"), caller.name, _text(body, "why"))
+        return await self.desk.set_mode(text(body, "mode"), caller.name, text(body, "why"))
 
     async def pause(self, request: web.Request, caller: Caller, body: Body) -> object:
         """`{"why": "...", "for_s": 3600}`; without `for_s` until somebody resumes."""
         for_s = _seconds(body, "for_s") if body.get("for_s") is not None else None
-        return await self.desk.pause(caller.name, _text(body, "why"), for_s)
+        return await self.desk.pause(caller.name, text(body, "why"), for_s)
 
     async def resume(self, request: web.Request, caller: Caller, body: Body) -> object:
         """`{"why": "..."}`"""
-        return await self.desk.resume(caller.name, _text(body, "why"))
+        return await self.desk.resume(caller.name, text(body, "why"))
 
     async def list_windows(self, request: web.Request) -> object:
         """Every window that is open or to come."""
@@ -78,12 +76,12 @@ class Decisions:
         if not isinstance(matchers, list) or not all(isinstance(m, str) for m in matchers):
             raise BadInput(Reason.WRONG_SHAPE, "`match` has to be a list of matchers")
         when = _when(body, self.desk.clock.now())
-        return await self.desk.add_window(caller.name, _text(body, "why"), when, matchers)
+        return await self.desk.add_window(caller.name, text(body, "why"), when, matchers)
 
     async def end_window(self, request: web.Request, caller: Caller, body: Body) -> object:
         """`{"why": "..."}`"""
         window_id = request.match_info["id"]
-        return await self.desk.end_window(window_id, caller.name, _text(body, "why"))
+        return await self.desk.end_window(window_id, caller.name, text(body, "why"))
 
     async def list_approvals(self, request: web.Request) -> object:
         """The proposals that wait, those due first; `?all=1`: the newest of all; `?limit=` up to 1000."""
@@ -104,7 +102,7 @@ class Decisions:
         self, request: web.Request, caller: Caller, body: Body, answer: Answer
     ) -> object:
         approval_id = request.match_info["id"]
-        return await self.desk.answer(approval_id, answer, caller.name, _text(body, "why"))
+        return await self.desk.answer(approval_id, answer, caller.name, text(body, "why"))
 
     def _read(self, handler: Callable[[web.Request], Awaitable[object]]) -> Handler:
         async def read(request: web.Request, caller: Caller) -> web.StreamResponse:
@@ -115,31 +113,13 @@ class Decisions:
     def _write(self, role: Role, handler: Deciding) -> Handler:
         async def write(request: web.Request, caller: Caller) -> web.StreamResponse:
             try:
-                return reply(await handler(request, caller, await _body(request)))
+                return reply(await handler(request, caller, await read_map(request)))
             except BadInput as wrong:
                 return error(400, wrong.reason, wrong.detail)
             except Refused as refused:
                 return error(refused.status, refused.reason, refused.detail)
 
         return self.admission.to(role, write)
-
-
-async def _body(request: web.Request) -> Body:
-    """The body as a map. A page in somebody's browser may post text to any address, but not JSON."""
-    if request.content_type != "application/json":
-        raise BadInput(Reason.NOT_JSON_TYPE, "the body has to be application/json")
-    raw = bytearray()
-    async for chunk in request.content.iter_any():
-        raw += chunk
-        if len(raw) > _LARGEST:
-            raise BadInput(Reason.TOO_LARGE, f"at most {_LARGEST} bytes are read")
-    try:
-        body = from_json(bytes(raw), allow_inf_nan=False)
-    except ValueError as wrong:
-        raise BadInput(Reason.NOT_JSON, f"not valid JSON: {wrong}") from wrong
-    if not isinstance(body, dict):
-        raise BadInput(Reason.WRONG_SHAPE, 'the body has to be a map, as in {"why": "..."}')
-    return body
 
 
 def _when(body: Body, now: datetime) -> Once | Recurring:
@@ -149,15 +129,8 @@ def _when(body: Body, now: datetime) -> Once | Recurring:
             return Once(starts_at, starts_at + timedelta(seconds=_seconds(body, "lasts_s")))
         return Once(starts_at, _instant(body, "ends_at"))
     until = _instant(body, "until") if body.get("until") else None
-    zone = _text(body, "zone") if body.get("zone") else "UTC"
-    return Recurring(_text(body, "cron"), zone, _seconds(body, "lasts_s"), until)
-
-
-def _text(body: Body, name: str) -> str:
-    value = body.get(name)
-    if not isinstance(value, str) or not value.strip():
-        raise BadInput(Reason.WRONG_SHAPE, f"`{name}` is missing: it has to be a text")
-    return value
+    zone = text(body, "zone") if body.get("zone") else "UTC"
+    return Recurring(text(body, "cron"), zone, _seconds(body, "lasts_s"), until)
 
 
 def _seconds(body: Body, name: str) -> float:
@@ -171,7 +144,7 @@ def _seconds(body: Body, name: str) -> float:
 
 def _instant(body: Body, name: str) -> datetime:
     try:
-        at = datetime.fromisoformat(_text(body, name))
+        at = datetime.fromisoformat(text(body, name))
     except ValueError:
         at = None
     if at is None or at.tzinfo is None or not 2000 <= at.year <= 2200:

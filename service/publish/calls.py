@@ -95,7 +95,7 @@ def _asked(approval: Told) -> dict[str, str]:
     return {
         "description": f"wants to {data.get('action', '')}; until {data.get('due_at', '')}",
         "change": changes,
-        "commands": f"paramedic approve {approval_id}\nparamedic reject {approval_id}",
+        "commands": f"paramedic approve {approval_id} --why ...\nparamedic reject {approval_id} --why ...",
     }
 
 

@@ -7,7 +7,8 @@ enough for it to count as told: the other one of a pair gets it as soon as it is
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -61,12 +62,12 @@ class CallForHelp:
         if not any(step.kind in _ENDS for step in steps):
             return
         known = dict(self._standing)
-        for incident_id in _over(steps):
-            if incident_id not in known:  # posted by another process, or by this one before it died
-                known |= await self._as_posted(incident_id)
-        open_now = await self._open_now()
-        new = [call for i, (w, call) in open_now.items() if i not in known or known[i][0] != w]
-        ended = _ended(known, open_now)
+        # What another process may have posted, or this one before it died.
+        past = [await self._as_posted(incident_id, was) for incident_id, was in _over(steps)]
+        open_now = await self._open_now({step.incident_id for step in steps if step.kind in _ENDS})
+        new = [found[1] for i, found in open_now.items() if known.get(i) != found]
+        posted = [call for _, call in known.values()] + [call for call in past if call is not None]
+        ended = _ended(posted, open_now)
         now = self._clock.now()
         alerts = [*self._firing(new, now), *_resolved(ended, now)]
         if alerts:
@@ -79,7 +80,7 @@ class CallForHelp:
         if not due:
             return
         open_now, now = await self._open_now(), self._clock.now()
-        ended = _ended(self._standing, open_now)
+        ended = _ended([call for _, call in self._standing.values()], open_now)
         calls = [call for _, call in open_now.values()]
         alerts = [*self._firing(calls, now), *_resolved(ended, now)]
         taken = await asyncio.gather(*(self._post(n, alerts, deadline) for n in due))
@@ -89,11 +90,17 @@ class CallForHelp:
         if any(error is None for error in taken):  # or else what has ended is to be told yet
             self._standing = open_now
 
-    async def _open_now(self) -> dict[str, tuple[Waiting, Call]]:
-        """What waits now; what was told of an incident is read again only when it stands elsewhere."""
+    async def _open_now(self, moved: Set[str] = frozenset()) -> dict[str, tuple[Waiting, Call]]:
+        """What waits now; what was told of an incident is read again only when it stands elsewhere, or has `moved`:
+        a proposal may have come in the place of another one.
+        """
         waiting = await self._escalations.waiting()
         known = {w.incident_id: w for w, _ in self._standing.values()}
-        fresh = [w.incident_id for w in waiting if known.get(w.incident_id) != w]
+        fresh = [
+            w.incident_id
+            for w in waiting
+            if known.get(w.incident_id) != w or w.incident_id in moved
+        ]
         told = await self._escalations.told(fresh) if fresh else {}
         return {
             w.incident_id: (w, call_of(w, told[w.incident_id], self._link))
@@ -102,19 +109,14 @@ class CallForHelp:
             for w in waiting
         }
 
-    async def _as_posted(self, incident_id: str) -> dict[str, tuple[Waiting, Call]]:
-        """The call of an incident that waits for nobody any more, as it stood."""
-        told = (await self._escalations.told([incident_id]))[incident_id]
-        states = [s.data for s in told if s.kind == "moved"]
-        was = next((d["was"] for d in reversed(states) if _left(d)), None)
+    async def _as_posted(self, incident_id: str, was: str) -> Call | None:
+        """The call of an incident as it stood when it was in that state; None where its row is gone."""
         found = await self._escalations.named([incident_id])
-        if was is None or not found:
-            return {}
-        row = found[0]
-        then = Waiting(
-            row.incident_id, row.playbook, row.kind, row.namespace, row.name, was, "", row.opened_at
-        )
-        return {incident_id: (then, call_of(then, told, self._link))}
+        if not found:
+            return None
+        told = (await self._escalations.told([incident_id]))[incident_id]
+        then = replace(found[0], state=was, reason="")
+        return call_of(then, told, self._link)
 
     def _firing(self, calls: Sequence[Call], now: datetime) -> list[PostedAlert]:
         return [
@@ -147,17 +149,26 @@ def _left(data: Mapping[str, object]) -> bool:
     return data["was"] in ("escalated", "waiting") and data["state"] != data["was"]
 
 
-def _over(steps: Sequence[JournalEntry]) -> list[str]:
-    moves = (step for step in steps if step.kind == "moved" and _left(step.data))
-    return list(dict.fromkeys(step.incident_id for step in moves))
+def _over(steps: Sequence[JournalEntry]) -> list[tuple[str, str]]:
+    """Incidents that have left a state in which they wait for a person, and which state it was. A proposal that is
+    taken up leaves no move behind, only its own end.
+    """
+    left = [
+        (s.incident_id, str(s.data["was"])) for s in steps if s.kind == "moved" and _left(s.data)
+    ]
+    used = [(s.incident_id, "waiting") for s in steps if s.kind == "settled"]
+    return list(dict.fromkeys([*left, *used]))
 
 
-def _ended(
-    known: Mapping[str, tuple[Waiting, Call]], open_now: Mapping[str, tuple[Waiting, Call]]
-) -> list[Call]:
-    """The calls that stand no more, also where another one has come in their place."""
-    now = {tuple(sorted(call.labels.items())) for _, call in open_now.values()}
-    return [c for _, c in known.values() if tuple(sorted(c.labels.items())) not in now]
+def _ended(posted: Sequence[Call], open_now: Mapping[str, tuple[Waiting, Call]]) -> list[Call]:
+    """The calls that stand no more, each once, also where another one has come in their place."""
+    now = {_identity(call) for _, call in open_now.values()}
+    over = {_identity(call): call for call in posted}
+    return [call for identity, call in over.items() if identity not in now]
+
+
+def _identity(call: Call) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(call.labels.items()))
 
 
 def _resolved(calls: Sequence[Call], now: datetime) -> list[PostedAlert]:

@@ -1,6 +1,6 @@
 """Calls for help: from what is in the store, to every Alertmanager, for as long as they stand, whatever dies."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -12,6 +12,7 @@ from service.clients.alertmanager import AlertmanagerClient, PostedAlert
 from service.kit.clock import VirtualClock
 from service.kit.deadline import Deadline
 from service.model.action import Mode
+from service.model.approval import Answer
 from service.model.errors import Unavailable
 from service.model.evidence import Evidence, Known, Reading
 from service.model.incident import IncidentState
@@ -23,6 +24,7 @@ from service.publish.follower import Follower
 from service.publish.sink import Outlets
 from service.store.escalations import Escalations
 from service.store.outbox import Outbox
+from tests.path.test_approval import EXPIRES_S, proposal, with_plan
 from tests.path.world import World, world
 from tests.unit.made import evidence, item, shipped
 
@@ -181,6 +183,110 @@ async def test_a_call_stands_for_as_long_as_it_is_open_and_ends_when_it_is_over(
         assert (await calls.world.only()).state is IncidentState.CLOSED
         await calls.follow()
         assert [alertmanager.firing() for alertmanager in calls.pair] == [{}, {}]
+
+
+@asynccontextmanager
+async def asking(url: str, clock: VirtualClock) -> AsyncIterator[Calling]:
+    """The same with a proposal that waits for a person's word, and has been told."""
+    more: dict[str, Any] = {
+        "mode": Mode.AUTO,
+        "people": True,
+        "playbooks": (with_plan(Mode.APPROVE),),
+    }
+    async with calling(url, clock, **more) as calls:
+        await calls.world.fires()
+        await calls.world.settle()
+        await calls.follow()
+        yield calls
+
+
+async def test_a_proposal_calls_with_what_it_would_change_until_when_and_how_to_answer(
+    store_url: str, clock: VirtualClock
+) -> None:
+    async with asking(store_url, clock) as calls:
+        row = await proposal(calls.world)
+        for alertmanager in calls.pair:
+            (call,) = alertmanager.firing().values()
+            assert call.labels["alertname"] == "ParamedicApprovalWaiting"
+            assert call.labels["severity"] == "warning"
+            told = call.annotations
+            assert told["reason"] == "approval_required"
+            assert "from 2 to 3; until 2026-01-01T00:3" in told["description"]
+            assert told["change"].endswith("-> 3")
+            yes, no = told["commands"].splitlines()
+            assert yes == f"paramedic approve {row['id']} --why ..."
+            assert no == f"paramedic reject {row['id']} --why ..."
+            assert "lag_total=50000" in told["seen"]
+
+
+async def test_a_proposals_call_stands_for_as_long_as_it_waits_also_in_a_new_process(
+    store_url: str, clock: VirtualClock
+) -> None:
+    async with asking(store_url, clock) as calls:
+        for _ in range(4):
+            await calls.later(KEEP_S / 3 + 1)
+            assert set(calls.pair[0].firing()) == {"ParamedicApprovalWaiting"}
+        calls.starts_anew()
+        await calls.later(KEEP_S / 3 + 1)
+        assert [set(a.firing()) for a in calls.pair] == [{"ParamedicApprovalWaiting"}] * 2
+
+
+async def _withdrawn(made: World) -> None:
+    """Somebody has scaled it meanwhile: it is well, and its alert is resolved by itself."""
+    await made.resolves()
+
+
+async def _expired(made: World) -> None:
+    made.clock.advance(EXPIRES_S)
+
+
+async def _changed(made: World) -> None:
+    """The yes comes for another world: a person has taken a pod away."""
+    row = await proposal(made)
+    made.platform.replicas = 1
+    await made.desk.answer(row["id"], Answer.APPROVE, "anna", "go")
+
+
+def _says(answer: Answer) -> Callable[[World], Awaitable[None]]:
+    async def say(made: World) -> None:
+        row = await proposal(made)
+        await made.desk.answer(row["id"], answer, "anna", "seen it")
+
+    return say
+
+
+@pytest.mark.parametrize("alive", [True, False], ids=["", "by another process"])
+@pytest.mark.parametrize(
+    ("happens", "then"),
+    [
+        pytest.param(_says(Answer.APPROVE), set(), id="approved"),
+        pytest.param(_says(Answer.REJECT), {"ParamedicGaveUp"}, id="rejected"),
+        pytest.param(_expired, {"ParamedicGaveUp"}, id="expired"),
+        pytest.param(_withdrawn, set(), id="withdrawn"),
+        pytest.param(_changed, {"ParamedicApprovalWaiting"}, id="changed"),
+    ],
+)
+async def test_a_proposals_call_is_resolved_when_it_is_decided_expired_or_withdrawn(
+    store_url: str,
+    clock: VirtualClock,
+    happens: Callable[[World], Awaitable[None]],
+    then: set[str],
+    alive: bool,
+) -> None:
+    async with asking(store_url, clock) as calls:
+        first = await proposal(calls.world)
+        await happens(calls.world)
+        await calls.world.settle()
+        await calls.world.round()
+        await calls.world.settle()
+        if not alive:
+            calls.starts_anew()
+        await calls.follow()
+        for alertmanager in calls.pair:
+            firing = alertmanager.firing()
+            assert set(firing) == then
+            asked = [c.annotations.get("commands", "") for c in firing.values()]
+            assert not [commands for commands in asked if first["id"] in commands]
 
 
 async def test_a_new_process_goes_on_with_the_calls_that_stand(

@@ -1,43 +1,18 @@
 """People speak over HTTP and on the command line, to the whole service: who may, what is refused, what is shown."""
 
-import asyncio
 import json
-import sys
 from pathlib import Path
-from typing import Any
 
-import aiohttp
 import pytest
 
+from tests.path.people import ANNA, BEN, MACHINE, paramedic, people_of, said, shown
 from tests.path.test_api import asked, opened
-from tests.path.test_intake import JSON, until
-
-ANNA, BEN, MACHINE = "anna-0123456789-abcdef", "ben-0123456789-abcdefg", "machine-0123456789-abc"
+from tests.path.test_intake import until
 
 
 @pytest.fixture
 def credentials(tmp_path: Path) -> dict[str, Path]:
-    """Settings: Anna operates, Ben approves, and a machine."""
-    for name, token in (("anna", ANNA), ("ben", BEN), ("machine", MACHINE)):
-        (tmp_path / name).write_text(token)
-    people = tmp_path / "people.yaml"
-    people.write_text(
-        "people:\n"
-        "  - {name: anna, roles: [operate], token_file: anna}\n"
-        "  - {name: ben, roles: [approve], token_file: ben}\n"
-    )
-    return {"people_file": people, "bearer_file": tmp_path / "machine"}
-
-
-def shown(token: str) -> dict[str, str]:
-    return {**JSON, "Authorization": f"Bearer {token}"}
-
-
-async def said(
-    session: aiohttp.ClientSession, path: str, body: object, token: str = ANNA
-) -> tuple[int, Any]:
-    async with session.post(path, json=body, headers=shown(token)) as answer:
-        return answer.status, await answer.json()
+    return people_of(tmp_path)
 
 
 async def test_each_change_wants_its_role_and_a_machine_has_none(
@@ -149,15 +124,6 @@ async def test_what_was_said_is_shown_measured_and_ended(
         assert (await said(session, "/api/v1/resume", {"why": "go on"}))[0] == 200
         state = await asked(session, "/api/v1/mode", headers=shown(BEN))
         assert (state["paused"], state["windows_open"]) == (None, [])
-
-
-async def paramedic(*arguments: str) -> tuple[int, str, str]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "service", *arguments,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    out, err = await process.communicate()
-    return process.returncode or 0, out.decode(), err.decode()
 
 
 @pytest.mark.only_on("sqlite")

@@ -153,6 +153,23 @@ async def test_whoever_may_not_or_says_what_cannot_be_is_told_so(
         assert await made.incidents.listing(10) == []
 
 
+async def test_a_foreign_page_cannot_post_what_a_person_asks_for(
+    store_url: str, clock: VirtualClock, tmp_path: Path
+) -> None:
+    """A form may be posted to any address, with what the browser knows of it; JSON may not."""
+    async with desk(store_url, clock, tmp_path) as (made, _, url):
+        headers = {"Authorization": f"Bearer {TOKENS['anna']}"}
+        async with aiohttp.ClientSession(headers=headers) as session:
+            for path in ("", "/saga-x/approve", "/saga-x/stop"):
+                for kind in ("text/plain", "application/x-www-form-urlencoded"):
+                    typed_so = {"Content-Type": kind}
+                    where = f"{url}/api/v1/sagas{path}"
+                    async with session.post(where, data="{}", headers=typed_so) as answer:
+                        told = await answer.json()
+                        assert (answer.status, told["reason"]) == (400, "not_json_type")
+        assert await made.incidents.listing(10) == []
+
+
 async def test_below_the_ceiling_approve_nothing_can_be_asked_for(
     store_url: str, clock: VirtualClock, tmp_path: Path
 ) -> None:

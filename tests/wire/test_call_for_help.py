@@ -13,12 +13,14 @@ import pytest
 from service.clients.alertmanager import AlertmanagerClient
 from service.kit.clock import VirtualClock
 from service.model.action import Mode
+from service.model.approval import Answer
 from service.publish.escalation import SINK
 from service.publish.follower import Follower
 from service.publish.sink import Outlets
 from service.settings import AlertmanagerSettings
 from service.store.escalations import Escalations
 from service.store.outbox import Outbox
+from tests.path.test_approval import proposal, with_plan
 from tests.path.world import World, world
 from tests.servers import monitoring
 from tests.servers.faults import Scripted, scripted
@@ -102,6 +104,45 @@ async def test_people_get_the_call_and_its_end_from_a_real_alertmanager_and_no_l
         for server in servers:
             assert await server.alerts(incident=incident.id) == []
         await until(lambda: sum(alert["status"] == "resolved" for alert in told(people)) >= 2)
+
+
+async def test_a_proposal_fires_in_a_real_alertmanager_until_a_person_has_answered(
+    tmp_path: Path,
+) -> None:
+    clock = VirtualClock(datetime.now(UTC))  # Alertmanager goes by the real one
+    async with AsyncExitStack() as stack:
+        people = await stack.enter_async_context(scripted())
+        server = await stack.enter_async_context(
+            monitoring.alertmanager(routing(people), tmp_path / "one")
+        )
+        settings = AlertmanagerSettings(urls=(server.url,))
+        client = await stack.enter_async_context(AlertmanagerClient(server.url, settings))
+        more: dict[str, Any] = {"people": True, "playbooks": (with_plan(Mode.APPROVE),)}
+        url = f"sqlite:///{tmp_path / 'p.db'}"
+        made = await stack.enter_async_context(world(url, clock, **more))
+        outlets = Outlets(clock, alertmanagers=[client], escalations=Escalations(made.database))
+        sink = SINK.bind(outlets)
+        assert sink is not None
+        follower = Follower(sink, Outbox(made.database), clock, "w1")
+        await follower.follow()
+
+        await made.fires()
+        await made.settle()
+        await follower.follow()
+        incident, row = await made.only(), await proposal(made)
+        (held,) = await server.alerts(incident=incident.id)
+        assert held["labels"]["alertname"] == "ParamedicApprovalWaiting"
+        assert held["status"]["state"] == "active"
+        await until(lambda: bool(people.asked))
+        (call, *_) = told(people)
+        assert f"paramedic approve {row['id']} --why" in call["annotations"]["commands"]
+
+        await made.desk.answer(row["id"], Answer.APPROVE, "anna", "seen it")
+        await made.round()
+        await follower.follow()
+        assert len(made.platform.effects) == 1
+        assert await server.alerts(incident=incident.id) == []
+        await until(lambda: [a["status"] for a in told(people)][-1:] == ["resolved"])
 
 
 @pytest.mark.parametrize(

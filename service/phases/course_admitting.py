@@ -147,7 +147,7 @@ def _denied(
     to = advance(incident, event, rooms.patience, now)
     steps = (*taken, moved(incident, to, now))
     was = CourseState.APPROVED if due.first else None
-    change = CourseChange(stored, was=was)
+    change = CourseChange(then.course, was=was)
     return Change(to, steps, quiet=quiet_looks(incident, to), course=change)
 
 

@@ -10,6 +10,8 @@ from service.model.course import Course, CourseStep, Settles
 from service.model.reasons import Reason
 
 _SOONEST_S = 5.0  # between two looks at what holds a step back
+_HELD_S = 60.0  # the same, where people hold it
+_BY_PEOPLE = (Reason.SWITCHED_OFF, Reason.MAINTENANCE)
 _LOOK_SOONEST_S, _LOOK_LATEST_S = 1.0, 5.0  # between two looks at a step's target
 
 
@@ -95,8 +97,15 @@ def after_look(
 def held(
     course: Course, reason: Reason, detail: str, now: datetime, retry_at: datetime | None
 ) -> LookAgain | Ended:
-    """The step that is due may not begin now. It waits as long as the step may last, then the course ends."""
+    """The step that is due may not begin now. It waits as long as the step may last, then the course ends.
+
+    What people hold by a pause or a window is held for as long as they say: that time is none of the step's, and is
+    left out of it to within a minute.
+    """
     step = course.steps[course.at]
+    if retry_at is not None and reason in _BY_PEOPLE:
+        again_at = now + timedelta(seconds=_HELD_S)
+        return LookAgain(step, replace(course, since=now), min(retry_at, again_at))
     waited_s = (now - course.since).total_seconds()
     if retry_at is None or waited_s >= step.within_s:
         told = f"{place(course)}, was not begun: {reason}: {detail}"

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from service.act import KINDS
 from service.diagnose import CHAPTERS
 from service.kit.clock import VirtualClock
 from service.model.action import Mode
+from service.model.control import Once
 from service.model.course import Course, CourseState
 from service.model.errors import Refused, Unavailable
 from service.model.incident import IncidentState, OutcomeKind
@@ -22,7 +24,7 @@ from service.settings import GuardSettings
 from service.store.courses import Courses
 from service.store.database import Database
 from tests.path.stage import OUTAGE_LABELS, SERVICES, Stage
-from tests.path.world import Crash, MortalDatabase, World
+from tests.path.world import LEASE, Crash, MortalDatabase, World
 from tests.unit.made import NAMESPACE, PLAYBOOKS, item
 
 PLAYBOOK = next(p for p in load(PLAYBOOKS, CHAPTERS, KINDS) if p.name == "service-outage")
@@ -261,6 +263,63 @@ async def test_a_ceiling_that_is_lowered_stops_the_course(
         await until(made, ESCALATED)
         assert stage.done == RESTARTS[:1]
         assert (await course_of(made)).reason is Reason.MODE_OBSERVE
+
+
+@pytest.mark.parametrize("hold", ["pause", "pause with an end", "window", "window ended early"])
+async def test_a_course_that_people_hold_stops_between_two_steps_and_goes_on_when_the_hold_ends(
+    store_url: str, clock: VirtualClock, hold: str
+) -> None:
+    """For far longer than a step may last; and the process dies meanwhile."""
+    held_s = 3 * 3600.0
+    async with staged(store_url, clock) as (made, stage):
+        while len(stage.effects) < 1:
+            await made.step_when_due()
+        end, window = clock.now() + timedelta(seconds=held_s), ""
+        if hold.startswith("pause"):
+            await made.desk.pause("anna", "look first", held_s if hold != "pause" else None)
+        else:
+            over_at = end if hold == "window" else end + timedelta(days=1)
+            times = Once(clock.now(), over_at)
+            window = (await made.desk.add_window("anna", "storage", times, []))["id"]
+        reason = Reason.SWITCHED_OFF if hold.startswith("pause") else Reason.MAINTENANCE
+        for crash_at in (clock.now() + timedelta(hours=1), end):
+            while (due := await made.incidents.next_due(clock.now(), LEASE)) and due < crash_at:
+                await made.step_when_due()
+            incident = await made.only()
+            assert (incident.state, incident.reason) == (OPEN, reason)
+            assert stage.done == RESTARTS[:1], "what is under way ends; no other step begins"
+            assert (await course_of(made)).state is CourseState.RUNNING
+            await made.restart()
+        clock.advance(max(0.0, (end - clock.now()).total_seconds()))
+        if hold == "pause":
+            await made.desk.resume("anna", "looked")
+        elif hold == "window ended early":
+            await made.desk.end_window(window, "anna", "done")
+        await made.round()
+        await made.round()
+        assert stage.done == RESTARTS[:2], "at once"
+        await until(made, HEALED)
+        assert stage.done == RESTARTS
+        assert (await course_of(made)).state is CourseState.DONE
+
+
+async def test_what_else_holds_a_step_after_a_long_pause_has_the_steps_own_time(
+    store_url: str, clock: VirtualClock
+) -> None:
+    async with staged(store_url, clock) as (made, stage):
+        while len(stage.effects) < 1:
+            await made.step_when_due()
+        await made.desk.pause("anna", "look first", None)
+        paused_until = clock.now() + timedelta(hours=3)
+        while (due := await made.incidents.next_due(clock.now(), LEASE)) and due < paused_until:
+            await made.step_when_due()
+        stage.kafka_down = None
+        await made.desk.resume("anna", "looked")
+        await made.round()
+        assert (await course_of(made)).state is CourseState.RUNNING
+        stage.kafka_down = False
+        await until(made, HEALED)
+        assert stage.done == RESTARTS
 
 
 @pytest.mark.parametrize("mode", [Mode.OBSERVE, Mode.APPROVE])

@@ -124,6 +124,16 @@ def test_what_holds_a_step_back_is_asked_again_for_as_long_as_the_step_may_last(
         assert (over.reason, list(over.left)) == (Reason.TARGET_BUSY, list(RESTARTS[1:]))
 
 
+@pytest.mark.parametrize("reason", [Reason.SWITCHED_OFF, Reason.MAINTENANCE])
+def test_what_people_hold_is_none_of_the_steps_time(reason: Reason) -> None:
+    for now_s in (10.0, 59.0, 60.0, 9_999.0):
+        for again_s in (now_s + 20, now_s + 5_000):
+            found = course.held(run(at=1), reason, "held", after(now_s), after(again_s))
+            assert isinstance(found, LookAgain)
+            assert found.due_at == after(min(again_s, now_s + 60))
+            assert found.course.since == after(now_s)
+
+
 def test_a_recovery_stops_what_writes_restores_and_starts_it_again() -> None:
     steps = recovery.steps(RECOVERY)
     assert [step.name for step in steps] == [

@@ -24,8 +24,10 @@ def newer(name: str = "kafka.1", **fields: object) -> Object:
     }  # fmt: skip
 
 
-async def created(session: aiohttp.ClientSession, **fields: object) -> Answer:
-    return await send(session, "POST", NEWER, body=newer(**fields), who="admin")
+async def created(
+    session: aiohttp.ClientSession, name: str = "kafka.1", **fields: object
+) -> Answer:
+    return await send(session, "POST", NEWER, body=newer(name, **fields))
 
 
 def cluster() -> Cluster:

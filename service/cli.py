@@ -24,6 +24,7 @@ from service.model.action import Mode
 from service.model.errors import BadConfig, Unavailable
 
 if TYPE_CHECKING:  # imported late where it is used, so that --help is quick
+    from service.model.playbook import Remedy
     from service.settings import Settings
 
 app = typer.Typer(
@@ -56,6 +57,11 @@ def about(
     ] = False,
 ) -> None:
     """Options of the command itself."""
+
+
+def _how_far(remedy: "Remedy") -> str:
+    """How far a rung goes by itself. One that writes nothing is a person's, whatever mode it has."""
+    return remedy.do.kind.name if remedy.do.kind.name == "human" else remedy.mode.value
 
 
 def _fail(error: Exception, code: int = 2) -> typer.Exit:
@@ -129,9 +135,11 @@ def check(
         if as_json:
             typer.echo(json.dumps({"ok": False, "mistakes": str(error).splitlines()}))
             raise typer.Exit(2) from error
-        raise _fail(error) from error
+        mistakes = str(error).count("\n") + 1
+        told = f"{error}\n{mistakes} mistake(s); nothing here is used before they are mended"
+        raise _fail(BadConfig(told)) from error
     rows = [
-        {"playbook": p.name, "diagnose": p.diagnose, "remedies": [f"{r.name} ({r.mode})" for r in p.remedies],
+        {"playbook": p.name, "diagnose": p.diagnose, "remedies": [f"{r.name} ({_how_far(r)})" for r in p.remedies],
          "healed": p.healed.text.strip(), "source": p.source}
         for p in playbooks
     ]  # fmt: skip

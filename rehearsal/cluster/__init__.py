@@ -14,21 +14,23 @@ JSON patches, server-side apply, managedFields with every write, replace, create
 fieldValidation, optimistic locks, uid guards, defaults, generations, refusals with every cause; the scale
 subresource; pod logs; bearer tokens, 401, 403 and access reviews; Deployments, ReplicaSets, StatefulSets,
 EndpointSlices, HorizontalPodAutoscalers (bounds only), PodDisruptionBudgets, the phases of volumes and claims,
-namespaces that end, Events; failing pods as a test
+namespaces that end, Events by both APIs; failing pods as a test
 scripts them (`failures`); custom resources with open schemas, by a CustomResourceDefinition or `install`;
 metrics.k8s.io when the embedder supplies numbers; faults on demand. Pods do real work through the embedder's
 `Kubelet`.
 
 **What it does not do, and answers with 501 NotImplemented**: watches, API discovery (but for one group), exec,
-eviction, Leases, Endpoints, events.k8s.io, patches of claims, of ReplicaSets and of the spec of pods, apply of a
-subresource, delete of collections, foreground deletion, Table output, DaemonSets, Jobs, quotas.
+eviction, Leases, Endpoints, replace, apply and delete by events.k8s.io, patches of claims, of ReplicaSets and of
+the spec of pods, apply of a subresource, delete of collections, foreground deletion, Table output, DaemonSets,
+Jobs, quotas.
 
 **What it does not do, silently, because no answer could say so**: Roles and RoleBindings as rights (identities have
 theirs), the check for escalation; probes, volumes, references to ConfigMaps and Secrets (but as scripted); what
-protects volumes from deletion, provisioning; minReadySeconds; proportional scaling in the middle of a rollout; claims
-of new StatefulSets; the sum of requests on a node (a pod must only fit alone); metrics in autoscaling; combined
-events; admission plugins; ownership of what a scheduler writes, the limit of ten managers, kubectl's step from
-client-side to server-side apply; most rules about values (an invalid object that no recording shows may be accepted).
+protects volumes from deletion, provisioning; minReadySeconds; proportional scaling in the middle of a rollout;
+claims of new StatefulSets; the sum of requests on a node (a pod must only fit alone); metrics in autoscaling;
+combined events; managedFields of what events.k8s.io writes (told in the words of core/v1); admission plugins;
+ownership of what a scheduler writes, the limit of ten managers, kubectl's step from client-side to server-side
+apply; most rules about values (an invalid object that no recording shows may be accepted).
 
 **How it was held against a real server.** tests/cluster sends recorded exchanges of a v1.36.2 control plane
 again and compares status, Status.reason, message, details, causes, the whole object, its managedFields, and what

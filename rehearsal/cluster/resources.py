@@ -91,6 +91,22 @@ PODS = Resource(
     field_labels=_POD_FIELDS,
 )
 EVENTS = Resource("", "v1", "events", "Event", verbs=WRITE, field_labels=_EVENT_FIELDS)
+# The same objects under other names: newer_events.py.
+NEWER_EVENTS = Resource(
+    "events.k8s.io",
+    "v1",
+    "events",
+    "Event",
+    verbs=READ | {"create", "patch"},
+    field_labels=frozenset(
+        {
+            *(name.replace("involvedObject", "regarding") for name in _EVENT_FIELDS if "." in name),
+            "reason",
+            "reportingController",
+            "type",
+        }
+    ),
+)
 CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap", verbs=WRITE)
 NAMESPACES = Resource(
     "",
@@ -243,7 +259,10 @@ EMULATED = (
     *_AS_WRITTEN,
 )
 
-_BY_PATH = {(resource.group, resource.version, resource.plural): resource for resource in EMULATED}
+_BY_PATH = {
+    (resource.group, resource.version, resource.plural): resource
+    for resource in (*EMULATED, NEWER_EVENTS)
+}
 _BY_KIND = {(resource.api_version, resource.kind): resource for resource in EMULATED}
 _BY_PLURAL = {resource.plural: resource for resource in reversed(EMULATED)}
 
@@ -265,7 +284,7 @@ REAL_BUT_NOT_HERE = {
     ("batch", "v1"): {"jobs", "cronjobs"},
     ("coordination.k8s.io", "v1"): {"leases"},
     ("discovery.k8s.io", "v1"): set[str](),
-    ("events.k8s.io", "v1"): {"events"},
+    ("events.k8s.io", "v1"): set[str](),
     ("networking.k8s.io", "v1"): {"ingresses", "ingressclasses", "ipaddresses", "servicecidrs"},
     ("policy", "v1"): set[str](),
     ("rbac.authorization.k8s.io", "v1"): {"clusterroles", "clusterrolebindings"},

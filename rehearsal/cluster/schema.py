@@ -121,6 +121,10 @@ _TYPES = {
         message:string source:EventSource firstTimestamp:time lastTimestamp:time count:int32 type:string
         eventTime:microtime series:EventSeries action:string related:ObjectReference reportingComponent:string
         reportingInstance:string""",
+    "EventsV1Event": """kind:string apiVersion:string metadata:ObjectMeta eventTime:microtime series:EventSeries
+        reportingController:string reportingInstance:string action:string reason:string regarding:ObjectReference
+        related:ObjectReference note:string type:string deprecatedSource:EventSource
+        deprecatedFirstTimestamp:time deprecatedLastTimestamp:time deprecatedCount:int32""",
     "ObjectReference": """kind:string namespace:string name:string uid:string apiVersion:string
         resourceVersion:string fieldPath:string""",
     "EventSource": "component:string host:string",

@@ -19,6 +19,7 @@ from rehearsal.cluster import (
     applying,
     managed,
     metrics,
+    newer_events,
     patches,
     reads,
     refusal,
@@ -31,6 +32,7 @@ from rehearsal.cluster.managed import Manager
 from rehearsal.cluster.objects import Object
 from rehearsal.cluster.resources import (
     ACCESS_REVIEWS,
+    NEWER_EVENTS,
     NODE_METRICS,
     POD_METRICS,
     PODS,
@@ -39,6 +41,7 @@ from rehearsal.cluster.resources import (
 )
 from rehearsal.cluster.routing import Options, Target, options_of, target_of
 from rehearsal.cluster.schema import OPEN
+from rehearsal.cluster.store import Store
 from rehearsal.cluster.world import World
 
 _TEXT = "text/plain; charset=utf-8"
@@ -237,10 +240,14 @@ class Server:
         store = self._world.store
         if target.resource in {POD_METRICS, NODE_METRICS} and self.usage is not None:
             return _Reply(200, metrics.answer(store, target, self.usage, request.query))
+        accept = request.headers.get("Accept", "")
+        many, one = (
+            (newer_events.list_, newer_events.get)
+            if target.resource is NEWER_EVENTS
+            else (reads.list_, _one)
+        )
         if target.verb == "list":
-            return _Reply(
-                200, reads.list_(store, target, request.query, request.headers.get("Accept", ""))
-            )
+            return _Reply(200, many(store, target, request.query, accept))
         if target.subresource == "log":
             text = self._world.logs.read(
                 reads.get(store, target), request.query, self._world.clock.now()
@@ -248,8 +255,7 @@ class Server:
             return _Reply(204, "") if text is None else _Reply(200, text, content_type="text/plain")
         if target.subresource == "scale":
             return _Reply(200, scale.read(store, target).body)
-        accept = request.headers.get("Accept", "")
-        return _Reply(200, reads.in_form(reads.get(store, target), accept))
+        return _Reply(200, one(store, target, accept))
 
     def _write(self, request: web.Request, target: Target, raw: bytes) -> _Reply:
         content_type = request.content_type
@@ -269,6 +275,10 @@ class Server:
         self, request: web.Request, target: Target, raw: bytes, options: Options
     ) -> writes.Answer:
         store, content_type = self._world.store, request.content_type
+        if target.resource is NEWER_EVENTS and target.verb == "create":
+            return newer_events.create(store, target, raw, options)
+        if target.resource is NEWER_EVENTS:
+            return newer_events.patch(store, target, content_type, raw, options)
         match target.verb, target.subresource:
             case "patch", "scale":
                 return scale.patch(store, target, content_type, raw, options)
@@ -284,6 +294,10 @@ class Server:
                 return writes.create(store, target, raw, options)
             case _:
                 return writes.delete(store, target, raw, request.query, options)
+
+
+def _one(store: Store, target: Target, accept: str) -> Object:
+    return reads.in_form(reads.get(store, target), accept)
 
 
 def _group(name: str, custom: CustomResources) -> Object:
@@ -302,7 +316,10 @@ def _check_form(target: Target, content_type: str) -> None:
     forms = (patches.JSON, patches.MERGE, patches.STRATEGIC, patches.APPLY)
     if target.resource.custom and content_type not in {patches.JSON, patches.MERGE, patches.APPLY}:
         raise refusal.unsupported_media_type((patches.JSON, patches.MERGE, patches.APPLY))
-    if content_type == patches.APPLY_CBOR or (content_type == patches.APPLY and target.subresource):
+    applies = content_type == patches.APPLY
+    if content_type == patches.APPLY_CBOR or (
+        applies and (target.subresource or target.resource is NEWER_EVENTS)
+    ):
         raise refusal.not_emulated(
             f"{content_type} of {target.resource.qualified}/{target.subresource}"
         )

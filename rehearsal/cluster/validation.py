@@ -34,7 +34,8 @@ def _required(path: str) -> Cause:
     return Cause("FieldValueRequired", path, "Required value")
 
 
-def _bad(path: str, value: object, why: str) -> Cause:
+def bad(path: str, value: object, why: str) -> Cause:
+    """A value that a rule forbids, as the server quotes it."""
     spelled = json.dumps(value, separators=(",", ":"), sort_keys=True)
     return Cause("FieldValueInvalid", path, f"Invalid value: {spelled}: {why}")
 
@@ -49,11 +50,11 @@ def _unsupported(path: str, value: str, supported: tuple[str, ...]) -> Cause:
 def _not_negative(spec: Object, path: str, *fields: str) -> Iterator[Cause]:
     for field in fields:
         if spec.get(field, 0) < 0:
-            yield _bad(f"{path}.{field}", spec[field], "must be greater than or equal to 0")
+            yield bad(f"{path}.{field}", spec[field], "must be greater than or equal to 0")
 
 
 def of_new(kind: str, obj: Object) -> list[Cause]:
-    return [*_name(obj), *_of_kind(kind, obj)]
+    return [*name(obj), *_of_kind(kind, obj)]
 
 
 def of_change(kind: str, old: Object, new: Object) -> list[Cause]:
@@ -80,7 +81,7 @@ def _of_kind(kind: str, obj: Object) -> Iterator[Cause]:
             pass
 
 
-def _name(obj: Object) -> Iterator[Cause]:
+def name(obj: Object) -> Iterator[Cause]:
     name = obj["metadata"].get("name", "")
     if not name:
         yield Cause(
@@ -89,13 +90,13 @@ def _name(obj: Object) -> Iterator[Cause]:
             "Required value: name or generateName is required",
         )
     elif not _SUBDOMAIN.fullmatch(name) or len(name) > 253:
-        yield _bad("metadata.name", name, _SUBDOMAIN_RULE)
+        yield bad("metadata.name", name, _SUBDOMAIN_RULE)
 
 
 def _metadata_change(old: Object, new: Object) -> Iterator[Cause]:
     for field in ("uid", "name", "namespace"):
         if new["metadata"].get(field, old["metadata"].get(field)) != old["metadata"].get(field):
-            cause = _bad(f"metadata.{field}", new["metadata"][field], "field is immutable")
+            cause = bad(f"metadata.{field}", new["metadata"][field], "field is immutable")
             yield cause
             if field == "uid":  # the server says it twice
                 yield cause
@@ -114,7 +115,7 @@ def _workload(spec: Object) -> Iterator[Cause]:
     if not selector:
         yield _required("spec.selector")
     elif not matches_labels(selector, labels):
-        yield _bad(
+        yield bad(
             "spec.template.metadata.labels", labels, "`selector` does not match template `labels`"
         )
     yield from _pod_spec(spec["template"]["spec"], "spec.template.spec")
@@ -164,7 +165,7 @@ def _resources(resources: Object, path: str) -> Iterator[Cause]:
     for name, requested in resources.get("requests", {}).items():
         wanted, limit = quantity.value(requested), quantity.value(limits.get(name, ""))
         if wanted is not None and limit is not None and wanted > limit:
-            yield _bad(
+            yield bad(
                 f"{path}.requests",
                 requested,
                 f"must be less than or equal to {name} limit of {limits[name]}",
@@ -174,9 +175,9 @@ def _resources(resources: Object, path: str) -> Iterator[Cause]:
 def _autoscaler(spec: Object) -> Iterator[Cause]:
     highest = spec.get("maxReplicas", 0)
     if highest < 1:
-        yield _bad("spec.maxReplicas", highest, "must be greater than 0")
+        yield bad("spec.maxReplicas", highest, "must be greater than 0")
     elif highest < spec["minReplicas"]:
-        yield _bad("spec.maxReplicas", highest, "must be greater than or equal to `minReplicas`")
+        yield bad("spec.maxReplicas", highest, "must be greater than or equal to `minReplicas`")
     for field in ("kind", "name"):
         if not spec.get("scaleTargetRef", {}).get(field):
             yield _required(f"spec.scaleTargetRef.{field}")
@@ -189,14 +190,14 @@ def _network_policy(spec: Object) -> Iterator[Cause]:
                 port = entry.get("port", 1)
                 if isinstance(port, int) and not 1 <= port <= 65535:
                     path = f"spec.{way}[{index}].ports[{place}].port"
-                    yield _bad(path, port, "must be between 1 and 65535, inclusive")
+                    yield bad(path, port, "must be between 1 and 65535, inclusive")
 
 
 def _event(obj: Object) -> Iterator[Cause]:
     about = obj.get("involvedObject", {}).get("namespace", "")
     own = obj["metadata"].get("namespace", "")
     if about != own and not (about == "" and own == "default"):
-        yield _bad("involvedObject.namespace", about, "does not match event.namespace")
+        yield bad("involvedObject.namespace", about, "does not match event.namespace")
     if obj.get("eventTime"):
         for field in ("reportingComponent", "reportingInstance", "action", "reason"):
             if not obj.get(field):
@@ -205,7 +206,7 @@ def _event(obj: Object) -> Iterator[Cause]:
 
 def _immutable(kind: str, old: Object, new: Object) -> Iterator[Cause]:
     if kind == "Deployment" and old["spec"].get("selector") != new["spec"].get("selector"):
-        yield _bad("spec.selector", new["spec"].get("selector"), "field is immutable")
+        yield bad("spec.selector", new["spec"].get("selector"), "field is immutable")
     if kind == "StatefulSet" and _frozen(old["spec"]) != _frozen(new["spec"]):
         *most, last = (f"'{field}'" for field in _STATEFUL_SET_MUTABLE)
         yield Cause(
@@ -221,7 +222,7 @@ def _immutable(kind: str, old: Object, new: Object) -> Iterator[Cause]:
             "Kind": reference.get("kind", ""),
             "Name": reference.get("name", ""),
         }
-        yield _bad("roleRef", spelled, "cannot change roleRef")
+        yield bad("roleRef", spelled, "cannot change roleRef")
     if kind == "ConfigMap" and old.get("immutable") and old.get("data") != new.get("data"):
         yield Cause(
             "FieldValueForbidden", "data", "Forbidden: field is immutable when `immutable` is set"

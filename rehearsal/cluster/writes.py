@@ -5,7 +5,7 @@ subresource, the merging of a server-side apply.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -24,7 +24,7 @@ from rehearsal.cluster.objects import (
     uid_of,
 )
 from rehearsal.cluster.refusal import Cause, Refusal
-from rehearsal.cluster.resources import NAMESPACES, PODS, Generation, Resource
+from rehearsal.cluster.resources import NAMESPACES, NEWER_EVENTS, PODS, Generation, Resource
 from rehearsal.cluster.routing import Options, Target
 from rehearsal.cluster.schema import Type, type_of_custom_resource, type_of_kind
 from rehearsal.cluster.store import Store
@@ -38,6 +38,9 @@ _SERVERS_OWN = (
     "selfLink",
     "resourceVersion",
 )
+
+
+Rules = Callable[[str, Object], list[Cause]]  # of a kind's name and an object
 
 
 @dataclass(slots=True)
@@ -81,12 +84,17 @@ def strictness(unknown: list[str], options: Options) -> list[str]:
 
 def create(store: Store, target: Target, raw: bytes, options: Options) -> Answer:
     resource = target.resource
-    new, warnings = _decoded_body(resource, raw, options)
+    new, warnings = decoded_body(resource, raw, options)
     return Answer(201, created(store, target, new, options), warnings)
 
 
 def created(
-    store: Store, target: Target, new: Object, options: Options, owners: Owners | None = None
+    store: Store,
+    target: Target,
+    new: Object,
+    options: Options,
+    owners: Owners | None = None,
+    rules: Rules = validation.of_new,
 ) -> Object:
     """Rules, defaults, ownership (by an apply: as handed in), and into the store but in a dry run."""
     resource = target.resource
@@ -104,7 +112,7 @@ def created(
     if resource.has_status:
         new.pop("status", None)
     defaults.fill(resource.kind, new)
-    causes = validation.of_new(resource.kind, new)
+    causes = rules(resource.kind, new)
     if causes:
         raise refusal.invalid_object(resource, metadata.get("name", ""), causes)
     if store.get(resource, target.namespace, metadata["name"]) is not None:
@@ -120,6 +128,8 @@ def created(
 
 
 def type_of(resource: Resource) -> Type:
+    if resource is NEWER_EVENTS:
+        return type_of_kind("EventsV1Event")
     return type_of_custom_resource() if resource.custom else type_of_kind(resource.kind)
 
 
@@ -127,7 +137,7 @@ def _now(store: Store) -> str:
     return stamp(store.clock.now())
 
 
-def _decoded_body(resource: Resource, raw: bytes, options: Options) -> tuple[Object, list[str]]:
+def decoded_body(resource: Resource, raw: bytes, options: Options) -> tuple[Object, list[str]]:
     body = parse(raw)
     if not isinstance(body, dict):
         raise refusal.bad_request(
@@ -142,6 +152,11 @@ def _decoded_body(resource: Resource, raw: bytes, options: Options) -> tuple[Obj
             f"{body.get('kind')}) does not match the expected ({resource.api_version}, Kind="
             f"{resource.kind})"
         )
+    return decoded_object(resource, body, options)
+
+
+def decoded_object(resource: Resource, body: Object, options: Options) -> tuple[Object, list[str]]:
+    """The fields that the kind has, and a warning for each that it has not; 400 for a value of the wrong type."""
     try:
         decoded = decode(body, type_of(resource))
         warnings = strictness(decoded.unknown, options)
@@ -202,7 +217,7 @@ def _unreadable(
 
 def replace(store: Store, target: Target, raw: bytes, options: Options) -> Answer:
     old = existing(store, target)
-    new, warnings = _decoded_body(target.resource, raw, options)
+    new, warnings = decoded_body(target.resource, raw, options)
     if new.get("metadata", {}).get("name") != target.name:
         raise refusal.bad_request("the name of the object does not match the name on the URL")
     check_version(target, old, new)
@@ -239,6 +254,7 @@ def updated(
     options: Options,
     warnings: list[str],
     owners: Owners | None = None,
+    rules: Rules | None = None,
 ) -> Answer:
     """Rules, defaults, generation, ownership (by an apply: as handed in); stored if anything changed."""
     resource = target.resource
@@ -248,7 +264,11 @@ def updated(
     new = _keep_servers_own(old, new, resource, target.subresource)
     defaults.fill(resource.kind, new)
     checked = new | {"metadata": new["metadata"] | {"uid": wished_uid}}
-    causes = validation.of_change(resource.kind, old, checked)
+    causes = (
+        validation.of_change(resource.kind, old, checked)
+        if rules is None
+        else rules(resource.kind, checked)
+    )
     if causes:
         raise refusal.invalid_object(resource, target.name, causes)
     _count_generation(resource, old, new)

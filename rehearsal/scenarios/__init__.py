@@ -9,6 +9,7 @@ from rehearsal.scenarios import (
     approval,
     authentication,
     clickhouse,
+    complete_recovery,
     data_flow,
     data_quality,
     high_latency,
@@ -48,6 +49,7 @@ _ALL = (
     outage.DEPENDENCY,
     persistence.BACKUP,
     persistence.DISK,
+    complete_recovery.SCENARIO,
     approval.SCENARIO,
     worse.SCENARIO,
 )

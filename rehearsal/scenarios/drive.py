@@ -1,4 +1,5 @@
-"""Drives a scenario against a running service: breaks the world, posts its alert, follows the incident to its end.
+"""Drives a scenario against a running service: breaks the world, posts its alert or lets people ask, and follows the
+incident to its end.
 
 The demo and the tests both come through here. Never here: how it is shown; starting the service.
 """
@@ -39,28 +40,30 @@ async def drive(
     within_s: float,
     tell: Callable[[Record], None] = lambda _: None,
 ) -> Ended:
-    """The scenario from the break to its end, at most `within_s` seconds. ValueError for one without an alert."""
-    if scenario.fired is None:
-        raise ValueError(f"scenario {scenario.name} fires no alert")
+    """The scenario from the break to its end, at most `within_s` seconds. ValueError for one that
+    nothing begins: no alert fires, and nobody speaks."""
+    if scenario.fired is None and scenario.speaks is None:
+        raise ValueError(f"scenario {scenario.name} fires no alert, and nobody asks for anything")
     await scenario.wrecks(world)
     record: Record = {}
     async with aiohttp.ClientSession(base_url=url, headers=world.headers) as session:
-        alarm = Alarm(session, scenario.fired)
-        await alarm.post("firing")
+        alarm = Alarm(session, scenario.fired) if scenario.fired else None
+        if alarm is not None:
+            await alarm.post("firing")
         try:
             async with asyncio.timeout(within_s):
                 while True:
+                    if scenario.speaks is not None:
+                        await scenario.speaks(url, world)
                     record = await _incident(session)
                     if record:
                         tell(record)
-                        if scenario.speaks is not None:
-                            await scenario.speaks(url, world)
                         if scenario.end.came(record):
                             return Ended(True, record)
                         if record["state"] in _OVER:
                             return Ended(False, record)
                         # A shipped rule keeps firing for longer than a verification takes.
-                        if record["state"] == "healed" and not await scenario.ill(world):
+                        if alarm and record["state"] == "healed" and not await scenario.ill(world):
                             await alarm.post("resolved")
                     await asyncio.sleep(min(0.3, 0.3 * world.pace_s))
         except TimeoutError:

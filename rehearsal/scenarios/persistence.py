@@ -9,7 +9,8 @@ _FIRED = Fired(
 )
 
 
-async def _data(world: World) -> None:
+async def data(world: World) -> None:
+    """A database with ten thousand rows."""
     await world.sql(
         "CREATE DATABASE carbon_ingestion",
         "CREATE TABLE carbon_ingestion.bronze_raw_trades (id UInt64, price Float64) ENGINE = MergeTree ORDER BY id",
@@ -32,7 +33,7 @@ BACKUP = Scenario(
     breaks="The job that makes backups has not run, and nobody noticed.",
     does="It makes a backup, watches it to its end, and proves that system.backups has it with a size.",
     end=Healed("back-up"),
-    prepares=_data,
+    prepares=data,
     wrecks=_no_backup,
     fired=_FIRED,
     ill=_too_old,

@@ -143,7 +143,6 @@ class Scenario:
     fired: Fired | None = None  # without it nothing fires: a person asks
     prepares: Callable[[World], Awaitable[None]] = nothing
     ill: Callable[[World], Awaitable[bool]] = always
-    speaks: Callable[[str, World], Awaitable[None]] | None = (
-        None  # what a person does, at a URL, again and again
-    )
+    # What people do, at a URL, again and again; without an alert it is they who begin.
+    speaks: Callable[[str, World], Awaitable[None]] | None = None
     servers: frozenset[str] = field(default_factory=frozenset)

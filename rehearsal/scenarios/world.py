@@ -61,7 +61,7 @@ class World:
     stack: AsyncExitStack
     kafka: NoidaBroker | None = None
     clickhouse: ClickHouseServer | None = None
-    people: dict[str, str] = field(default_factory=dict)  # who may say yes or no, by name: a token
+    people: dict[str, str] = field(default_factory=dict)  # who may ask and decide, by name: a token
 
     @property
     def bootstrap(self) -> str:
@@ -192,7 +192,7 @@ class World:
         """The machine's token, and the people with theirs."""
         (self.folder / "machine").write_text(MACHINE_TOKEN)
         named = [
-            {"name": name, "roles": ["approve"], "token": token}
+            {"name": name, "roles": ["operate", "approve"], "token": token}
             for name, token in self.people.items()
         ]
         (self.folder / "people.yaml").write_text(yaml.safe_dump({"people": named}))

@@ -101,7 +101,7 @@ class Executor:
         if state is TargetState.UNDER_WAY:
             detail = "the reply was lost; reading back shows that it has begun"
             return Deed(Applied.STARTED, Reason.IN_PROGRESS, detail, 1.0)
-        return _told(state)
+        return _told(state, "the reply was lost; ")
 
     async def _look_first(
         self, hand: Hand[Any], permit: Permit[Any], lapsed: Reason | None
@@ -132,10 +132,10 @@ class Executor:
             return Unsure(f"reading back failed: {error}")
 
 
-def _told(state: TargetState) -> Deed:
+def _told(state: TargetState, lost: str = "") -> Deed:
     match state:
         case TargetState.APPLIED:
-            detail = "the reply was lost; reading back shows that it was done"
+            detail = f"{lost}reading back shows that it was done"
             return Deed(Applied.DONE, Reason.DONE, detail)
         case TargetState.CHANGED:
             detail = "reading back shows another value"

@@ -23,6 +23,7 @@ V = TypeVar("V")
 MOST_EXAMPLES = 5
 WIDTH = 110  # columns of the text
 MOST_LINES = 4  # of one finding
+_NAME_IT = "PARAMEDIC_KUBERNETES__KUBECONFIG=~/.kube/config paramedic diagnose"
 _STORES = ("kafka", "clickhouse", "zookeeper")
 _OPTIONAL = ("health", "metrics", "kafka", "clickhouse", "logs")  # these may be left unconfigured
 
@@ -90,8 +91,16 @@ def as_text(answer: Quick) -> str:
     if answer.outcome is Outcome.NOTHING_WRONG:
         lines = [f"{head}: nothing is wrong"]
     else:
-        count = f"{len(known) or 'no'} finding{'' if len(known) == 1 else 's'}"
-        first = f"look first: {known[0].what}" if known else "not everything could be looked at"
+        count = (
+            f"{len(known)} finding{'' if len(known) == 1 else 's'}" if known else "could not look"
+        )
+        first = (
+            f"look first: {known[0].what}"
+            if known
+            else (
+                "nothing is known to be wrong, and that says little: what follows could not be read"
+            )
+        )
         lines = [f"{head}: {count}", *_wrapped(first, ""), ""]
     for finding in answer.findings:
         lines += _wrapped(finding.what, f"{finding.weight.upper():8}")
@@ -251,7 +260,8 @@ def _unknown(seen: QuickEvidence) -> Iterable[Finding]:
             continue
         names = ", ".join(name for name, _ in readings)
         text = f"{first.source} could not be read, {first.reason}{detail} ({names})"
-        yield Finding(Weight.UNKNOWN, text)
+        bare = first.reason is Reason.NOT_CONFIGURED and first.source == "kubernetes"
+        yield Finding(Weight.UNKNOWN, text, _NAME_IT if bare else "")
     for what, part in (("lag", _of(seen.kafka)), ("logs", _of(seen.logs))):
         for name, why in part.unread.items() if part else ():
             yield Finding(Weight.UNKNOWN, f"{what} of {name} could not be read, {why}")

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from service.diagnose.chapter import Chapter
 from service.diagnose.chapters import (
     authentication,
+    claim,
     clickhouse,
     data_flow,
     data_quality,
@@ -49,6 +50,7 @@ CHAPTERS: Chapters = {
         logging.CHAPTER,
         outage.CHAPTER,
         persistence.CHAPTER,
+        claim.CHAPTER,
         recovery.CHAPTER,
         quick.CHAPTER,
     )

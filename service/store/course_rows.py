@@ -74,7 +74,10 @@ def write_course(tx: sa.Connection, change: CourseChange) -> bool:
         insert_course(tx, course)
         return True
     if change.asks_again:
-        values |= {"approved_by": "", "approved_at": None, "expires_at": course.expires_at}
+        values |= {
+            "rung": course.rung, "approved_by": "", "approved_at": None,
+            "expires_at": course.expires_at,
+        }  # fmt: skip
     written = sa.update(courses).where(courses.c.id == course.id)
     if change.was is not None:
         written = written.where(courses.c.state == change.was)

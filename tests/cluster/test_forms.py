@@ -24,6 +24,7 @@ MODELS = {
     "Pod": "V1Pod", "PodSpec": "V1PodSpec", "Container": "V1Container", "ContainerPort": "V1ContainerPort",
     "EnvVar": "V1EnvVar", "EnvVarSource": "V1EnvVarSource", "ResourceRequirements": "V1ResourceRequirements",
     "VolumeMount": "V1VolumeMount", "Probe": "V1Probe", "HTTPGetAction": "V1HTTPGetAction", "Event": "CoreV1Event",
+    "EventsV1Event": "EventsV1Event",
     "ObjectReference": "V1ObjectReference", "EventSource": "V1EventSource", "EventSeries": "CoreV1EventSeries",
     "HorizontalPodAutoscaler": "V2HorizontalPodAutoscaler",
     "HorizontalPodAutoscalerSpec": "V2HorizontalPodAutoscalerSpec",

@@ -111,6 +111,9 @@ async def test_a_platform_is_recovered_when_two_people_want_it(
             {NORMALIZATION: 3, ENRICHMENT: 1, AGGREGATION: 2}, RESTORED_ROWS,
         )  # fmt: skip
         assert (done.asked_by, done.approved_by) == ("anna", "ben")
+        # Budgets, attempts and plans are the rung's: each step is told under its name.
+        lines = await made.ledger.entries("inc-1", limit=10)
+        assert {line["rung"] for line in lines} == {"recover"}
         while (await made.only()).state is not CLOSED:
             await made.step_when_due()
 

@@ -85,6 +85,7 @@ def test_a_backend_that_is_away_is_one_finding_however_many_asked_it() -> None:
 def test_a_cluster_that_is_not_configured_is_not_a_healthy_one() -> None:
     answer = judged(unread(Reason.NOT_CONFIGURED), "ns", AT)
     assert answer.outcome is Outcome.COULD_NOT_LOOK
+    assert answer.findings[0].next.startswith("PARAMEDIC_KUBERNETES__KUBECONFIG=")
     assert [told.partition(":")[0] for told in answer.not_asked] == [
         "logs", "health", "metrics", "kafka", "clickhouse",
     ]  # fmt: skip

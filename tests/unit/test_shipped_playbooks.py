@@ -1,5 +1,6 @@
 """The shipped playbooks against the shipped alerts: each alert of these chapters has one, and none has two."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,13 @@ from service.playbooks.load import load
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAYBOOKS = load(ROOT / "rules" / "playbooks", CHAPTERS, KINDS)
+# Where a person is: with kubectl and the namespace in hand, in no pod of the platform.
+PASTED = (
+    "kubectl -n {{ target.namespace }} ", "for chi in $(kubectl -n {{ target.namespace }} ",
+    "cmctl -n {{ target.namespace }} ", "paramedic ", "kubectl -n kube-system ",
+    "kubectl get pods --all-namespaces ",
+)  # fmt: skip
+OF_THE_CLUSTER = re.compile(r"kubectl (get|describe|patch) (pv|nodes)\b")
 ROWS = ("1.1", "1.2", "5.1", "5.2", "6.1", "6.2", "7.1", "7.2")
 # Nobody can act on these: a rule of ours that fails, and the alert that always fires.
 WITHOUT = ("RuleEvaluationFailing", "Watchdog")
@@ -72,3 +80,21 @@ def test_a_rung_goes_as_far_as_its_row_says(
     found = next(p for p in PLAYBOOKS if p.name == playbook)
     remedy = next(r for r in found.remedies if r.name == rung)
     assert (remedy.do.kind.name, remedy.mode) == (kind, mode)
+
+
+def commands() -> dict[str, str]:
+    """Every command that a person is given, by its place."""
+    return {
+        f"{file.stem}/{remedy['name']}/{number}": command
+        for file in sorted((ROOT / "rules" / "playbooks").glob("*.yaml"))
+        for remedy in yaml.safe_load(file.read_text())["remedies"]
+        for number, command in enumerate(remedy["do"].get("human", {}).get("commands", ()))
+    }
+
+
+@pytest.mark.parametrize("place", commands())
+def test_a_command_for_a_person_can_be_pasted_from_where_they_are(place: str) -> None:
+    command = commands()[place]
+    assert command.startswith(PASTED) or OF_THE_CLUSTER.match(command), command
+    # What only a person knows (a value, an image) stays theirs; a name that the cluster knows is no gap.
+    assert not re.search(r"<[a-z-]+>|\bNAME\b", command), command

@@ -40,6 +40,7 @@ PARAMETERS: Mapping[str, Mapping[str, Any]] = {
     "logging": {"config_maps": ("carbon-ingestion-config",)},
     "outage": {"services": ("normalization-service", "enrichment-service", "aggregation-service")},
     "persistence": {},
+    "claim": {"claim": "data-kafka-0"},
     "recovery": {"database": "ingestion"},
     "quick": {},
 }  # fmt: skip

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from service.desk.quick import WIDTH, Weight, as_json, as_text, quick
 from service.diagnose.chapter import Look
@@ -23,7 +24,8 @@ from service.kit.clock import VirtualClock
 from service.kit.deadline import Deadline
 from service.model.evidence import Evidence, Known, Unknown
 from service.model.reasons import Reason
-from service.model.target import Target
+from service.model.target import Target, TargetKind
+from tests.servers.faults import Asked
 from tests.wire.diagnosing import (
     RECORDED_AT,
     deployment,
@@ -35,6 +37,7 @@ from tests.wire.diagnosing import (
 from tests.wire.recorded import NAMESPACE, Recorded, playing
 
 OUTAGE, PERSISTENCE = playbook("7.1-service-outage.yaml"), playbook("7.2-data-loss-prevention.yaml")
+CLAIM = playbook("7.2-claim-at-risk.yaml")
 ABSENT, RECOVERY = playbook("7.2-backup-absent.yaml"), playbook("7.3-complete-recovery.yaml")
 SERVICES = ("normalization-service", "enrichment-service", "aggregation-service")
 TARGET, CLICKHOUSE = deployment("normalization-service"), statefulset("clickhouse")
@@ -263,6 +266,68 @@ async def test_backups_that_fail_and_backups_that_never_were_are_told_apart(tmp_
     assert (proposal.rung, "no space left" in str(proposal.request)) == ("backup-fails", True)
     never = proposed(known(evidence, backups=known_backups()), CLICKHOUSE, ABSENT)
     assert never.rung == "no-backup"
+
+
+def gone(cluster: Recorded) -> None:
+    """The recording deletes the volume without reading it once more."""
+    cluster.objects["/api/v1/persistentvolumes"].pop("pv-13-a", None)
+
+
+def failed(cluster: Recorded) -> None:
+    """No recording has a volume that failed."""
+    cluster.objects["/api/v1/persistentvolumes"]["pv-13-a"]["status"]["phase"] = "Failed"
+
+
+@pytest.mark.parametrize(
+    ("until", "change", "rung", "says"),
+    [
+        pytest.param("pvc-lost", gone, "claim-lost", "has lost its volume pv-13-a",
+                     id="its volume is gone: a person, with the names of both"),
+        pytest.param("pv-bound", failed, "volume-failed", "Volume pv-13-a of claim data-kafka-0 has failed",
+                     id="its volume failed: a person, with the patch that keeps it"),
+        pytest.param("pvc-terminating", nothing, "claim-deleting", "Claim data-kafka-0 is being deleted",
+                     id="it is being deleted: a person, with the patch that keeps its volume"),
+        pytest.param("pvc-pending-events", nothing, "claim-pending", "no persistent volumes available",
+                     id="it gets no volume: a person, with what Kubernetes says"),
+        pytest.param("pv-bound", nothing, None, "", id="bound: nothing to say"),
+    ],
+)  # fmt: skip
+async def test_a_claim_that_no_workload_mounts_goes_to_a_person_with_its_name(
+    until: str, change: Change, rung: str | None, says: str, tmp_path: Path
+) -> None:
+    target = Target(TargetKind.PERSISTENT_VOLUME_CLAIM, "carbon-volumes", "data-kafka-0")
+    cluster = Recorded("13i3_volume_phases", until)
+    change(cluster)
+    evidence = await diagnosed(cluster, target, CLAIM, tmp_path)
+    proposal = proposed(evidence, target, CLAIM)
+    assert proposal.rung == rung, [(c.rung, c.reason, c.detail) for c in proposal.considered]
+    assert says in str(proposal.request or "")
+    assert proposal.request is None or "data-kafka-0" in str(proposal.request)
+
+
+class OneNamespace(Recorded):
+    """As a role for one namespace sees it: volumes, which have none, are not for it."""
+
+    def answer(self, asked: Asked) -> web.Response:
+        if asked.path.startswith("/api/v1/persistentvolumes"):
+            return web.json_response({"message": "persistentvolumes is forbidden"}, status=403)
+        return super().answer(asked)
+
+
+async def test_a_volume_that_may_not_be_read_is_named_all_the_same(tmp_path: Path) -> None:
+    target = Target(TargetKind.PERSISTENT_VOLUME_CLAIM, "carbon-volumes", "data-kafka-0")
+    cluster = OneNamespace("13i3_volume_phases", "pv-bound")
+    evidence = await diagnosed(cluster, target, CLAIM, tmp_path)
+    proposal = proposed(evidence, target, CLAIM)
+    assert proposal.rung == "volume-not-readable"
+    assert "volume pv-13-a" in str(proposal.request)
+
+
+async def test_a_claim_that_is_gone_is_in_no_danger_any_more(tmp_path: Path) -> None:
+    target = Target(TargetKind.PERSISTENT_VOLUME_CLAIM, "carbon-volumes", "data-nobody")
+    evidence = await diagnosed(Recorded(), target, CLAIM, tmp_path)
+    proposal = proposed(evidence, target, CLAIM)
+    assert (proposal.rung, proposal.reason) == (None, Reason.TARGET_MISSING)
 
 
 @pytest.mark.parametrize(

@@ -179,6 +179,14 @@ async def test_a_log_is_text_whatever_its_bytes_are(
     assert (api.asked[0].query["container"], api.asked[0].query["previous"]) == ("main", "true")
 
 
+async def test_a_log_of_megabytes_is_cut_also_where_the_server_does_not_cut_it(
+    api: Scripted, reader: KubernetesReader
+) -> None:
+    api.answer = lambda _: web.Response(body=b"x" * 2_000_000, content_type="text/plain")
+    text = await reader.log("x", "pod-1", deadline=soon())
+    assert len(text) == int(api.asked[0].query["limitBytes"]) == 256 * 1024
+
+
 @pytest.mark.parametrize(
     "name", ["../../secrets", "a/../../../secrets/b", "a?x=y", "a#b", "a%2Fb", "a b", "", ".", "a/"]
 )

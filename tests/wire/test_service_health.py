@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from service.diagnose.probes.logs import Logs
 from service.model.evidence import Known
 from service.model.reasons import Reason
 from service.model.target import Target
@@ -253,6 +254,25 @@ async def test_a_process_that_logs_errors_before_liveness_kills_it_is_not_only_s
             )
     evidence = await diagnosed(cluster, target, RESTARTS, tmp_path)
     assert proposed(evidence, target, RESTARTS).rung == "read-the-logs"
+
+
+async def test_a_log_line_of_a_megabyte_with_terminal_escapes_is_one_short_plain_line(
+    tmp_path: Path,
+) -> None:
+    cluster, target = Recorded("02g_liveness_kills"), deployment("enrichment-service")
+    line = "2026-11-23T18:48:35Z ERROR \x1b[2J\x1b]0;owned\x07 deadlock " + "x" * 1_000_000
+    for key, (status, text) in list(cluster.logs.items()):
+        if key[2]:
+            cluster.logs[key] = (status, f"{text}\n{line}\n")
+    evidence = await diagnosed(cluster, target, RESTARTS, tmp_path)
+    seen: Logs = evidence.readings()["logs"].value  # type: ignore[union-attr,assignment]
+    shown = [*seen.examples, *(kept for log in seen.logs for kept in log.tail)]
+    assert any("deadlock" in one for one in seen.examples)
+    assert max(map(len, shown)) <= 300
+    assert all(one.isprintable() for one in shown)
+    proposal = proposed(evidence, target, RESTARTS)
+    assert proposal.rung == "read-the-logs"
+    assert len(str(proposal.request)) < 2_000
 
 
 async def test_what_nobody_can_read_argues_for_nothing(tmp_path: Path) -> None:

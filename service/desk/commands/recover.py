@@ -23,6 +23,12 @@ _OVER = ("done", "stopped", "failed", "withdrawn", "expired")
 
 app = typer.Typer(
     help="Restore a platform from its backup: stop the services, restore, start them again. Two people.",
+    epilog=(
+        "In this order, each person with their own token:\n\n"
+        "paramedic recover start --namespace carbon-ingestion --token-file anna.token\n\n"
+        "paramedic recover show\n\n"
+        "paramedic recover approve SAGA --token-file ben.token"
+    ),
     no_args_is_help=True,
     rich_markup_mode=None,
 )

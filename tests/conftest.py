@@ -11,6 +11,7 @@ from service.kit.clock import VirtualClock
 from service.record import log
 from service.store.database import Database
 from tests.servers import absent
+from tests.stores import copied, template
 
 pytest_plugins = ["tests.leaks"]
 
@@ -52,10 +53,17 @@ def clock() -> VirtualClock:
     return VirtualClock()
 
 
+@pytest.fixture(scope="session")
+def empty_store() -> Iterator[Path]:
+    """The file of a SQLite store that was migrated once."""
+    with template() as made:
+        yield made
+
+
 @pytest.fixture
-def store_url(tmp_path: Path) -> str:
+def store_url(empty_store: Path, tmp_path: Path) -> str:
     """A store of its own for one test."""
-    return f"sqlite:///{tmp_path / 'store' / 'paramedic.db'}"
+    return copied(empty_store, tmp_path / "store" / "paramedic.db")
 
 
 @pytest.fixture

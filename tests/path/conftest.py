@@ -8,6 +8,7 @@ import pytest
 from service.kit.clock import VirtualClock
 from tests.path.world import World, world
 from tests.servers.postgresql import PostgreSQL, postgresql_server
+from tests.stores import copied
 
 STORES = ("sqlite", "postgresql")
 
@@ -31,7 +32,8 @@ def postgresql() -> Iterator[PostgreSQL]:
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A store of its own for one test, on the database that the test's id names."""
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'store' / 'paramedic.db'}"
+        empty: Path = request.getfixturevalue("empty_store")
+        yield copied(empty, tmp_path / "store" / "paramedic.db")
         return
     server: PostgreSQL = request.getfixturevalue("postgresql")
     url = server.create()

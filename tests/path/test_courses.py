@@ -10,8 +10,6 @@ from typing import Any, Literal
 
 import pytest
 
-from service.act import KINDS
-from service.diagnose import CHAPTERS
 from service.kit.clock import VirtualClock
 from service.model.action import Mode
 from service.model.control import Once
@@ -19,15 +17,14 @@ from service.model.course import Course, CourseState
 from service.model.errors import Refused, Unavailable
 from service.model.incident import IncidentState, OutcomeKind
 from service.model.reasons import Reason
-from service.playbooks.load import load
 from service.settings import GuardSettings
 from service.store.courses import Courses
 from service.store.database import Database
 from tests.path.stage import OUTAGE_LABELS, SERVICES, Stage
 from tests.path.world import LEASE, Crash, MortalDatabase, World
-from tests.unit.made import NAMESPACE, PLAYBOOKS, item
+from tests.unit.made import NAMESPACE, item, shipped
 
-PLAYBOOK = next(p for p in load(PLAYBOOKS, CHAPTERS, KINDS) if p.name == "service-outage")
+PLAYBOOK = shipped("service-outage")
 RESTARTS = [f"rollout restart Deployment/{NAMESPACE}/{name}" for name in SERVICES]
 OPEN, ACTING, WAITING, VERIFYING, HEALED, ESCALATED, CLOSED = IncidentState
 

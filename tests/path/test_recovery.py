@@ -10,8 +10,6 @@ from typing import Any, Literal
 
 import pytest
 
-from service.act import KINDS
-from service.diagnose import CHAPTERS
 from service.kit.clock import VirtualClock
 from service.model.action import Mode
 from service.model.course import Course, CourseState
@@ -19,14 +17,13 @@ from service.model.errors import Refused, Unavailable
 from service.model.incident import IncidentState
 from service.model.reasons import Reason
 from service.model.target import Target, TargetKind
-from service.playbooks.load import load
 from service.store.courses import Asked, Courses
 from service.store.database import Database
 from tests.path.stage import BACKUP, RESTORED_ROWS, SERVICES, Stage
 from tests.path.world import Crash, MortalDatabase, World
-from tests.unit.made import NAMESPACE, PLAYBOOKS, item
+from tests.unit.made import NAMESPACE, item, shipped
 
-PLAYBOOK = next(p for p in load(PLAYBOOKS, CHAPTERS, KINDS) if p.name == "complete-recovery")
+PLAYBOOK = shipped("complete-recovery")
 LABELS = {"alertname": "CompleteRecoveryRequested", "namespace": NAMESPACE}
 CLICKHOUSE = Target(TargetKind.STATEFULSET, NAMESPACE, "clickhouse")
 NORMALIZATION, ENRICHMENT, AGGREGATION = SERVICES

@@ -19,6 +19,7 @@ from service.model.reasons import Reason
 from service.store.database import Database
 from service.store.inbox import Inbox
 from service.store.schema import metadata
+from tests.stores import copied
 
 pytestmark = pytest.mark.only_on("sqlite")  # it looks into the file itself
 
@@ -365,12 +366,29 @@ async def test_a_corrupt_file_is_not_ready_and_takes_nothing(
 # ---------------------------------------------------------------------- schema
 
 
-async def test_the_migrations_build_what_the_schema_describes(database: Database) -> None:
+async def test_the_migrations_build_what_the_schema_describes(tmp_path: Path) -> None:
+    """From nothing: not even the folder is there."""
+
     def differences(connection: sa.Connection) -> list[object]:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         return list(compare_metadata(context, metadata))
 
+    database = await Database.open(f"sqlite:///{tmp_path / 'not yet' / 'p.db'}")
     assert await database.read(differences) == []
+    await database.close()
+
+
+async def test_a_store_begins_empty_whatever_another_left_behind(
+    empty_store: Path, tmp_path: Path, clock: VirtualClock
+) -> None:
+    """The tests copy one migrated file: what is written to a copy reaches neither it nor the next copy."""
+    for turn in range(2):
+        database = await Database.open(copied(empty_store, tmp_path / str(turn) / "p.db"))
+        inbox = Inbox(database, clock, max_waiting=9, max_dead_letters=3)
+        await inbox.open()
+        assert inbox.waiting == 0
+        await inbox.accept(b"left behind")
+        await database.close()
 
 
 async def test_a_store_of_the_first_version_is_taken_over_with_what_waits_in_it(

@@ -12,14 +12,12 @@ import yaml
 
 from rehearsal.scenarios import SCENARIOS
 from rehearsal.scenarios.scenario import Found as Asked
-from service.act import KINDS
-from service.diagnose import CHAPTERS
 from service.model.playbook import Playbook, Remedy, ReturnOn
 from service.model.target import Target
-from service.playbooks.load import load
 from service.route.target import first, true_labels
 from tests.rules.rulebook import ROOT, Alert, alerts, catalogue
 from tests.rules.test_catalogue import fired
+from tests.unit.made import shipped_playbooks
 
 # What the rows promise and Paramedic does not do yet. A line goes when its cause is automated; none comes by itself.
 MISSING: set[tuple[str, str]] = set()
@@ -41,7 +39,7 @@ def rows() -> tuple[Found, ...]:
 @cache
 def playbooks() -> dict[str, Playbook]:
     """The shipped playbooks by name."""
-    return {p.name: p for p in load(ROOT / "rules" / "playbooks", CHAPTERS, KINDS)}
+    return dict(shipped_playbooks())
 
 
 @dataclass(frozen=True)

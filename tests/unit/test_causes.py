@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from service.act import KINDS
-from service.diagnose import CHAPTERS
 from service.guard.chain import CHAIN
 from service.guard.explained import explained
 from service.guard.question import Policy, Question
@@ -18,9 +16,8 @@ from service.model.evidence import Known
 from service.model.playbook import Budget, Limits
 from service.model.reasons import Reason
 from service.model.ruling import History, OpenCause, Proposal
-from service.playbooks import load as playbooks
 from service.playbooks.causes import beside, load
-from tests.unit.made import NAMESPACE, PLAYBOOKS, SCALE, T0, TARGET
+from tests.unit.made import NAMESPACE, PLAYBOOKS, SCALE, T0, TARGET, shipped_playbooks
 
 BUDGET = Budget(9, 3600.0)
 LOADED = ("high-latency", "kafka", "clickhouse", "data-flow")
@@ -183,7 +180,7 @@ def test_without_the_file_nothing_explains_anything(tmp_path: Path) -> None:
 
 
 def test_every_name_of_the_shipped_table_is_a_shipped_playbook() -> None:
-    names = {playbook.name for playbook in playbooks.load(PLAYBOOKS, CHAPTERS, KINDS)}
+    names = shipped_playbooks().keys()
     table = beside(PLAYBOOKS, names)
     assert "kafka" in table.of("high-latency")
     assert {n for e, causes in table.explained_by.items() for n in (e, *causes)} <= names
@@ -191,5 +188,5 @@ def test_every_name_of_the_shipped_table_is_a_shipped_playbook() -> None:
 
 def test_a_backup_waits_for_nobody() -> None:
     """A disk that fills is given room only after a good backup: waiting for ClickHouse, neither would come."""
-    names = {playbook.name for playbook in playbooks.load(PLAYBOOKS, CHAPTERS, KINDS)}
+    names = shipped_playbooks().keys()
     assert beside(PLAYBOOKS, names).of("data-loss-prevention") == ()

@@ -10,10 +10,8 @@ import yaml
 from service import publish
 from service.act import KINDS, rights
 from service.act.rights import Accounts
-from service.diagnose import CHAPTERS
 from service.model.action import Mode, Permission
-from service.playbooks.load import load
-from tests.unit.made import PLAYBOOKS
+from tests.unit.made import shipped_playbooks
 
 BASE = Path(__file__).resolve().parents[2] / "deploy" / "base" / "rbac.yaml"
 NAMESPACE = "carbon-ingestion"
@@ -40,7 +38,7 @@ def roles(documents: Iterable[Mapping[str, Any]]) -> dict[str, set[tuple[str, st
 
 def enabled() -> set[str]:
     """The kinds of all rungs of the shipped playbooks that may ever act."""
-    playbooks = load(PLAYBOOKS, CHAPTERS, KINDS)
+    playbooks = shipped_playbooks().values()
     return {r.do.kind.name for p in playbooks for r in p.remedies if r.mode is not Mode.OBSERVE}
 
 

@@ -1,19 +1,15 @@
 """The shipped playbooks against the shipped alerts: each alert of these chapters has one, and none has two."""
 
 import re
-from pathlib import Path
 
 import pytest
 import yaml
 
-from service.act import KINDS
-from service.diagnose import CHAPTERS
 from service.model.action import Mode
 from service.model.playbook import Playbook
-from service.playbooks.load import load
+from tests.unit.made import ROOT, shipped_playbooks
 
-ROOT = Path(__file__).resolve().parents[2]
-PLAYBOOKS = load(ROOT / "rules" / "playbooks", CHAPTERS, KINDS)
+PLAYBOOKS = tuple(shipped_playbooks().values())
 # Where a person is: with kubectl and the namespace in hand, in no pod of the platform.
 PASTED = (
     "kubectl -n {{ target.namespace }} ", "for chi in $(kubectl -n {{ target.namespace }} ",

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from service.act import KINDS
 from service.clients.clickhouse import ClickHouseClient
 from service.clients.prometheus import PrometheusClient
 from service.decide.ladder import propose
@@ -18,11 +17,11 @@ from service.model.evidence import Evidence
 from service.model.playbook import Playbook
 from service.model.ruling import Proposal
 from service.model.target import Target, TargetKind
-from service.playbooks.load import load
+from tests.unit.made import shipped_playbooks
 from tests.wire.recorded import NAMESPACE, Recorded, playing
 
 PLAYBOOKS = Path(__file__).resolve().parents[2] / "rules" / "playbooks"
-SHIPPED = load(PLAYBOOKS, CHAPTERS, KINDS)
+SHIPPED = tuple(shipped_playbooks().values())
 RECORDED_AT = datetime(2026, 11, 23, 18, 50, tzinfo=UTC)
 
 

@@ -55,6 +55,7 @@ class Life(RuleBasedStateMachine):
             MortalInPlace,
             limits=_allowing(NAMESPACE),
             patience=Patience(60.0, 600.0),
+            playbooks=(),  # `begin` draws them
             hands=dict.fromkeys(KINDS, self.platform),
             people=True,
         )
@@ -82,7 +83,7 @@ class Life(RuleBasedStateMachine):
     # ------------------------------------------------------------------ the end
 
     def teardown(self) -> None:
-        """Left alone with all faults and holds gone, everything comes to rest; and once all has resolved, to its close."""
+        """Left alone, with no faults and no holds, everything comes to rest; once all has resolved, to its close."""
         try:
             self.run(self._rest())
         finally:

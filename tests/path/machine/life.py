@@ -34,6 +34,8 @@ BOTH = st.sampled_from(ALERTS)
 WHO = st.sampled_from(["anna", "anna", "ben", "ben", "carl"])
 # What the store does to a word on its way: nothing, or the process dies, or the store is away; before or after.
 FATES = st.sampled_from(["", "", "", "", "die before", "die after", "away before", "away after"])
+# How many steps the service takes after a rule: most of what happens matters to what is under way.
+THEN = st.sampled_from([0, 0, 1, 2, 4])
 BREAKER_OPENED = 5
 HELD = "('switched_off', 'maintenance', 'breaker_open')"
 
@@ -78,7 +80,7 @@ class Life(RuleBasedStateMachine):
         self.run(self.world.start())
         for thing in self.platform.things.values():
             thing.needs, thing.runaway = needs, runaway
-        self.fires(WORKLOADS[0], ALERTS[0])
+        self.fires(WORKLOADS[0], ALERTS[0], then)
 
     # ------------------------------------------------------------------ the end
 
@@ -166,12 +168,13 @@ class Life(RuleBasedStateMachine):
         await self.world.deliver(told)
         self.promises.accepted.add(fingerprint)
 
-    @rule(workload=NAMES, name=BOTH)
-    def fires(self, workload: str, name: str) -> None:
+    @rule(workload=NAMES, name=BOTH, then=THEN)
+    def fires(self, workload: str, name: str, then: int) -> None:
         """Begins to fire, or is told again."""
         fingerprint = f"{name}@{workload}"
         self.started.setdefault(fingerprint, self._theirs())
         self.run(self._tell(fingerprint, "firing"))
+        self._goes_on(then)
 
     @rule(workload=NAMES, name=BOTH)
     def resolves(self, workload: str, name: str) -> None:
@@ -194,9 +197,10 @@ class Life(RuleBasedStateMachine):
             self.started[fingerprint] = self._theirs() - timedelta(hours=2)
             self.run(self._tell(fingerprint, "firing"))
 
-    @rule()
-    def a_storm(self) -> None:
+    @rule(then=THEN)
+    def a_storm(self, then: int) -> None:
         self.run(self._storm())
+        self._goes_on(then)
 
     async def _storm(self) -> None:
         """Many incidents at once, and all over again a moment later: enough to open the breaker."""
@@ -218,6 +222,10 @@ class Life(RuleBasedStateMachine):
     @rule(count=st.integers(1, 6))
     def steps(self, count: int) -> None:
         self._through(self._steps(count))
+
+    def _goes_on(self, count: int) -> None:
+        if count:
+            self._through(self._steps(count))
 
     async def _steps(self, count: int) -> None:
         for _ in range(count):
@@ -280,9 +288,10 @@ class Life(RuleBasedStateMachine):
 
     # ------------------------------------------------------------------ time
 
-    @rule(seconds=st.sampled_from([0.5, 10.0, 61.0, 130.0, 601.0, 7_200.0, 20_000.0]))
-    def time_passes(self, seconds: float) -> None:
+    @rule(seconds=st.sampled_from([0.5, 10.0, 61.0, 130.0, 601.0, 7_200.0, 20_000.0]), then=THEN)
+    def time_passes(self, seconds: float, then: int) -> None:
         self.clock.advance(seconds)
+        self._goes_on(then)
 
     @rule(seconds=st.sampled_from([-3_600.0, -30.0, 30.0, 3_600.0]))
     def the_clock_is_set(self, seconds: float) -> None:
@@ -293,8 +302,8 @@ class Life(RuleBasedStateMachine):
 
     # ------------------------------------------------------------------ people
 
-    def _say(self, word: Coroutine[Any, Any, int], fate: str = "") -> int | None:
-        """Somebody says something; None where the process died over it."""
+    def _say(self, word: Coroutine[Any, Any, int], fate: str, then: int = 0) -> int | None:
+        """Somebody says something; None where the process died over it. Then the service goes on."""
         database: Any = self.world.database
         if fate:
             kind, _, when = fate.partition(" ")
@@ -305,18 +314,21 @@ class Life(RuleBasedStateMachine):
             status.append(await word)
 
         self._through(said())
+        self._goes_on(then)
         return status[0] if status else None
 
     @rule(
         who=WHO, fate=FATES, which=st.integers(0, 3),
         answer=st.sampled_from([Answer.APPROVE, Answer.APPROVE, Answer.APPROVE, Answer.REJECT]),
+        then=THEN,
     )  # fmt: skip
-    def somebody_answers(self, who: str, answer: Answer, which: int, fate: str) -> None:
+    def somebody_answers(self, who: str, answer: Answer, which: int, fate: str, then: int) -> None:
         """Mostly what waits; now and then what is over."""
         rows = self.run(self._proposals())
         rows.sort(key=lambda row: row["state"] not in OPEN)
         if rows:
             self._answer(rows[which % len(rows)], who, answer, fate)
+            self._goes_on(then)
 
     @rule(who=WHO, fate=FATES, first=st.booleans())
     def what_waits_is_approved(self, who: str, fate: str, first: bool) -> None:
@@ -347,8 +359,8 @@ class Life(RuleBasedStateMachine):
             after = (people.yes.get(id_, []), people.no.get(id_))
             assert after == (before, no_before), "what was refused was not said"
 
-    @rule(who=WHO, two=st.booleans())
-    def the_world_changes_before_the_yes(self, who: str, two: bool) -> None:
+    @rule()
+    def the_world_changes_before_the_yes(self) -> None:
         """Somebody else scales what waits; what was proposed is not done, and withdrawn with the difference."""
         waiting = [row for row in self._open_ones() if row["kind"] == "scale"]
         if not waiting or self._unsure(waiting[0]["target_key"].split("/")[-1]):
@@ -366,9 +378,9 @@ class Life(RuleBasedStateMachine):
         if now_is["reason"] == "proposal_changed" and now_is["state"] == "withdrawn":
             assert row["action"] in now_is["detail"] or "mode" in now_is["detail"]
 
-    @rule(mode=st.sampled_from([*Mode, Mode.AUTO, Mode.AUTO]), fate=FATES)
-    def the_ceiling_is(self, mode: Mode, fate: str) -> None:
-        self._say(self.people.set_mode("carl", mode), fate)
+    @rule(mode=st.sampled_from([*Mode, Mode.APPROVE, *[Mode.AUTO] * 4]), fate=FATES, then=THEN)
+    def the_ceiling_is(self, mode: Mode, fate: str, then: int) -> None:
+        self._say(self.people.set_mode("carl", mode), fate, then)
 
     @rule(mode=st.sampled_from([Mode.OBSERVE, Mode.APPROVE, Mode.AUTO, Mode.AUTO]))
     def the_setting_is(self, mode: Mode) -> None:
@@ -376,13 +388,13 @@ class Life(RuleBasedStateMachine):
         self.world.mode = mode
         self.run(self.world.restart())
 
-    @rule(for_s=st.sampled_from([None, 30.0, 600.0, 3_000.0]), fate=FATES)
-    def all_is_paused(self, for_s: float | None, fate: str) -> None:
-        self._say(self.people.pause("carl", for_s), fate)
+    @rule(for_s=st.sampled_from([None, 30.0, 600.0, 3_000.0]), fate=FATES, then=THEN)
+    def all_is_paused(self, for_s: float | None, fate: str, then: int) -> None:
+        self._say(self.people.pause("carl", for_s), fate, then)
 
-    @rule(fate=FATES)
-    def somebody_resumes(self, fate: str) -> None:
-        self._say(self.people.resume("anna"), fate)
+    @rule(fate=FATES, then=THEN)
+    def somebody_resumes(self, fate: str, then: int) -> None:
+        self._say(self.people.resume("anna"), fate, then)
 
     @rule(
         begins_s=st.sampled_from([0.0, 0.0, 60.0, 600.0]),
@@ -391,28 +403,29 @@ class Life(RuleBasedStateMachine):
             {}, {"workload": WORKLOADS[0]}, {"alertname": ALERTS[1]}, {"playbook": "lag"},
             {"severity": "none"},
         ]),
-        fate=FATES,
+        fate=FATES, then=THEN,
     )  # fmt: skip
     def a_window_is_told(
-        self, begins_s: float, lasts_s: float, means: dict[str, str], fate: str
+        self, begins_s: float, lasts_s: float, means: dict[str, str], fate: str, then: int
     ) -> None:
-        self._say(self.people.add_window("ben", begins_s, lasts_s, means), fate)
+        self._say(self.people.add_window("ben", begins_s, lasts_s, means), fate, then)
 
-    @rule(fate=FATES, newest=st.booleans())
-    def a_window_is_ended(self, fate: str, newest: bool) -> None:
+    @rule(fate=FATES, newest=st.booleans(), then=THEN)
+    def a_window_is_ended(self, fate: str, newest: bool, then: int) -> None:
         ids = [i for i, w in self.people.windows.items() if w.ends_at > self.clock.now()]
         if ids:
-            self._say(self.people.end_window("ben", ids[-1 if newest else 0]), fate)
+            self._say(self.people.end_window("ben", ids[-1 if newest else 0]), fate, then)
 
-    @rule(fate=FATES)
-    def the_breaker_is_lifted(self, fate: str) -> None:
-        self._say(self.people.lift_breaker("anna"), fate)
+    @rule(fate=FATES, then=THEN)
+    def the_breaker_is_lifted(self, fate: str, then: int) -> None:
+        self._say(self.people.lift_breaker("anna"), fate, then)
 
     @rule(
         looking=st.booleans(),
         word=st.sampled_from(["lower", "observe", "pause", "window", "resume", "reject", "storm"]),
+        then=THEN,
     )
-    def it_happens_in_the_middle(self, looking: bool, word: str) -> None:
+    def it_happens_in_the_middle(self, looking: bool, word: str, then: int) -> None:
         """While the next look goes on, or while the next write is on its way."""
         people = self.people
 
@@ -440,16 +453,18 @@ class Life(RuleBasedStateMachine):
             self.world.meanwhile = happens
         else:
             self.platform.meanwhile = happens
+        self._goes_on(then)
 
     # ------------------------------------------------------------------ backends, other hands
 
-    @rule(namespace=st.sampled_from([NAMESPACE, NAMESPACE, "other"]))
+    @rule(namespace=st.sampled_from([NAMESPACE, NAMESPACE, NAMESPACE, "other"]))
     def the_namespaces_are(self, namespace: str) -> None:
         self.world.limits = _allowing(namespace)
 
-    @rule(faults=st.lists(st.sampled_from(FAULTS), min_size=1, max_size=6))
-    def the_backend_will(self, faults: list[str]) -> None:
+    @rule(faults=st.lists(st.sampled_from(FAULTS), min_size=1, max_size=6), then=THEN)
+    def the_backend_will(self, faults: list[str], then: int) -> None:
         self.platform.faults = list(faults)
+        self._goes_on(then)
 
     @rule(
         workload=NAMES,

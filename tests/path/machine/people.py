@@ -105,8 +105,8 @@ class People:
         return status
 
     async def pause(self, who: str, for_s: float | None) -> int:
-        now, more = self.world.clock.now(), {} if for_s is None else {"for_s": for_s}
-        status, _ = await self._post(who, "/api/v1/pause", **more)
+        now, more = self.world.clock.now(), {"for_s": for_s} if for_s is not None else {}
+        status, _ = await self._post(who, "/api/v1/pause", "", **more)
         if status == 200:
             self.paused = True
             self.paused_until = now + timedelta(seconds=for_s) if for_s is not None else None
@@ -156,7 +156,7 @@ class People:
         status, _ = await self._post(who, "/api/v1/breaker/lift")
         return status
 
-    async def _post(self, who: str, path: str, about: str = "", **body: Any) -> tuple[int, Json]:
+    async def _post(self, who: str, path: str, about: str = "", **body: object) -> tuple[int, Json]:
         """As the API takes it: credentials, role, body. A reply that was lost is a 503, or a process that died."""
         await self.remember()
         world, admission = self.world, Admission(credentials())
@@ -183,7 +183,8 @@ class People:
             self.doubtful = True
             raise
         self.doubtful = self.doubtful or response.status == 503
-        return response.status, json.loads(response.body) if response.body else {}
+        assert isinstance(response.body, bytes)
+        return response.status, json.loads(response.body)
 
     # ------------------------------------------------------------------ what had no answer
 

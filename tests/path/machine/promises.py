@@ -190,6 +190,7 @@ class Promises:
             assert row["ended_at"] is None, f"{named}, and ended"
             return
         if state == "rejected":
+            assert row["by"], f"{named}, and by nobody"
             assert people.no.get(row["id"]) == row["by"], f"{named}, and nobody said no"
         else:
             assert row["id"] not in people.no, f"{named}, and {people.no[row['id']]} said no"

@@ -130,7 +130,7 @@ class Life(RuleBasedStateMachine):
                     break
                 self.clock.advance(max(0.0, (due - self.clock.now()).total_seconds()))
         assert await world.incidents.counts() == {}, "what has resolved is closed in the end"
-        assert self.promises.broken == []
+        assert self.promises.broken == [], self.promises.broken
         await world.database.read(self.promises.in_store)
         assert not [row for row in await self._proposals() if row["state"] in OPEN]
 
@@ -503,7 +503,7 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def the_promises_hold(self) -> None:
-        assert self.promises.broken == []
+        assert self.promises.broken == [], self.promises.broken
 
     @precondition(lambda self: self.promises.accepted)
     @invariant()

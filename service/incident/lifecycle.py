@@ -168,6 +168,7 @@ HOLDS = frozenset({Reason.SWITCHED_OFF, Reason.MAINTENANCE})
 TIMED = frozenset({
     Reason.BUDGET_RUNG, Reason.BUDGET_TARGET, Reason.BUDGET_PLAYBOOK, Reason.BUDGET_NAMESPACE,
     Reason.BUDGET_OVERALL, Reason.BLAST_RADIUS, Reason.CANARY, Reason.BREAKER_OPEN,
+    Reason.CLOCK_STEPPED,
 })  # fmt: skip
 
 # A wait for a remedy ends here: a person should not wait longer than this for Paramedic to give up.

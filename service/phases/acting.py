@@ -7,6 +7,7 @@ from typing import Any, TypeAlias, assert_never
 
 from service.act.executor import Attempt, NotYet, Unsure
 from service.act.kind import Deed
+from service.guard.breaker import tripped
 from service.guard.switch import paused
 from service.guard.window import closed
 from service.incident.lifecycle import Event, EventKind, outcome_of
@@ -60,6 +61,11 @@ async def act(
             return  # what has begun is brought to its end
         control = await rooms.incidents.control(rooms.clock.now())
         reason = forbidden(incident, intent, rooms, control)
+        # A return is no remedy, and a course asks at each of its steps.
+        if reason is None and intent.returns is None and then is None:
+            limits, now = rooms.policy().breaker, rooms.clock.now()
+            objection = tripped(limits, await rooms.ledger.new_incidents(limits, now), now)
+            reason = objection.reason if objection is not None else None
         if reason is not None:
             raise Refused(reason, "forbidden right before it was sent", 403)
 

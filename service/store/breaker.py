@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from service.model.incident import IncidentState
 from service.model.limits import BreakerLimits
 from service.model.reasons import Reason
 from service.model.ruling import BreakerState
@@ -81,12 +80,10 @@ class Breaker:
             tx.execute(
                 sa.update(breaker_trips).where(breaker_trips.c.id == newest["id"]).values(values)
             )
-            tx.execute(
-                sa.update(incidents)
-                .where(incidents.c.state == IncidentState.OPEN)
-                .where(incidents.c.reason == Reason.BREAKER_OPEN)
-                .values(due_at=now)
-            )
+            # Also what waits with a person's yes, and what was given to people meanwhile.
+            still_open = incidents.c.state != sa.literal_column("'closed'")  # as an index has it
+            held = sa.update(incidents).where(still_open, incidents.c.reason == Reason.BREAKER_OPEN)
+            tx.execute(held.values(due_at=now))
             return True
 
         return await self._database.write(write)

@@ -70,12 +70,14 @@ class Controls:
         return await self._said("mode", said, {"mode": ceiling.mode}, commit)
 
     async def say_pause(self, pause: Pause) -> Control:
-        """Pauses, or gives a pause another reason or end."""
+        """Pauses, or gives a pause another reason or end; what the last one holds learns of the new end."""
+        said = pause.said
 
         def commit(tx: sa.Connection) -> None:
             tx.execute(sa.update(control).values(pause=plain(pause)))
+            _wake(tx, said.at, incidents.c.reason == Reason.SWITCHED_OFF)
 
-        return await self._said("pause", pause.said, {"until": pause.until}, commit)
+        return await self._said("pause", said, {"until": pause.until}, commit)
 
     async def say_resume(self, said: Spoken) -> Control:
         """Ends the pause; what it held back is looked at again at once."""

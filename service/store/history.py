@@ -36,6 +36,7 @@ NOT_TRIED = (
     Reason.VETO_PENDING,
     Reason.SWITCHED_OFF,
     Reason.MAINTENANCE,
+    Reason.BREAKER_OPEN,
 )
 _PER_RETURN = 3  # lines of a target, other playbooks' among them, to tell how often it came back
 _MOST_OPEN = 1_000

@@ -16,8 +16,9 @@ from service.model.action import ActionResult, Applied, Intent, Kinds, Mode
 from service.model.change import Change
 from service.model.evidence import Facts, from_json, to_json
 from service.model.incident import Claim, Incident, Progress, UnderWay
+from service.model.limits import BreakerLimits
 from service.model.reasons import Reason
-from service.model.ruling import History, OpenCause, Ruling
+from service.model.ruling import BreakerState, History, OpenCause, Ruling
 from service.store import breaker
 from service.store.changes import complete, confirm_held, lost, write_change, write_steps
 from service.store.codec import plain, request_from
@@ -88,6 +89,10 @@ class Ledger:
             return ruling, change
 
         return await self._database.write(decide)
+
+    async def new_incidents(self, limits: BreakerLimits, now: datetime) -> BreakerState:
+        """What the circuit breaker counts, and whether it is open."""
+        return await self._database.read(lambda c: breaker.state(c, limits, now))
 
     async def open_causes(self, incident: Incident, causes: Sequence[str]) -> tuple[OpenCause, ...]:
         """The open incidents of some playbooks in the incident's namespace, oldest first, a few of them."""

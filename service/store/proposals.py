@@ -11,6 +11,7 @@ from service.model.approval import Approval, ApprovalChange, ApprovalState
 from service.model.change import NewApproval
 from service.model.evidence import to_json
 from service.model.incident import Incident, IncidentState
+from service.model.reasons import Reason
 from service.model.step import Settled
 from service.store.codec import plain, request_from
 from service.store.schema import Row, approvals
@@ -59,6 +60,13 @@ def end(
         "ended_at": now,
         "action_id": change.action_id,
     }
+    rejected = sa.and_(
+        approvals.c.incident_id == incident_id,
+        approvals.c.state == ApprovalState.REJECTED,
+        _NOT_ENDED,
+    )
+    his = {"reason": Reason.REJECTED, "detail": change.detail, "ended_at": now}
+    tx.execute(sa.update(approvals).where(rejected).values(his))
     ended = sa.update(approvals).where(mine).values(values).returning(approvals.c.id)
     return tuple(
         Settled(now, approval_id, change.state, change.reason, change.detail)

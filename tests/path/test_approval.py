@@ -103,6 +103,7 @@ async def test_what_a_person_rejects_is_not_done_and_goes_to_people(asking: Worl
     assert asking.platform.effects == []
     rejected = await proposal(asking, every=True)
     assert (rejected["state"], rejected["by"]) == ("rejected", "anna")
+    assert (rejected["reason"], rejected["ended_at"]) == ("rejected", asking.clock.now())
 
 
 async def test_silence_is_expiry_and_nobodys_no(asking: World) -> None:

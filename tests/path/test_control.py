@@ -66,6 +66,36 @@ async def test_a_pause_with_an_end_ends_by_itself(lively: World) -> None:
     assert (await lively.only()).state is HEALED
 
 
+async def test_a_pause_that_is_made_shorter_holds_nothing_longer_than_it_lasts(
+    lively: World,
+) -> None:
+    await lively.desk.pause("anna", "a long work", 3 * 3600.0)
+    await lively.settle()
+    await lively.desk.pause("anna", "it goes faster", 600.0)
+    end = lively.clock.now() + timedelta(seconds=600)
+    await until_due(lively, end - timedelta(seconds=1))
+    assert lively.platform.effects == []
+    await until_due(lively, end)
+    await lively.settle()
+    assert (await lively.only()).state is HEALED
+
+
+async def test_what_waits_for_a_clock_that_jumped_is_looked_at_again_when_it_can_be_trusted(
+    store_url: str, clock: VirtualClock
+) -> None:
+    """Also where people were called meanwhile, because it had fired for long."""
+    async with world(store_url, clock, patience=Patience(60.0, 300.0)) as made:
+        await made.fires()
+        clock.advance(400.0)
+        made.clock_sound_at = clock.now() + timedelta(seconds=600)
+        await made.settle()
+        incident = await made.only()
+        assert (incident.state, incident.reason) == (ESCALATED, Reason.CLOCK_STEPPED)
+        await until_due(made, clock.now() + timedelta(minutes=20))
+        await made.settle()
+        assert (await made.only()).state is HEALED
+
+
 class Speaking(Platform):
     """A platform at whose door somebody speaks: the request is on its way, and `confirm` is asked after it."""
 

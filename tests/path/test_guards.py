@@ -3,10 +3,16 @@
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
+from service.incident.lifecycle import Patience
 from service.kit.clock import VirtualClock
+from service.model.action import Intent, Mode
+from service.model.approval import Answer
+from service.model.errors import Unavailable
+from service.model.incident import IncidentState
 from service.model.limits import BreakerLimits
-from service.model.playbook import Budget, Limits
+from service.model.playbook import Budget, ConsentPlan, Limits
 from service.model.reasons import Reason
 from service.settings import GuardSettings
 from service.store.breaker import Breaker
@@ -48,6 +54,63 @@ async def test_a_tripped_breaker_outlives_its_process_until_a_person_lifts_it(
         _, newest = await breaker.look(clock.now())
         assert newest is not None
         assert (newest["lifted_by"], newest["why"]) == ("anna", "it was the storage")
+
+
+async def test_what_the_breaker_held_is_due_when_it_is_lifted_also_what_waits_or_is_with_people(
+    store_url: str, clock: VirtualClock
+) -> None:
+    breaker = GuardSettings(breaker_opened=2, breaker_window_s=600, breaker_cooldown_s=36_000)
+    asked = tuple(
+        replace(rung, mode=Mode.APPROVE, consent=ConsentPlan(expires_s=3_600.0))
+        for rung in ROOMY.remedies
+    )
+    more: dict[str, Any] = {
+        "playbooks": (replace(ROOMY, remedies=asked),),
+        "people": True,
+        "patience": Patience(60.0, 900.0),
+        "limits": breaker,
+    }
+    async with world(store_url, clock, **more) as made:
+        await made.fires("first")
+        await made.settle()
+        await storm(made, 4)
+        (waiting,) = await made.desk.proposals(9, every=False)
+        await made.desk.answer(waiting["id"], Answer.APPROVE, "anna", "go")
+        await made.settle()
+        states = [(row["state"], row["reason"]) for row in await made.incidents.listing(9)]
+        assert set(states) == {
+            (IncidentState.WAITING, Reason.BREAKER_OPEN),
+            (IncidentState.ESCALATED, Reason.BREAKER_OPEN),
+        }
+        assert not await made.round()
+        limits = made.limits.breaker
+        assert await Breaker(made.database, limits).lift("anna", "known", clock.now())
+        assert {row["due_at"] for row in await made.incidents.listing(9)} == {clock.now()}
+        await made.settle()
+        assert len(made.platform.effects) == 1
+
+
+async def test_a_breaker_that_opens_between_the_intent_and_the_write_stops_the_write(
+    store_url: str, clock: VirtualClock
+) -> None:
+    guard = GuardSettings(breaker_opened=2, breaker_window_s=600, breaker_cooldown_s=3_600)
+    async with world(store_url, clock, playbooks=(ROOMY,), limits=guard) as made:
+
+        def away(intent: Intent[Any]) -> None:
+            raise Unavailable(Reason.UNREACHABLE, "connection refused")
+
+        made.platform.on_apply = away
+        await made.fires("first")
+        await made.round()
+        made.platform.on_apply = lambda intent: None
+        await storm(made, 4)
+        clock.advance(10.0)
+        while await made.round():
+            pass
+        (line,) = await made.ledger.entries(None, 9)
+        assert (line["applied"], line["applied_reason"]) == ("failed", Reason.BREAKER_OPEN)
+        assert made.platform.effects == []
+        assert await made.ledger.tried(line["incident_id"]) == {}
 
 
 async def test_what_was_opened_before_the_lift_does_not_trip_it_again(

@@ -46,6 +46,23 @@ class _Hollow(MetaPathFinder, Loader):
 
 
 @contextmanager
+def absent(name: str) -> Iterator[None]:
+    """What is imported inside the block finds no module of this name, and does what it does without it.
+
+    For a package that is an option of another. A module that is loaded already stays.
+    """
+    if name in sys.modules:
+        yield
+        return
+    # The import system reads None as "there is none".
+    sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+
+
+@contextmanager
 def hollow(*prefixes: str) -> Iterator[None]:
     """What is imported inside the block for the first time comes without the modules under `prefixes`."""
     finder = _Hollow(prefixes)

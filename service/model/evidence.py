@@ -104,15 +104,16 @@ def facts(evidence: Evidence) -> Facts:
 
 def plain(value: object) -> Any:  # Any: see Facts
     """A reading's value as maps, lists and scalars. Raises TypeError for what CEL has no form for."""
+    if type(value) in _SCALARS:  # nearly always, and asked of each field of each reading
+        return value
     if isinstance(value, Enum):
         return plain(value.value)
     if isinstance(value, bool | int | float | str | datetime | timedelta):
         return value
     if is_dataclass(value) and not isinstance(value, type):
-        floats = _floats(type(value))
-        shown = _known({f.name: getattr(value, f.name) for f in fields(value)})
+        shown = _known({name: getattr(value, name) for name in _names(type(value))})
         # CEL adds no int to a double: a count of 0 in a field of floats has to be 0.0.
-        return shown | {n: float(shown[n]) for n in floats if n in shown}
+        return shown | {n: float(shown[n]) for n in _floats(type(value)) if n in shown}
     if isinstance(value, Mapping):
         return _known({str(plain(key)): item for key, item in value.items()})
     if isinstance(value, set | frozenset):
@@ -120,6 +121,14 @@ def plain(value: object) -> Any:  # Any: see Facts
     if isinstance(value, list | tuple):
         return [plain(item) for item in value if item is not None]
     raise TypeError(f"{type(value).__name__} has no form in a condition")
+
+
+_SCALARS = frozenset({bool, int, float, str, datetime, timedelta})
+
+
+@cache
+def _names(kind: Any) -> tuple[str, ...]:  # Any: see _shapes
+    return tuple(f.name for f in fields(kind))
 
 
 @cache

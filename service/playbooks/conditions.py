@@ -165,10 +165,15 @@ def _run(expression: Expression, vocabulary: Vocabulary | None) -> None:
     if vocabulary is None:
         return
     more = {"labels": {}, "target": {"kind": "", "namespace": "", "name": ""}}
+    tried: list[dict[str, Any]] = []  # what is named of the samples is often the same
     for made in vocabulary.samples:
-        view = {**more, "evidence": made, "before": made, "now": _SAMPLE_NOW}
+        facts = {**more, "evidence": made, "before": made, "now": _SAMPLE_NOW}
+        view = _named(facts, expression.paths)
+        if view in tried:
+            continue
+        tried.append(view)
         try:
-            expression.program.execute(_named(view, expression.paths))
+            expression.program.execute(view)
         except TypeError as error:
             raise _wrong(expression.text, f"it mixes types: {str(error).split('.')[0]}") from error
         except _NO_ANSWER:

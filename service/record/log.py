@@ -3,7 +3,10 @@
 import logging
 import sys
 
-import structlog
+from service.kit.hollow import absent
+
+with absent("rich"):  # it would draw tracebacks, ours are plain: a tenth of a second of every start
+    import structlog
 
 _LEVELS = {
     "debug": logging.DEBUG,

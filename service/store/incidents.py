@@ -34,7 +34,7 @@ from service.store.inbox import only_sorter
 from service.store.ledger import under_way as under_way_of
 from service.store.ledger import under_way_rows
 from service.store.proposals import approval_of, waiting_rows
-from service.store.schema import Row, audit, episodes, incidents, steps
+from service.store.schema import Instant, Row, audit, episodes, incidents, steps
 
 log = structlog.get_logger()
 
@@ -56,21 +56,14 @@ class Incidents:
         `busy` are those this process works on itself, whatever became of their claims. A row that cannot be read is
         escalated with its reason, and stops no other.
         """
-        due = _due(now, lease, busy).order_by(incidents.c.rank, incidents.c.due_at).limit(limit)
+        due = {"now": now, "beyond": now + 2 * lease, "busy": list(busy), "most": limit}
 
         def take(tx: sa.Connection) -> list[Held]:
-            locked = (
-                due.with_for_update(skip_locked=True) if tx.dialect.name == "postgresql" else due
-            )
-            rows = tx.execute(locked).mappings().all()
+            rows = tx.execute(_DUE, due).mappings().all()
             if not rows:
                 return []
             ids = [row["id"] for row in rows]
-            tx.execute(
-                sa.update(incidents)
-                .where(incidents.c.id.in_(ids))
-                .values(owner=owner, claimed_until=now + lease, claim=incidents.c.claim + 1)
-            )
+            tx.execute(_CLAIM, {"ids": ids, "by": owner, "until": now + lease})
             alerts, under_way = _alerts(tx, ids), under_way_rows(tx, ids)
             proposed = waiting_rows(tx, rows)
             courses = courses_of(tx, rows)
@@ -92,8 +85,8 @@ class Incidents:
             return held
 
         # Most of the time nothing is due: that is found out without taking the writer.
-        nothing = due.with_only_columns(incidents.c.id).limit(1)
-        if await self._database.read(lambda c: c.execute(nothing).scalar()) is None:
+        first = {**due, "most": 1}
+        if await self._database.read(lambda c: c.execute(_ANY_DUE, first).scalar()) is None:
             return []
         return await self._database.write(take)
 
@@ -314,21 +307,43 @@ def _columns(target: Target) -> Row:
     }
 
 
-def _due(now: datetime, lease: timedelta, busy: Sequence[str]) -> sa.Select[Any]:
-    until = incidents.c.claimed_until
+# Statements are built once: building one costs more than running it.
+_NOW = sa.bindparam("now", type_=Instant())
+_ANY_DUE = (
+    sa.select(incidents.c.id)
+    .where(incidents.c.due_at <= _NOW)
     # A claim that would last longer than a claim can was made before the clock was set back: it counts as over.
-    free = sa.or_(until.is_(None), until <= now, until > now + 2 * lease)
-    query = sa.select(incidents).where(incidents.c.due_at <= now, free)
-    return query.where(incidents.c.id.not_in(busy)) if busy else query
+    .where(
+        sa.or_(
+            incidents.c.claimed_until.is_(None),
+            incidents.c.claimed_until <= _NOW,
+            incidents.c.claimed_until > sa.bindparam("beyond", type_=Instant()),
+        )
+    )
+    .where(incidents.c.id.not_in(sa.bindparam("busy", expanding=True)))
+    .limit(sa.bindparam("most", type_=sa.Integer))
+)
+_DUE = (
+    _ANY_DUE.with_only_columns(incidents)
+    .order_by(incidents.c.rank, incidents.c.due_at)
+    .with_for_update(skip_locked=True)  # on PostgreSQL; SQLite has one writer
+)
+_CLAIM = (
+    sa.update(incidents)
+    .where(incidents.c.id.in_(sa.bindparam("ids", expanding=True)))
+    .values(
+        owner=sa.bindparam("by"), claimed_until=sa.bindparam("until"), claim=incidents.c.claim + 1
+    )
+)
+_ALERTS = (
+    sa.select(episodes)
+    .where(episodes.c.incident_id.in_(sa.bindparam("ids", expanding=True)))
+    .order_by(episodes.c.first_seen_at)
+)
 
 
 def _alerts(connection: sa.Connection, ids: Sequence[str]) -> dict[str, list[Alert]]:
-    query = (
-        sa.select(episodes)
-        .where(episodes.c.incident_id.in_(ids))
-        .order_by(episodes.c.first_seen_at)
-    )
     found: dict[str, list[Alert]] = {}
-    for row in connection.execute(query).mappings():
+    for row in connection.execute(_ALERTS, {"ids": list(ids)}).mappings():
         found.setdefault(row["incident_id"], []).append(alert_of(dict(row)))
     return found

@@ -154,8 +154,13 @@ def _row(incident: Incident, intent: Intent[Any], before: Facts) -> dict[str, ob
 
 def under_way_rows(connection: sa.Connection, ids: Sequence[str]) -> dict[str, Row]:
     """The lines without an outcome, by incident."""
-    query = sa.select(ledger).where(ledger.c.incident_id.in_(ids), ledger.c.settled_at.is_(None))
-    return {row["incident_id"]: dict(row) for row in connection.execute(query).mappings()}
+    found = connection.execute(_UNDER_WAY, {"ids": list(ids)}).mappings()
+    return {row["incident_id"]: dict(row) for row in found}
+
+
+_UNDER_WAY = sa.select(ledger).where(
+    ledger.c.incident_id.in_(sa.bindparam("ids", expanding=True)), ledger.c.settled_at.is_(None)
+)
 
 
 def under_way(kinds: Kinds, row: Row) -> UnderWay:

@@ -26,6 +26,10 @@ async def run() -> None:
     with tempfile.TemporaryDirectory() as folder:
         kubeconfig = Path(folder) / "kubeconfig"
         kubeconfig.write_text(_KUBECONFIG)
+        compiled = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", "import service.app", env=_environment(Path(folder))
+        )
+        await compiled.wait()
         for which in ("first start", "later start"):
             ready_s, rss_mib = await _start(Path(folder), kubeconfig)
             print(
@@ -34,10 +38,16 @@ async def run() -> None:
             )
 
 
+def _environment(folder: Path) -> dict[str, str]:
+    """With compiled modules, as they lie in an installed wheel, whatever this shell has told Python."""
+    inherited = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    return {**inherited, "PYTHONPYCACHEPREFIX": str(folder / "compiled")}
+
+
 async def _start(folder: Path, kubeconfig: Path) -> tuple[float, float]:
     port = free_port()
     env = {
-        **os.environ,
+        **_environment(folder),
         "PARAMEDIC_STORE__URL": f"sqlite:///{folder / 'p.db'}", "PARAMEDIC_INTAKE__PORT": str(port),
         "PARAMEDIC_KUBERNETES__KUBECONFIG": str(kubeconfig), "PARAMEDIC_KAFKA__BOOTSTRAP": "127.0.0.1:9",
         "PARAMEDIC_CLICKHOUSE__HOST": "127.0.0.1", "PARAMEDIC_PROMETHEUS__URL": "http://127.0.0.1:9",

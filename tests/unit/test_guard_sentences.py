@@ -253,7 +253,9 @@ OTHER = f"Deployment/{NAMESPACE}/other"
         ),
         pytest.param(
             budgets,
-            scale.asked(limits=Limits(BUDGET, BUDGET, 0.0, Budget(1, 60.0)), history=scale.before(scale.past(20, on="here"))),
+            scale.asked(
+                limits=Limits(BUDGET, BUDGET, 0.0, Budget(1, 60.0)), history=scale.before(scale.past(20, on="here"))
+            ),
             "budget_rung", "1 in 60 s is spent", at(40), id="budget",
         ),
         pytest.param(
@@ -333,3 +335,10 @@ def test_what_people_set_holds_until_they_say_otherwise_under_the_ceiling_of_the
     again = lowered.under(Control())
     assert (again.ceiling, again.setting, again.control) == (Mode.APPROVE, Mode.APPROVE, Control())
     assert again.namespaces == policy.namespaces
+
+
+def test_a_yes_makes_a_veto_an_approval_and_alerts_that_want_a_look_get_no_more() -> None:
+    assert wanting(Mode.VETO, given=Mode.APPROVE).mode is Mode.APPROVE
+    assert wanting(Mode.VETO, given=Mode.VETO).mode is Mode.VETO
+    assert wanting(Mode.AUTO, given=Mode.APPROVE).mode is Mode.AUTO
+    assert replace(small.asked(), diagnose_only=True).mode is Mode.OBSERVE

@@ -54,7 +54,7 @@ $(MUTANTS): requirements-mutants.lock $(READY)
 	@touch $@
 
 mutants: $(MUTANTS)  ## Break what thinks in 1,600 ways and count what no test notices (ONLY='service.guard.*')
-	@nice $(BIN)/mutmut run --max-children $(or $(JOBS),2) $(if $(ONLY),'$(ONLY)') | tr '\r' '\n' | tail -n 1
+	@nice $(BIN)/mutmut run --max-children $(or $(JOBS),2) $(if $(ONLY),'$(ONLY)')
 	@$(BIN)/python -m tests.mutants
 
 manifests: $(READY)  ## Renew what is made: rights, Kubernetes objects of rules and routes, dashboards

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-LEFT = ROOT / "mutants"  # mutmut's folder: the mutated sources, and beside each what came of its mutants
+LEFT = (
+    ROOT / "mutants"
+)  # mutmut's folder: the mutated sources, and beside each what came of its mutants
 EXPLAINED = ROOT / "docs" / "mutants.md"
 PACKAGES = ("guard", "decide", "incident", "verify")
 
@@ -99,6 +101,9 @@ def main() -> int:
         killed = count["all"] - count["left"] - count["unrun"]
         print(f"{package:9} {killed:5} of {count['all']:5} killed{_share(killed, count['all'])}")
     killed = every["all"] - every["left"] - every["unrun"]
+    if not every["all"]:
+        print("no mutant was made: run `make mutants`")
+        return 1
     print(f"{'together':9} {killed:5} of {every['all']:5} killed{_share(killed, every['all'])}")
     print(f"{told} survivors are explained in docs/mutants.md, {len(unknown)} are not")
     for survivor in unknown:

@@ -251,7 +251,10 @@ def test_what_proposes_nothing_tells_of_each_rung_too_and_how_old_its_evidence_i
     assert [c.when for c in nothing.considered] == [RUNAWAY, GROWS]
     assert nothing.considered[0].reason is Reason.DOES_NOT_HOLD
     ceiling = nothing.considered[1]
-    assert (ceiling.reason, ceiling.detail) == (Reason.AT_CEILING, "5 replicas, and the ceiling is 5")
+    assert (ceiling.reason, ceiling.detail) == (
+        Reason.AT_CEILING,
+        "5 replicas, and the ceiling is 5",
+    )
     assert nothing.evidence_at == T0
     well = told(healthy())
     assert well == Proposal(

@@ -34,6 +34,7 @@ from service.guard.switch import switch
 from service.guard.window import window
 from service.model.action import Mode
 from service.model.control import Ceiling, Control, Once, Pause, Spoken, Window
+from service.model.matcher import LabelMatcher, Operator
 from service.model.objects import DisruptionBudget, Holder, ObjectRef, System
 from service.model.playbook import Budget, ConsentPlan, Limits
 from service.model.reasons import Reason
@@ -69,6 +70,7 @@ def open_window(name: str, ends_at: datetime) -> Window:
     return Window(name, Once(NOW, ends_at), (), (), SAID)
 
 
+SERVICE_A, SERVICE_B = (LabelMatcher("service", Operator.EQUAL, name) for name in "ab")
 CAUSE = OpenCause("inc-9", "kafka-down")
 BUDGET = scale.ROOMY
 HERE = TARGET.key
@@ -83,7 +85,7 @@ OTHER = f"Deployment/{NAMESPACE}/other"
             "no alert of the incident fires any more", NOW, id="firing",
         ),
         pytest.param(
-            heard, small.asked(history=History(1, at(-5.26 * 3600))), "unheard",
+            heard, small.asked(history=History(1, at(-18_901))), "unheard",
             "last told of 5.3 h ago, at most 5 h", at(60), id="heard",
         ),
         pytest.param(
@@ -107,10 +109,10 @@ OTHER = f"Deployment/{NAMESPACE}/other"
         pytest.param(
             protected,
             scale.asked(
-                surveys=scale.surveyed(ref=ObjectRef("v1", "namespaces", "Namespace", "", "prod")),
-                policy=replace(scale.POLICY, protected=("/pro*",)),
+                surveys=scale.surveyed(ref=ObjectRef("v1", "namespaces", "Namespace", "", "X1")),
+                policy=replace(scale.POLICY, protected=("/X*",)),
             ),
-            "protected", "prod is protected by /pro*", None, id="protected: what is in no namespace",
+            "protected", "X1 is protected by /X*", None, id="protected: what is in no namespace",
         ),
         pytest.param(
             freshness, small.asked(seen_at=at(-75)), "evidence_stale", "75 s old, at most 60 s", at(1),
@@ -177,6 +179,17 @@ OTHER = f"Deployment/{NAMESPACE}/other"
             None, id="rung futile, after more than are told",
         ),
         pytest.param(
+            attempts,
+            scale.asked(history=scale.before(*(scale.past(n, "worse", on="here") for n in range(10, 70, 10)))),
+            "rung_futile",
+            "scale-out healed nothing here: "
+            + "; ".join(
+                f"scale-out on {HERE} at 2026-01-01 02:4{t} worse"
+                for t in ("5:40", "5:50", "6:00", "6:10", "6:20", "6:30")
+            ),
+            None, id="rung futile, after as many as are told",
+        ),
+        pytest.param(
             clock, small.asked(sound_at=at(90)), "clock_stepped",
             "the wall clock jumped; trusted again at 02:48:10", at(90), id="clock",
         ),
@@ -191,6 +204,10 @@ OTHER = f"Deployment/{NAMESPACE}/other"
         pytest.param(
             explained, small.asked(history=History(1, NOW, causes_open=(CAUSE,))), "explained_by",
             "kafka-down explains it, and has the open incident inc-9", at(30), id="explained",
+        ),
+        pytest.param(
+            explained, small.asked(history=History(1, NOW, causes_open=(CAUSE, CAUSE))), "explained_by",
+            "kafka-down explains it, and has the open incident inc-9, and 1 more", at(30), id="explained by two",
         ),
         pytest.param(
             explained, small.asked(history=History(1, NOW, causes_open=(CAUSE, CAUSE, CAUSE))), "explained_by",
@@ -223,6 +240,24 @@ OTHER = f"Deployment/{NAMESPACE}/other"
         pytest.param(
             disruption_budget, scale.asked(about=scale.around(least=1, budgets=(DisruptionBudget("b", 1),))),
             "disruption_budget", "b allows 1 to go, and 2 would", at(30), id="disruption budget",
+        ),
+        pytest.param(
+            disruption_budget,
+            scale.asked(about=scale.around(ready=1, least=0, budgets=(DisruptionBudget("b", 0),))),
+            "disruption_budget", "b allows 0 to go, and 1 would", at(30), id="disruption budget: the last pod",
+        ),
+        pytest.param(
+            canary, scale.asked(history=scale.before(*(scale.past(100, "worse", on=n) for n in ("other", "third")))),
+            "canary", f"scale-out on {OTHER} ended worse", at(3500), id="canary: two at the same instant",
+        ),
+        pytest.param(
+            window, under(Control(windows=(open_window("w1", LATER), open_window("w2", LATER)))), "maintenance",
+            "w1 of ada until 2026-01-01 03:46:40 UTC: the rack moves", LATER, id="window: two that close at once",
+        ),
+        pytest.param(
+            window, under(Control(windows=(replace(open_window("w1", LATER), matchers=(SERVICE_A,)),))),
+            "maintenance", "w1 of ada until 2026-01-01 03:46:40 UTC: the rack moves", LATER,
+            id="window: of what it means",
         ),
         pytest.param(
             busy, small.asked(history=small.on_target(small.past(9, settled=False))), "target_busy",
@@ -286,6 +321,24 @@ def test_a_guard_says_why_not_in_full(
     guard: Guard, question: Question, reason: str, detail: str, retry_at: datetime | None
 ) -> None:
     assert guard(question) == Objection(Reason(reason), detail, retry_at)
+
+
+@pytest.mark.parametrize(
+    ("guard", "question"),
+    [
+        (min_ready, scale.asked(about=scale.around(least=None))),
+        (min_ready, scale.asked(about=scale.around(ready=None))),
+        (
+            disruption_budget,
+            scale.asked(about=scale.around(ready=None, least=None, budgets=(DisruptionBudget("b", 0),))),
+        ),
+        (switch, under(Control(pause=Pause(SAID, NOW)))),
+        (window, under(Control(windows=(replace(open_window("w", LATER), matchers=(SERVICE_B,)),)))),
+    ],
+    ids=["least unknown", "ready unknown", "no pods", "a pause at its end", "a window of something else"],
+)  # fmt: skip
+def test_what_is_not_its_business_passes_a_guard(guard: Guard, question: Question) -> None:
+    assert guard(question) is None
 
 
 @pytest.mark.parametrize(

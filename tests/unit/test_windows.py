@@ -65,7 +65,9 @@ ONCE = Once(utc("2026-11-24T20:00:00"), utc("2026-11-24T22:00:00"))
 def test_a_window_is_open_from_its_begin_to_right_before_its_end(
     when: Once | Recurring, now: str, until: str | None
 ) -> None:
-    assert closes(when, utc(now)) == (utc(until) if until else None)
+    found = closes(when, utc(now))
+    assert found == (utc(until) if until else None)
+    assert found is None or found.tzinfo is UTC
 
 
 @pytest.mark.parametrize(
@@ -78,7 +80,9 @@ def test_a_window_is_open_from_its_begin_to_right_before_its_end(
     ],
 )  # fmt: skip
 def test_when_it_opens_next_is_told(when: Once | Recurring, now: str, at: str | None) -> None:
-    assert opens(when, utc(now)) == (utc(at) if at else None)
+    found = opens(when, utc(now))
+    assert found == (utc(at) if at else None)
+    assert found is None or found.tzinfo is UTC
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ $(MUTANTS): requirements-mutants.lock $(READY)
 
 mutants: $(MUTANTS)  ## Break what thinks in 1,600 ways and count what no test notices (ONLY='service.guard.*')
 	@nice $(BIN)/mutmut run --max-children $(or $(JOBS),2) $(if $(ONLY),'$(ONLY)')
-	@$(BIN)/python -m tests.mutants
+	@$(BIN)/python -m tests.mutants $(if $(ONLY),--part)
 
 manifests: $(READY)  ## Renew what is made: rights, Kubernetes objects of rules and routes, dashboards
 	@$(BIN)/paramedic rbac > deploy/base/rbac.yaml

@@ -54,6 +54,7 @@ $(MUTANTS): requirements-mutants.lock $(READY)
 	@touch $@
 
 mutants: $(MUTANTS)  ## Break what thinks in 1,600 ways and count what no test notices (ONLY='service.guard.*')
+	@$(if $(ONLY),,rm -rf mutants)  # mutmut keeps verdicts from before a test was changed
 	@nice $(BIN)/mutmut run --max-children $(or $(JOBS),2) $(if $(ONLY),'$(ONLY)')
 	@$(BIN)/python -m tests.mutants $(if $(ONLY),--part)
 

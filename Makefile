@@ -48,6 +48,16 @@ check: $(READY)  ## Lint, types, import contracts, playbooks
 bench: $(READY)  ## Intake against a bare handler, diagnosis against its slowest probe, start, memory
 	@$(BIN)/python -m tests.bench
 
+MUTANTS := $(VENV)/.mutants
+$(MUTANTS): requirements-mutants.lock $(READY)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-mutants.lock
+	@touch $@
+
+mutants: $(MUTANTS)  ## Break what thinks in 1,600 ways and count what no test notices (ONLY='service.guard.*')
+	@$(if $(ONLY),,rm -rf mutants)  # mutmut keeps verdicts from before a test was changed
+	@nice $(BIN)/mutmut run --max-children $(or $(JOBS),2) $(if $(ONLY),'$(ONLY)')
+	@$(BIN)/python -m tests.mutants $(if $(ONLY),--part)
+
 manifests: $(READY)  ## Renew what is made: rights, Kubernetes objects of rules and routes, dashboards
 	@$(BIN)/paramedic rbac > deploy/base/rbac.yaml
 	@$(BIN)/python -m rehearsal.dashboards
@@ -57,11 +67,12 @@ pictures: $(READY)  ## Draw docs/dashboards anew, over a rehearsed night
 	@$(BIN)/python -m tests.dashboards
 
 LOCK := uv pip compile -q --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header
-lock:  ## Renew the locks (needs uv): what runs, and what also tests
+lock:  ## Renew the locks (needs uv): what runs, what also tests, what also makes mutants
 	$(LOCK) --extra postgres pyproject.toml -o requirements.lock
-	$(LOCK) --all-extras -c requirements.lock pyproject.toml -o requirements-dev.lock
+	$(LOCK) --extra postgres --extra demo --extra test -c requirements.lock pyproject.toml -o requirements-dev.lock
+	$(LOCK) --all-extras -c requirements-dev.lock pyproject.toml -o requirements-mutants.lock
 
 clean:  ## Remove everything that was made here
-	rm -rf $(VENV) .servers .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info var
+	rm -rf $(VENV) .servers .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info var mutants
 
-.PHONY: help setup demo servers test simulate check bench manifests pictures lock clean
+.PHONY: help setup demo servers test simulate check bench mutants manifests pictures lock clean

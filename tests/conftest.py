@@ -23,6 +23,8 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
     database=None,
 )
+# For `make mutants`, which runs the same tests a thousand times.
+settings.register_profile("few", settings.get_profile("steady"), max_examples=10)
 settings.load_profile("steady")
 log.configure("json", "debug")
 

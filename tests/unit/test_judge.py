@@ -180,3 +180,78 @@ def test_the_first_reading_is_after_the_settling_and_the_row_begins_anew() -> No
     assert again.progress == Progress(
         attempts=2, due_at=after(37), read_at=after(37), ends_at=after(127), lengthened_s=0.0
     )
+
+
+HEALED_TEXT = PLAYBOOK.healed.text
+assert PLAYBOOK.worse is not None
+WORSE_TEXT = PLAYBOOK.worse.text
+
+
+@pytest.mark.parametrize(
+    ("reading", "kind", "reason", "detail"),
+    [
+        (GOOD, OutcomeKind.HEALED, Reason.READINGS_GOOD, f"{HEALED_TEXT} in 3 readings"),
+        (WORSE, OutcomeKind.WORSE, Reason.READINGS_WORSE, WORSE_TEXT),
+        (REVERTED, OutcomeKind.REVERTED, Reason.REVERTED, "somebody took it back"),
+        (
+            BAD,
+            OutcomeKind.NOT_HEALED,
+            Reason.READINGS_BAD,
+            f"not 3 readings in a row of {HEALED_TEXT} within 120 s",
+        ),
+        (
+            UNKNOWN,
+            OutcomeKind.INCONCLUSIVE,
+            Reason.READINGS_UNKNOWN,
+            f"after 120 s the last reading of {HEALED_TEXT} is unknown",
+        ),
+    ],
+)
+def test_a_verdict_says_by_which_condition(
+    reading: Reading, kind: OutcomeKind, reason: Reason, detail: str
+) -> None:
+    outcome, read_at = Proof().go([reading])
+    assert outcome == Outcome(kind, reason, detail, after(read_at[-1]))
+
+
+@pytest.mark.parametrize(
+    ("reading", "progress", "now_s", "ends_s", "lengthened_s"),
+    [
+        pytest.param(BAD, Progress(), 30, 150, 0, id="never begun: a whole window from now"),
+        pytest.param(BAD, Progress(ends_at=after(9_999)), 0, 240, 0, id="the clock was set back"),
+        pytest.param(
+            UNKNOWN, Progress(due_at=after(30), read_at=after(30), ends_at=after(120)), 30, 120, 0,
+            id="unknown at once: nothing was missed",
+        ),
+        pytest.param(
+            BAD, Progress(due_at=after(30), read_at=after(30), ends_at=after(120)), 30, 120, 0, id="in time"
+        ),
+        pytest.param(
+            BAD, Progress(due_at=after(105), read_at=after(105), ends_at=after(120)), 120, 135, 15,
+            id="late by one pause is no stop",
+        ),
+        pytest.param(
+            BAD, Progress(due_at=after(105), read_at=after(105), ends_at=after(120)), 120.5, 165.5, 40,
+            id="later is one: room for a whole row, and a third of the window is spent",
+        ),
+        pytest.param(
+            GOOD, Progress(due_at=after(105), read_at=after(105), ends_at=after(120)), 120.5, 150.5, 40,
+            id="a good one is the first of its row",
+        ),
+        pytest.param(
+            BAD, Progress(due_at=after(105), ends_at=after(120), lengthened_s=119.5), 125, 170, 159.5,
+            id="as long as anything of the window is left",
+        ),
+        pytest.param(
+            BAD, Progress(due_at=after(90), read_at=after(90), ends_at=after(135)), 120, 165, 30,
+            id="a stop with just enough room left spends no more than itself",
+        ),
+    ],
+)  # fmt: skip
+def test_the_window_moves_by_what_could_not_be_read_and_no_more(
+    reading: Reading, progress: Progress, now_s: float, ends_s: float, lengthened_s: float
+) -> None:
+    verdict = judge(reading, progress, PLAN, PLAYBOOK, after(now_s))
+    assert isinstance(verdict, Again)
+    assert verdict.progress.ends_at == after(ends_s)
+    assert verdict.progress.lengthened_s == lengthened_s

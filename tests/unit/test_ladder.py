@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,9 +15,10 @@ from service.act.scale import Scale
 from service.decide.ladder import propose
 from service.decide.plan import plan
 from service.diagnose.chapters.high_latency import HighLatencyEvidence
-from service.model.action import NotPossible, Request
+from service.model.action import Mode, NotPossible, Request
 from service.model.evidence import Unknown, facts
 from service.model.reasons import Reason
+from service.model.ruling import Considered, Proposal
 from tests.unit.made import (
     GOOD,
     KILL,
@@ -204,3 +206,97 @@ def test_a_query_of_the_anonymous_user_is_of_that_user() -> None:
         clickhouse={"longest_query_s": 600.0, "longest_query_id": "q", "longest_query_user": ""}
     )
     assert propose(PLAYBOOK, TARGET, seen, {}, T0).request == KillQuery(TARGET, "q", "", 300.0)
+
+
+RUNAWAY, GROWS = (r.when.text for r in PLAYBOOK.remedies)
+
+
+def told(seen: HighLatencyEvidence, tried: Mapping[str, int] | None = None) -> Proposal:
+    return propose(PLAYBOOK, TARGET, seen, tried or {}, after(5))
+
+
+def words(*rungs: tuple[Reason | None, str]) -> tuple[Considered, ...]:
+    """What the record says of each rung."""
+    return tuple(
+        Considered(name, when, reason, detail)
+        for (name, when), (reason, detail) in zip(
+            ((KILL_RUNG, RUNAWAY), (SCALE_RUNG, GROWS)), rungs, strict=True
+        )
+    )
+
+
+def test_a_proposal_tells_of_each_rung_its_condition_and_why_it_was_taken_or_not() -> None:
+    assert told(runaway()) == Proposal(
+        words((None, str(KILL)), (Reason.NOT_REACHED, "")),
+        None, KILL_RUNG, "kill_query", KILL, PLAYBOOK.remedies[0].mode, T0,
+    )  # fmt: skip
+    scale = Scale(TARGET, 2, 3)
+    assert told(runaway(), {KILL_RUNG: 1}) == Proposal(
+        words((Reason.ALREADY_TRIED, "1 time(s)"), (None, str(scale))),
+        None, SCALE_RUNG, "scale", scale, PLAYBOOK.remedies[1].mode, T0,
+    )  # fmt: skip
+    unknown = evidence(unknown=["clickhouse", "series"])
+    assert told(unknown).considered == words((Reason.EVIDENCE_UNKNOWN, ""), (None, str(scale)))
+
+
+def test_the_mode_of_a_proposal_is_its_rungs(tmp_path: Path) -> None:
+    (playbook,) = playbooks_in(tmp_path, GOOD)
+    assert propose(playbook, TARGET, evidence(), {}, T0).mode is Mode.AUTO
+
+
+def test_what_proposes_nothing_tells_of_each_rung_too_and_how_old_its_evidence_is() -> None:
+    full = evidence(pods={"desired": 5, "ready": 5}, kafka={"members": 5})
+    nothing = told(full)
+    assert [c.rung for c in nothing.considered] == [KILL_RUNG, SCALE_RUNG]
+    assert [c.when for c in nothing.considered] == [RUNAWAY, GROWS]
+    assert nothing.considered[0].reason is Reason.DOES_NOT_HOLD
+    ceiling = nothing.considered[1]
+    assert (ceiling.reason, ceiling.detail) == (
+        Reason.AT_CEILING,
+        "5 replicas, and the ceiling is 5",
+    )
+    assert nothing.evidence_at == T0
+    well = told(healthy())
+    assert well == Proposal(
+        words(*[(Reason.ALREADY_HEALTHY, "")] * 2), Reason.ALREADY_HEALTHY, evidence_at=T0
+    )
+    gone = replace(evidence(), target=Unknown(Reason.NOT_FOUND, "kubernetes", T0, 0.1))
+    assert told(gone) == Proposal(
+        words(*[(Reason.TARGET_MISSING, "")] * 2), Reason.TARGET_MISSING, evidence_at=T0
+    )
+
+
+def test_a_condition_may_compare_with_before_and_with_now(tmp_path: Path) -> None:
+    text = GOOD.replace(
+        "healed: evidence.kafka.lag_total < 5000",
+        "healed: evidence.kafka.lag_total < before.kafka.lag_total",
+    ).replace(
+        "when: evidence.kafka.lag_growing",
+        "when: evidence.kafka.lag_growing && now > timestamp('2025-12-31T00:00:00Z')",
+    )
+    (playbook,) = playbooks_in(tmp_path, text)
+    proposal = propose(playbook, TARGET, evidence(), {}, T0)
+    assert proposal.request == Scale(TARGET, 2, 3)
+
+
+def test_a_template_may_name_the_target_and_what_is_missing_is_told(tmp_path: Path) -> None:
+    scale = GOOD[GOOD.index("{scale:") : GOOD.index("    mode")]
+    why = '{human: {say: "look at {{ target.name }}"}}\n'
+    (asks,) = playbooks_in(tmp_path / "a", GOOD.replace(scale, why))
+    request = plan(asks.remedies[0].do, TARGET, {"evidence": facts(evidence())})
+    assert TARGET.name in str(request)
+    (scales,) = playbooks_in(tmp_path / "b", GOOD)
+    blind = {"evidence": facts(evidence(unknown=["pods"]))}
+    assert plan(scales.remedies[0].do, TARGET, blind) == NotPossible(
+        Reason.EVIDENCE_UNKNOWN, "{{ evidence.pods.desired }} is not known"
+    )
+
+
+def test_what_is_out_of_bounds_is_told_and_cut() -> None:
+    def refuse(arguments: Mapping[str, Any]) -> None:
+        raise ValueError("x" * 600)
+
+    do = replace(PLAYBOOK.remedies[1].do, check=refuse)
+    assert plan(do, TARGET, {"evidence": facts(evidence())}) == NotPossible(
+        Reason.ARGUMENT_OUT_OF_BOUNDS, "x" * 500
+    )

@@ -1,5 +1,7 @@
 """Is what was written still there, and if not, who has changed it back?"""
 
+from dataclasses import replace
+
 import pytest
 
 from service.model.objects import Holder, Survey, System, Write
@@ -48,3 +50,43 @@ def test_what_was_written_lasts_or_who_changed_it_is_named(
         assert found is not None
         assert told in found
         assert str(REF) in found
+
+
+@pytest.mark.parametrize(
+    ("writes", "survey", "told"),
+    [
+        pytest.param([Write(REF, ("spec", "replicas"), 9, known=False)], survey(3), None, id="not known beforehand"),
+        pytest.param(
+            [WRITE, Write(REF, ("spec", "paused"), True)], survey(2),
+            "spec.replicas is 2, and 3 was written: who did it is unknown; "
+            "spec.paused is not there, and true was written: who did it is unknown",
+            id="two fields",
+        ),
+        pytest.param(
+            [WRITE], survey(2, ARGO),
+            "spec.replicas is 2, and 3 was written: it is held by Application carbon (as argocd-controller)",
+            id="its owner, by the name under which it writes",
+        ),
+        pytest.param(
+            [WRITE], survey(2, Holder(System.OTHER, "kubectl", "kubectl")),
+            "spec.replicas is 2, and 3 was written: it is held by kubectl", id="its owner, by its own name",
+        ),
+        pytest.param(
+            [WRITE], survey(2, Holder(System.OTHER, "kubectl", "")),
+            "spec.replicas is 2, and 3 was written: it is held by kubectl", id="its owner, by no other name",
+        ),
+        pytest.param(
+            [WRITE], survey("x" * 300),
+            f'spec.replicas is "{"x" * 199}, and 3 was written: who did it is unknown', id="cut to what can be read",
+        ),
+    ],
+)  # fmt: skip
+def test_what_changed_and_who_did_it_is_one_sentence(
+    writes: list[Write], survey: Survey, told: str | None
+) -> None:
+    assert reverted(writes, [survey]) == (None if told is None else f"{REF}: {told}")
+
+
+def test_a_field_of_another_object_is_not_this_ones() -> None:
+    other = replace(REF, name="other")
+    assert reverted([Write(other, ("spec", "replicas"), 9), WRITE], [survey(3)]) is None

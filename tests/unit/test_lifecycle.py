@@ -303,3 +303,89 @@ def test_what_ends_with_time_is_looked_at_again_though_a_person_is_called(reason
     move = advance(incident(OPEN), Event(E.HELD, reason, "why", late), PATIENCE, late)
     assert move.state is ESCALATED
     assert move.due_at == late + timedelta(seconds=PATIENCE.seldom_s)
+
+
+# ------------------------------------------------------------------------ word for word
+
+
+def test_a_wait_that_grows_stays_a_number_of_seconds() -> None:
+    patient = replace(PATIENCE, seldom_s=1e9)
+    pauses = set()
+    for quiet in (20, 21, 10_000):
+        event = Event(E.HEALTHY, Reason.ALREADY_HEALTHY, "")
+        move = advance(replace(incident(HEALED), quiet=quiet), event, patient, after(0))
+        assert move.due_at is not None
+        pauses.add((move.due_at - after(0)).total_seconds())
+    assert pauses == {60 * 2**20}
+
+
+def test_what_ends_later_than_the_seldom_look_is_looked_at_when_it_ends() -> None:
+    event = Event(E.HELD, Reason.BREAKER_OPEN, "open", after(5_000))
+    move = advance(incident(OPEN), event, PATIENCE, after(1_000))
+    assert (move.state, move.due_at) == (ESCALATED, after(5_000))
+    assert move.detail == "open: longer than people should wait"
+
+
+def test_a_move_says_what_its_event_says() -> None:
+    move = advance(
+        incident(OPEN), Event(E.NO_RUNG, Reason.NO_RUNG_HOLDS, "why"), PATIENCE, after(0)
+    )
+    assert move.detail == "why"
+
+
+def test_a_ladder_that_proposes_nothing_tells_of_each_rung() -> None:
+    considered = (
+        Considered("kill", "x", Reason.ALREADY_TRIED),
+        Considered("scale-out", "x", Reason.DOES_NOT_HOLD),
+    )
+    event = from_proposal(Proposal(considered, Reason.NO_RUNG_HOLDS))
+    assert event.detail == "kill: already_tried; scale-out: does_not_hold"
+    assert from_proposal(Proposal(considered, None)).reason is Reason.NO_RUNG_HOLDS
+
+
+@pytest.mark.parametrize(
+    ("was", "outcome", "expected"),
+    [
+        (OutcomeKind.NOT_HEALED, RETURNED, Event(E.NOT_HEALED, Reason.RETURNED, "d")),
+        (OutcomeKind.WORSE, RETURNED, Event(E.OVER, Reason.RETURNED, "d")),
+        (OutcomeKind.WORSE, FAILED, Event(E.OVER, Reason.RETURN_FAILED, "d")),
+        (None, RETURNED, Event(E.OVER, Reason.RETURNED, "d")),
+    ],
+)
+def test_the_end_of_a_return_says_what_its_outcome_says(
+    was: OutcomeKind | None, outcome: Outcome, expected: Event
+) -> None:
+    assert from_return(was, outcome, None) == expected
+
+
+@pytest.mark.parametrize(
+    ("applied", "reason", "expected"),
+    [
+        (
+            Applied.DRY,
+            Reason.MODE_DRY_RUN,
+            Outcome(OutcomeKind.INCONCLUSIVE, Reason.MODE_DRY_RUN, "d", after(7)),
+        ),
+        (
+            Applied.FAILED,
+            Reason.FORBIDDEN,
+            Outcome(OutcomeKind.FAILED, Reason.ACTION_FAILED, "forbidden: d", after(7)),
+        ),
+        (
+            Applied.FAILED,
+            Reason.INDETERMINATE,
+            Outcome(OutcomeKind.INCONCLUSIVE, Reason.INDETERMINATE, "d", after(7)),
+        ),
+    ],
+)
+def test_an_action_without_anything_to_verify_says_why(
+    applied: Applied, reason: Reason, expected: Outcome
+) -> None:
+    assert outcome_of(ActionResult(applied, reason, "d", after(7))) == expected
+
+
+def test_an_end_says_whether_it_was_healed() -> None:
+    healed = "healed, and its alerts have resolved"
+    assert resolved(incident(HEALED)) == Event(E.RESOLVED, Reason.READINGS_GOOD, healed)
+    gone = Event(E.RESOLVED, Reason.ALERT_RESOLVED, "its alerts have resolved")
+    assert resolved(incident(OPEN)) == gone

@@ -9,7 +9,7 @@ import pytest
 
 from service.act import KINDS
 from service.decide.by_hand import commands
-from service.decide.returning import inverse_of, replaced, stays
+from service.decide.returning import Stays, inverse_of, replaced, stays
 from service.guard.chain import CHAIN, NOT_FOR_RETURNS, rule
 from service.guard.question import Objection, Question
 from service.model.action import ActionResult, Applied, Intent, Mode
@@ -21,7 +21,7 @@ from service.model.reasons import Reason
 from service.publish.kube_events import said_of
 from service.verify.judge import Again, begin
 from service.verify.returned import judge_return
-from tests.unit.made import KILL, SCALE, T0, TARGET, shipped
+from tests.unit.made import KILL, SCALE, T0, TARGET, after, shipped
 from tests.unit.test_guard import asked
 
 PLAYBOOK: Playbook = shipped()
@@ -72,6 +72,21 @@ def test_a_change_stays_for_a_reason(
     remedy = replace(SCALE_OUT, return_on=ReturnOn(on)) if on else None
     why = stays(remedy, result, outcome(OutcomeKind(kind)), firing=firing)
     assert (why.reason if why else None) == expected
+
+
+def test_why_a_change_stays_is_a_sentence() -> None:
+    worse, futile = outcome(OutcomeKind.WORSE), outcome(OutcomeKind.NOT_HEALED)
+    never, back = (replace(SCALE_OUT, return_on=on) for on in (ReturnOn.NEVER, ReturnOn.NOT_HEALED))
+    before = replace(DONE, reason=Reason.ALREADY_DONE)
+    gone = "the playbook has no such rung any more, so nobody says that it may go back"
+    assert stays(None, DONE, worse, firing=True) == Stays(Reason.NO_PLAYBOOK, gone)
+    off = Stays(Reason.RETURN_OFF, "the rung says `return: never`")
+    assert stays(never, DONE, worse, firing=True) == off
+    theirs = "it was so before: it is not this action's to take back"
+    assert stays(back, before, worse, firing=True) == Stays(Reason.ALREADY_DONE, theirs)
+    perhaps = "its alerts have resolved, perhaps because of it"
+    assert stays(back, DONE, futile, firing=False) == Stays(Reason.ALERT_RESOLVED, perhaps)
+    assert stays(back, None, futile, firing=True) is None
 
 
 def test_another_object_or_none_under_the_name_is_not_what_was_written_to() -> None:
@@ -137,6 +152,28 @@ def test_a_return_is_proved_by_readings_that_are_no_worse_and_never_says_healed(
     assert told == expected
 
 
+def test_a_return_says_what_it_was_proved_by() -> None:
+    assert PLAYBOOK.worse is not None
+    verdicts = {}
+    for worse in (Truth.FAILS, Truth.HOLDS, Truth.UNKNOWN):
+        verdict = proved(*[worse] * {Truth.FAILS: 2, Truth.HOLDS: 6, Truth.UNKNOWN: 12}[worse])
+        assert isinstance(verdict, Outcome)
+        verdicts[worse] = (verdict.detail, (verdict.at - T0).total_seconds())
+    assert verdicts == {
+        Truth.FAILS: ("as it was before the action, in 2 readings", 20),
+        Truth.HOLDS: (f"taken back, and after 60 s still {PLAYBOOK.worse.text}", 60),
+        Truth.UNKNOWN: ("taken back; after 60 s nobody can say whether it is still worse", 120),
+    }
+
+
+def test_a_return_that_has_no_condition_to_be_worse_by_says_nothing_of_it() -> None:
+    playbook = replace(PLAYBOOK, worse=None)
+    late, progress = after(60), replace(begin(PLAN, Progress(), T0).progress, due_at=after(60))
+    verdict = judge_return(Truth.HOLDS, None, progress, PLAN, playbook, began_at=late, now=late)
+    assert isinstance(verdict, Outcome)
+    assert verdict.detail == "taken back, and after 60 s still "
+
+
 # ----------------------------------------------------------------------------------------------------------- by hand
 
 DEPLOYMENT = ObjectRef("apps/v1", "deployments", "Deployment", "carbon-ingestion", "svc")
@@ -176,6 +213,37 @@ def test_a_person_gets_the_patch_that_the_request_would_write(
 def test_a_command_is_whole_or_not_there(changes: Mapping[str, Any], shown: int) -> None:
     write = replace(Write(DEPLOYMENT, ("spec", "replicas"), 2), **changes)
     assert len(commands([write])) == shown
+
+
+def test_what_is_not_known_hides_no_other_object() -> None:
+    other = replace(DEPLOYMENT, name="other")
+    hidden = Write(DEPLOYMENT, ("spec", "replicas"), 2, known=False)
+    (command,) = commands([hidden, Write(other, ("spec", "replicas"), 2)])
+    assert "deployments.v1.apps/other" in command
+
+
+def test_what_is_in_no_namespace_and_of_no_group_is_named_plainly() -> None:
+    node = ObjectRef("v1", "nodes", "Node", "", "n1")
+    (command,) = commands([Write(node, ("spec", "unschedulable"), True)])
+    assert command == (
+        """kubectl patch nodes/n1 --type=merge -p '{"spec":{"unschedulable":true}}'"""
+    )
+
+
+def test_a_command_may_be_as_long_as_people_can_copy() -> None:
+    (short,) = commands([Write(DEPLOYMENT, ("data",), "")])
+    room = 2_000 - len(short)
+    assert [len(c) for c in commands([Write(DEPLOYMENT, ("data",), "x" * room)])] == [2_000]
+    assert commands([Write(DEPLOYMENT, ("data",), "x" * (room + 1))]) == ()
+
+
+def test_an_item_of_a_list_is_there_once_whatever_is_written_of_it() -> None:
+    item = CONTAINERS[:5]
+    writes = [Write(DEPLOYMENT, item, None), Write(DEPLOYMENT, (*item, "image"), "app:2")]
+    (command,) = commands(writes)
+    assert shlex.split(command)[-1] == (
+        '{"spec":{"template":{"spec":{"containers":[{"name":"app","image":"app:2"}]}}}}'
+    )
 
 
 def test_what_a_command_is_made_of_cannot_leave_its_quotes() -> None:

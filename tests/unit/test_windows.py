@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.guard.recurrence import check, closes, opens
+from service.guard.recurrence import LONGEST_S, check, closes, opens
 from service.model.control import Once, Recurring
 
 BERLIN = "Europe/Berlin"
@@ -65,7 +65,9 @@ ONCE = Once(utc("2026-11-24T20:00:00"), utc("2026-11-24T22:00:00"))
 def test_a_window_is_open_from_its_begin_to_right_before_its_end(
     when: Once | Recurring, now: str, until: str | None
 ) -> None:
-    assert closes(when, utc(now)) == (utc(until) if until else None)
+    found = closes(when, utc(now))
+    assert found == (utc(until) if until else None)
+    assert found is None or found.tzinfo is UTC
 
 
 @pytest.mark.parametrize(
@@ -78,7 +80,9 @@ def test_a_window_is_open_from_its_begin_to_right_before_its_end(
     ],
 )  # fmt: skip
 def test_when_it_opens_next_is_told(when: Once | Recurring, now: str, at: str | None) -> None:
-    assert opens(when, utc(now)) == (utc(at) if at else None)
+    found = opens(when, utc(now))
+    assert found == (utc(at) if at else None)
+    assert found is None or found.tzinfo is UTC
 
 
 @pytest.mark.parametrize(
@@ -98,6 +102,33 @@ def test_when_it_opens_next_is_told(when: Once | Recurring, now: str, at: str | 
 def test_what_is_no_window_is_refused_with_advice(when: Once | Recurring, told: str) -> None:
     with pytest.raises(ValueError, match=told):
         check(when)
+
+
+@pytest.mark.parametrize(
+    ("when", "told"),
+    [
+        (Once(ONCE.ends_at, ONCE.starts_at), "it ends before it begins"),
+        (Recurring("0 2 * * *", "UTC", 0.0), "it has to last longer than nothing, and at most 7d"),
+        (
+            Recurring("0 2 * * *", "x" * 61, 60.0),
+            f"'{'x' * 60}' is no time zone; write one as IANA does: Europe/Berlin, UTC",
+        ),
+        (
+            Recurring("9" * 61, "UTC", 60.0),
+            f"'{'9' * 60}' is no cron expression, or names no day there is: "
+            "write MINUTE HOUR DAY MONTH WEEKDAY, as in '0 2 * * 6'",
+        ),
+    ],
+)
+def test_a_refusal_is_one_short_sentence(when: Once | Recurring, told: str) -> None:
+    with pytest.raises(ValueError) as refused:
+        check(when)
+    assert str(refused.value) == told
+
+
+@pytest.mark.parametrize("lasts_s", [0.5, 1.0, LONGEST_S])
+def test_a_window_may_last_from_a_moment_to_a_week(lasts_s: float) -> None:
+    check(Recurring("30 2 * * *", BERLIN, lasts_s))
 
 
 @given(

@@ -6,7 +6,6 @@ Never here: topics and traffic.
 import importlib.resources
 from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from rehearsal.servers import free_port, listens
@@ -48,10 +47,5 @@ class NoidaBroker:
     async def __aenter__(self) -> Self:
         return await self.start()
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.process.kill()

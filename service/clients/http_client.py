@@ -3,7 +3,6 @@
 Never here: what is asked, or what an answer means (http.py).
 """
 
-from types import TracebackType
 from typing import Self
 
 import aiohttp
@@ -17,12 +16,7 @@ class HttpClient:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def close(self) -> None:

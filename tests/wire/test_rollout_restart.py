@@ -1,36 +1,22 @@
 """Rollout restarts on the wire: once by their id, and never one that would go off later."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from rehearsal.cluster import Cluster, Cut, Fault, Identity, Rule
-from rehearsal.servers import free_port
-from service.act.kind import TargetState
 from service.act.pod_template import ACTION, standstill
 from service.act.rollout_restart import KIND, RestartHand, RolloutRestart
-from service.clients.kubernetes_write import KubernetesWriter
-from service.model.action import Mode
-from service.model.errors import Refused
 from service.model.reasons import Reason
 from service.model.target import TargetKind
-from service.settings import KubernetesSettings
 from tests.recordings import recorded
 from tests.wire.staged import (
-    ALREADY_DONE,
-    ATTEMPTS,
     DONE,
-    DRY,
     KAFKA,
-    LOST,
     NS,
-    PATH,
     TARGET,
     Stage,
     answer,
-    cut,
     failed,
     intent,
     outcome,
@@ -45,101 +31,6 @@ REQUEST = RolloutRestart(TARGET)
 async def staged(tmp_path: Path) -> AsyncIterator[Stage]:
     async with stage(tmp_path, KIND.name, HAND) as opened:
         yield opened
-
-
-@pytest.mark.parametrize("attempt", ATTEMPTS.values(), ids=ATTEMPTS)
-async def test_one_attempt_is_sent_once_and_says_what_became_of_it(
-    staged: Stage, attempt: tuple[Fault | None, tuple[str, Reason], int, int]
-) -> None:
-    trouble, expected, sent, effects = attempt
-    if trouble is not None:
-        staged.meet(replace(trouble, hits=0))
-    assert await staged.act(REQUEST) == expected
-    assert (staged.sent, staged.effects) == (sent, effects)
-    assert staged.confirmed == sent
-
-
-@pytest.mark.parametrize(
-    ("done", "state"), [(True, TargetState.APPLIED), (False, TargetState.UNTOUCHED)]
-)
-async def test_what_a_lost_reply_left_behind_is_read_back(
-    staged: Stage, done: bool, state: TargetState
-) -> None:
-    staged.meet(cut(Cut.HANG, done=done))
-    assert await staged.act(REQUEST, within_s=0.8) == LOST
-    assert await staged.read_back(REQUEST) is state
-
-
-async def test_done_again_it_is_already_done(staged: Stage) -> None:
-    assert await staged.act(REQUEST) == DONE
-    assert await staged.act(REQUEST) == ALREADY_DONE
-    assert (staged.sent, staged.effects) == (1, 1)
-
-
-async def test_a_dry_run_is_asked_and_changes_nothing(staged: Stage) -> None:
-    assert await staged.act(REQUEST, Mode.DRY_RUN) == DRY
-    assert (staged.sent, staged.effects) == (0, 0)
-    assert await staged.read_back(REQUEST) is TargetState.UNTOUCHED
-    assert [a.query["dryRun"] for a in staged.cluster.requests if a.method == "PATCH"] == ["All"]
-
-
-@pytest.mark.parametrize("mode", [Mode.AUTO, Mode.DRY_RUN], ids=str)
-async def test_a_right_that_is_missing_is_forbidden_dry_or_not(
-    staged: Stage, tmp_path: Path, mode: Mode
-) -> None:
-    reads = Rule(("get", "list"), ("*",), ("*",))
-    staged.cluster.identities["looks-only"] = Identity("viewer", (reads,))
-    file = staged.cluster.kubeconfig(tmp_path / "viewer", token="looks-only")
-    async with KubernetesWriter(KubernetesSettings(kubeconfig=file)) as writer:
-        wanted = intent(REQUEST, KIND.name, mode)
-        assert await outcome(HAND(writer), wanted) == ("Refused", Reason.FORBIDDEN)
-    assert staged.effects == 0
-
-
-async def test_an_incident_that_another_process_took_over_is_not_acted_on(staged: Stage) -> None:
-    async def lost() -> None:
-        raise Refused(Reason.CLAIM_LOST, "another one has it", 0)
-
-    ended = await outcome(staged.hand, intent(REQUEST, KIND.name), confirm=lost)
-    assert ended == ("Refused", Reason.CLAIM_LOST)
-    assert (staged.sent, staged.effects) == (0, 0)
-
-
-async def test_a_server_that_is_down_is_unreachable(tmp_path: Path) -> None:
-    down = Cluster()
-    down.url = f"http://127.0.0.1:{free_port()}"
-    file = down.kubeconfig(tmp_path / "down")
-    async with KubernetesWriter(KubernetesSettings(kubeconfig=file)) as writer:
-        ended = await outcome(HAND(writer), intent(REQUEST, KIND.name))
-    assert ended == ("Unavailable", Reason.UNREACHABLE)
-
-
-async def test_an_object_made_anew_under_the_same_name_is_not_written_to(staged: Stage) -> None:
-    uids = {PATH: staged.uid}
-    staged.make_anew()
-    assert uids[PATH] != staged.uid
-    first = staged.found["metadata"]["generation"]
-    assert await staged.act(REQUEST, uids=uids) == failed(Reason.TARGET_REPLACED)
-    assert await staged.read_back(REQUEST, uids=uids) is TargetState.REPLACED
-    assert (staged.sent, staged.found["metadata"]["generation"]) == (0, first)
-    assert await staged.act(REQUEST, uids={PATH: staged.uid}) == DONE
-
-
-async def test_an_object_made_anew_while_the_write_is_on_its_way_is_not_written_to(
-    staged: Stage,
-) -> None:
-    uids = {PATH: staged.uid}
-    staged.writer.before = staged.make_anew
-    assert await staged.act(REQUEST, uids=uids) == failed(Reason.TARGET_REPLACED)
-    assert staged.sent == 1
-    assert await staged.read_back(REQUEST) is TargetState.UNTOUCHED
-
-
-async def test_an_object_that_is_gone_is_not_found(staged: Stage) -> None:
-    staged.remove()
-    assert await staged.act(REQUEST) == ("Refused", Reason.NOT_FOUND)
-    with pytest.raises(Refused):
-        await staged.read_back(REQUEST)
 
 
 async def test_a_conflict_is_unavailable_for_nothing_was_done(staged: Stage) -> None:

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,7 @@ class Receivers:
         """The service, until it is ready and each sink has a cursor."""
         self.process = await self.paramedic("serve")
         for name in SINKS:
-            await self.until(lambda name=name: self.metric("paramedic_sink_lag_steps", sink=name))
+            await self.until(partial(self.metric, "paramedic_sink_lag_steps", sink=name))
 
     async def kill(self) -> None:
         """As a power cut would."""
@@ -328,7 +329,6 @@ async def verified(told: Receivers) -> None:
     assert await done.wait() == 0, told.said()
 
 
-@pytest.mark.timeout(300)
 async def test_one_remediation_is_shown_once_everywhere_also_after_receivers_were_away_and_kills(
     tmp_path: Path,
 ) -> None:

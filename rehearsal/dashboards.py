@@ -96,7 +96,8 @@ OVERVIEW = Dashboard(
     [
         _stat(
             "Running",
-            "max by (version, mode) (paramedic_info)",
+            "max by (version, mode) ((paramedic_mode == 1)"
+            " * on (instance, job) group_left (version) paramedic_build_info)",
             "The version, and the ceiling over every playbook.",
             legend="{{version}} {{mode}}",
         ),

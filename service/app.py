@@ -88,7 +88,6 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
     credentials = Credentials(settings.intake)
     credentials.check()
     metrics = Metrics()
-    metrics.info.labels(version("paramedic"), settings.mode).set(1)
     for guard in CHAIN:  # so that one that is never asked is seen as a series that does not grow
         metrics.guard_answers.labels(guard, "pass")
     metrics.build_info.labels(version("paramedic"), platform.python_version()).set(1)

@@ -26,10 +26,6 @@ class Metrics:
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
-        self.info = Gauge(
-            "paramedic_info", "Always 1; the version and the mode's ceiling.", ["version", "mode"],
-            registry=registry,
-        )  # fmt: skip
         self.build_info = Gauge(
             "paramedic_build_info", "Always 1; the version, and the Python that runs it.", ["version", "python"],
             registry=registry,

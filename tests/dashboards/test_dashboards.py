@@ -149,7 +149,7 @@ async def _scraped(server: Prometheus, times: int) -> None:
     seen: set[str] = set()
     async with asyncio.timeout(PATIENCE_S):
         while len(seen) <= times:
-            rows = await server.query("timestamp(paramedic_info)")
+            rows = await server.query("timestamp(paramedic_build_info)")
             seen |= {row["value"][1] for row in rows}
             await asyncio.sleep(0.1)
 

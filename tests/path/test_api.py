@@ -56,7 +56,7 @@ async def test_metrics_are_text_that_prometheus_reads_and_have_what_dashboards_a
         assert samples["paramedic_incidents_opened_total", "high-latency"] == 1
         assert samples["paramedic_inbox_waiting",] == 0
         assert "paramedic_incidents" in families
-        assert families["paramedic_info"].samples[0].labels["mode"] == "observe"
+        assert "version" in families["paramedic_build_info"].samples[0].labels
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "x", "\u00b2", "9" * 5_000, ""])

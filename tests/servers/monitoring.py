@@ -1,6 +1,5 @@
 """A real Prometheus and a real Alertmanager on loopback ports, and their tools promtool and amtool.
 
-Called by: tests/rules, and end-to-end tests that want alerts to come from where they come from in life.
 Never here: what is scraped, and who receives.
 """
 
@@ -12,7 +11,7 @@ import urllib.request
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 import yaml
@@ -79,6 +78,10 @@ class Server:
     def __init__(self, url: str, process: Process) -> None:
         self.url, self.process = url, process
 
+    async def start(self) -> None:
+        """Starts it and waits until it is ready; after `process.kill()` again, with the data that it has kept."""
+        await self.process.start(lambda: _ready(f"{self.url}/-/ready"))
+
     async def get(self, path: str, query: Sequence[tuple[str, str]] = ()) -> Any:
         """The JSON that a GET of `path` answers."""
         async with (
@@ -87,6 +90,9 @@ class Server:
         ):
             reply.raise_for_status()
             return await reply.json()
+
+
+S = TypeVar("S", bound=Server)
 
 
 class Prometheus(Server):
@@ -142,8 +148,8 @@ async def prometheus(
         *flags,
     ]
     process = Process(argv, folder / "out.log", env=debian.environment(exe), cwd=folder)
-    async with _started(process, f"http://127.0.0.1:{port}"):
-        yield Prometheus(f"http://127.0.0.1:{port}", process)
+    async with _started(Prometheus(f"http://127.0.0.1:{port}", process)) as server:
+        yield server
 
 
 @asynccontextmanager
@@ -179,15 +185,16 @@ async def alertmanager(
         *(["--cluster.settle-timeout=2s", "--cluster.peer-timeout=2s"] if gossip else []),
     ]
     process = Process(argv, folder / "out.log", env=debian.environment(exe), cwd=folder)
-    async with _started(process, f"http://127.0.0.1:{port}"):
-        yield Alertmanager(f"http://127.0.0.1:{port}", process)
+    async with _started(Alertmanager(f"http://127.0.0.1:{port}", process)) as server:
+        yield server
 
 
 @asynccontextmanager
-async def _started(process: Process, url: str) -> AsyncIterator[None]:
+async def _started(server: S) -> AsyncIterator[S]:
+    process = server.process
     try:
-        await process.start(lambda: _ready(f"{url}/-/ready"))
-        yield
+        await server.start()
+        yield server
     finally:
         await process.kill()
         if process.log.parent.exists():

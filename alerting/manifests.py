@@ -1,6 +1,8 @@
-"""The rules and the Alertmanager configuration as objects of prometheus-operator; `make manifests` renews them.
+"""The rules and the Alertmanager configuration as objects of prometheus-operator;
+`make manifests` renews them.
 
-Made from the same files that a Prometheus and an Alertmanager without the operator read, so that there is one truth.
+Made from the same files that a Prometheus and an Alertmanager without the operator read,
+so that there is one truth.
 Pure but for reading them. Run: `python alerting/manifests.py`.
 """
 

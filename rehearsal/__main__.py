@@ -1,4 +1,6 @@
-"""`python -m rehearsal`: the demo's command line. It is run from a checkout, never from the wheel."""
+"""`python -m rehearsal`: the demo's command line. It is run from a checkout, never from the
+wheel.
+"""
 
 import asyncio
 import sys

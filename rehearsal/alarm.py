@@ -1,6 +1,7 @@
 """Stands in for Prometheus and Alertmanager in the demo, where neither can be installed by pip.
 
-One rule, looked at every second; what it posts is what Alertmanager posts (the e2e test uses the real two).
+One rule, looked at every second; what it posts is what Alertmanager posts (the e2e
+test uses the real two).
 """
 
 import asyncio
@@ -19,7 +20,9 @@ _NEVER = "0001-01-01T00:00:00Z"
 
 @dataclass(slots=True)
 class Alarm:
-    """Fires `ConsumerLagHigh` while the lag is over `threshold`, after `pending_s`; keeps firing `keep_s` longer."""
+    """Fires `ConsumerLagHigh` while the lag is over `threshold`, after `pending_s`;
+    keeps firing `keep_s` longer.
+    """
 
     webhook_url: str
     measure: Callable[[], Awaitable[int]]

@@ -1,6 +1,8 @@
-"""Grafana's dashboards as code: what each panel asks, and the JSON that Grafana is provisioned with.
+"""Grafana's dashboards as code: what each panel asks, and the JSON that
+Grafana is provisioned with.
 
-`python -m rehearsal.dashboards` writes alerting/grafana/dashboards (so does `make manifests`). Never here: a number.
+`python -m rehearsal.dashboards` writes alerting/grafana/dashboards (so does `make
+manifests`). Never here: a number.
 """
 
 import json
@@ -56,14 +58,18 @@ _RATE = "$__rate_interval"
 
 
 def _grown(metric: str, by: str = "", where: str = "", over: str = _RATE) -> str:
-    """By how much a counter has grown. One that is born at 1 has no increase: young, it counts whole."""
+    """By how much a counter has grown. One that is born at 1 has no
+    increase: young, it counts whole.
+    """
     chosen = f"{metric}{{{where}}}" if where else metric
     grown = f"({chosen} unless {metric} offset {over}) or increase({chosen}[{over}])"
     return f"sum by ({by}) ({grown})" if by else f"sum({grown})"
 
 
 def _ever(metric: str, by: str, where: str) -> str:
-    """By how much a total of the ledger or the journal has grown: the difference of two instants, which is exact."""
+    """By how much a total of the ledger or the journal has grown:
+    the difference of two instants, which is exact.
+    """
     last = f"max without (instance, pod) (max_over_time({metric}{{{where}}}[{_RANGE}]"
     return f"sum by ({by}) ({last})) - ({last} offset {_RANGE})) or {last})) * 0)) > 0"
 

@@ -1,4 +1,5 @@
-"""The demo: a platform under load on this machine, Paramedic beside it as a process of its own, and the story told.
+"""The demo: a platform under load on this machine, Paramedic beside it as a process of its
+own, and the story told.
 
 Exit code 0 when the incident ended as healed, 1 when it did not in time.
 """

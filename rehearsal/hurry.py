@@ -1,7 +1,7 @@
 """The shipped playbooks with their waits shortened, so that a rehearsal fits into a minute or two.
 
-What changes is only how long, how much and where; matchers, conditions' fields, remedies and their order stay as
-shipped.
+What changes is only how long, how much and where; matchers, conditions' fields,
+remedies and their order stay as shipped.
 """
 
 import re
@@ -30,10 +30,11 @@ _SHORTER = {
 def hurry(
     shipped: Path, into: Path, *, pace_s: float = 1.0, elsewhere: Mapping[str, str] | None = None
 ) -> Path:
-    """Writes the playbooks of `shipped` to `into` with short waits. Raises FileNotFoundError when there are none.
+    """Writes the playbooks of `shipped` to `into` with short waits.
+    Raises FileNotFoundError when there are none.
 
-    `pace_s` is the pause between two readings. `elsewhere` says where what they name is in this rehearsal: patterns
-    of text, and what stands there instead.
+    `pace_s` is the pause between two readings. `elsewhere` says where what they name is in this
+    rehearsal: patterns of text, and what stands there instead.
     """
     files = sorted(shipped.glob("*.yaml"))
     if not files:
@@ -48,7 +49,9 @@ def hurry(
 
 
 def beside(shipped: Path, into: Path, elsewhere: Mapping[str, str]) -> None:
-    """The table of causes and the parameters of quick diagnostics, beside the folders of playbooks."""
+    """The table of causes and the parameters of quick diagnostics, beside the folders of
+    playbooks.
+    """
     shutil.copy(shipped.parent / "causes.yaml", into.parent)
     quick = _moved((shipped.parent / "quick.yaml").read_text(), elsewhere)
     (into.parent / "quick.yaml").write_text(quick)

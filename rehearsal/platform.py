@@ -1,4 +1,5 @@
-"""The platform under load: broker, database, cluster, traffic, and the exporter that Prometheus would scrape.
+"""The platform under load: broker, database, cluster, traffic,
+and the exporter that Prometheus would scrape.
 
 Every wire is real; the cluster is an emulator that says so.
 """
@@ -37,7 +38,9 @@ log = structlog.get_logger(__name__)
 
 
 class LagWatch:
-    """Lag as an exporter reads it, by aiokafka's public calls: an eye of its own beside Paramedic's."""
+    """Lag as an exporter reads it, by aiokafka's public calls:
+    an eye of its own beside Paramedic's.
+    """
 
     def __init__(self, admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, load: Load) -> None:
         self._admin, self._consumer, self._load = admin, consumer, load
@@ -57,7 +60,9 @@ class LagWatch:
 
 
 class Meter:
-    """What the metrics server would say: the consumers' measured share of their time, as CPU of one core."""
+    """What the metrics server would say: the consumers' measured share of their
+    time, as CPU of one core.
+    """
 
     def __init__(self, consumers: Consumers) -> None:
         self._consumers = consumers
@@ -107,7 +112,9 @@ class Platform:
 async def platform(
     folder: Path, load: Load | None = None, *, bootstrap: str | None = None, database: bool = True
 ) -> AsyncIterator[Platform]:
-    """Starts everything below `folder`. `bootstrap` names a broker that runs already, instead of one of its own."""
+    """Starts everything below `folder`. `bootstrap` names a broker that runs already,
+    instead of one of its own.
+    """
     load = load or Load()
     async with AsyncExitStack() as stack:
         own = bootstrap is None
@@ -164,7 +171,9 @@ async def _watch(bootstrap: str, load: Load, stack: AsyncExitStack) -> LagWatch:
 
 
 async def _exporter(world: Platform, stack: AsyncExitStack) -> str:
-    """`/kafka` with the names of kafka_exporter, read at each scrape; `/services` with the services' own."""
+    """`/kafka` with the names of kafka_exporter, read at each scrape;
+    `/services` with the services' own.
+    """
     registry = CollectorRegistry()
     lag = Gauge(
         "kafka_consumergroup_lag", "Lag of a consumer group.", ["consumergroup", "topic", "partition"],
@@ -195,7 +204,9 @@ async def _exporter(world: Platform, stack: AsyncExitStack) -> str:
 
 
 async def run_away(port: int) -> str:
-    """A report that somebody forgot: a query that runs until it is killed. Gives what the server then said."""
+    """A report that somebody forgot: a query that runs until it is killed.
+    Gives what the server then said.
+    """
     connection = Connection(host="127.0.0.1", port=port, user="default", send_receive_timeout=3600)
     try:
         await connection.connect()

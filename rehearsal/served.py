@@ -41,7 +41,9 @@ def environment(settings: Nested) -> dict[str, str]:
 
 @asynccontextmanager
 async def served(console: Console, folder: Path, settings: Nested, port: int) -> AsyncIterator[str]:
-    """Runs it until the block ends; its address. Another port is taken where `port` is, its log is in `folder`."""
+    """Runs it until the block ends; its address. Another port is taken where `port`
+    is, its log is in `folder`.
+    """
     if port and not _free(port):
         console.print(f"  [yellow]port {port} is taken[/], so the service gets another")
         port = 0

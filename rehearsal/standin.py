@@ -1,7 +1,8 @@
-"""Stands in for what a scenario needs beside the servers: the services' endpoints, Prometheus, the Schema Registry,
-and the network paths between them.
+"""Stands in for what a scenario needs beside the servers: the services' endpoints, Prometheus,
+the Schema Registry, and the network paths between them.
 
-It answers what the real ones would about the cluster as it is now. Never here: what is broken, and when.
+It answers what the real ones would about the cluster as it is now. Never here:
+what is broken, and when.
 """
 
 import asyncio
@@ -53,9 +54,9 @@ async def _farewell(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 class StandIn:
     """One HTTP server on a loopback port.
 
-    A service answers while a pod of its workload is ready; one that `hangs` does not before it has a new pod. The
-    registry is such a service. `series` are Prometheus' answers: the first pattern that a query has decides, and a
-    query that none has gives no sample.
+    A service answers while a pod of its workload is ready; one that `hangs` does not before it has
+    a new pod. The registry is such a service. `series` are Prometheus' answers: the first pattern
+    that a query has decides, and a query that none has gives no sample.
     """
 
     cluster: Cluster

@@ -42,7 +42,9 @@ class Telling:
                 self._print(step)
 
     def _seen_before(self, step: dict[str, Any]) -> bool:
-        """Whether the step says what the last rounds said: rounds that change nothing are told once."""
+        """Whether the step says what the last rounds said:
+        rounds that change nothing are told once.
+        """
         match step["step"]:
             case "read":
                 return bool(step["healed"] != "holds")  # not healed yet

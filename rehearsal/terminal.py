@@ -1,4 +1,5 @@
-"""A rehearsal on a terminal: a folder of its own, an end by SIGTERM that takes its servers along, an exit code.
+"""A rehearsal on a terminal: a folder of its own, an end by SIGTERM that takes its
+servers along, an exit code.
 
 Never here: what is rehearsed, or what is told of it.
 """

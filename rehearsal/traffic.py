@@ -51,16 +51,19 @@ class Producer:
     async def _send(self, producer: AIOKafkaProducer, count: int) -> None:
         for _ in range(count):
             body = b'{"market": "MISO", "trade": %d}' % self.sent
-            # The send future is not awaited: one that fails is seen by the flush of the producer's end.
+            # The send future is not awaited: one that fails is seen by the flush
+            # of the producer's end.
             await producer.send(self._load.topic, body, partition=self.sent % self._load.partitions)
             self.sent += 1
 
 
 class Consumers:
-    """The work behind the pods of one Deployment: the cluster's kubelet starts and stops one consumer a pod.
+    """The work behind the pods of one Deployment: the cluster's kubelet starts and
+    stops one consumer a pod.
 
-    `all_anew`: when a pod comes, every consumer leaves the group and all join together. noida 0.2.3 does not end
-    the rebalance that a lone newcomer begins; Apache Kafka does, and there each consumer simply joins.
+    `all_anew`: when a pod comes, every consumer leaves the group and all join together.
+    noida 0.2.3 does not end the rebalance that a lone newcomer begins; Apache Kafka does,
+    and there each consumer simply joins.
     """
 
     def __init__(self, bootstrap: str, load: Load, app: str, *, all_anew: bool) -> None:

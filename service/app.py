@@ -69,7 +69,9 @@ _HOUSEKEEPING_S = 3600.0
 
 @dataclass(slots=True)
 class Service:
-    """A running service. `failed` is set with the reason when a part that must not end has ended."""
+    """A running service. `failed` is set with the reason when a part that must not end has
+    ended.
+    """
 
     url: str
     metrics: Metrics
@@ -80,7 +82,9 @@ class Service:
 
 @asynccontextmanager
 async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Service]:
-    """Runs the whole service until the block ends. Raises BadConfig or Unavailable(store_down) at the start."""
+    """Runs the whole service until the block ends. Raises BadConfig or
+    Unavailable(store_down) at the start.
+    """
     clock = clock or SystemClock()
     playbooks = {p.name: p for p in load(settings.playbooks, CHAPTERS, KINDS)}
     explained = causes.beside(settings.playbooks, playbooks)
@@ -217,7 +221,9 @@ def _longest_step_s(work: WorkSettings) -> float:
 
 
 async def _let_others_follow(outbox: Outbox, owner: str) -> None:
-    """When the followers have ended. Not done, another process waits for the lease to run out, and no more."""
+    """When the followers have ended. Not done, another process waits for the lease
+    to run out, and no more.
+    """
     try:
         await outbox.release(owner)
     except Unavailable as error:
@@ -238,7 +244,9 @@ async def _not_ready(intake: Intake, inbox: Inbox) -> str | None:
 def _chainer(
     settings: Settings, database: Database, clock: Clock, owner: str, metrics: Metrics
 ) -> Chainer | None:
-    """Who chains the journal, when there is a key. Raises BadConfig or Unavailable for one that cannot be used."""
+    """Who chains the journal, when there is a key. Raises BadConfig or Unavailable for
+    one that cannot be used.
+    """
     audit = settings.audit
     if audit.key_file is None:
         return None
@@ -263,7 +271,9 @@ async def _housekeeping(
 
 
 def _died(failed: "asyncio.Future[str]", name: str, error: BaseException | None) -> None:
-    """A part that must run for ever has ended: the service stops, and is started anew where it stands."""
+    """A part that must run for ever has ended: the service stops,
+    and is started anew where it stands.
+    """
     log.critical("a part of the service ended", part=name, error=repr(error))
     if not failed.done():
         failed.set_result(f"{name}: {error!r}")

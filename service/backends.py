@@ -63,7 +63,9 @@ _STANDING_WITHIN_S = 5.0
 async def opened(
     settings: Settings, clock: Clock, stack: AsyncExitStack
 ) -> tuple[Sources, Writers]:
-    """The clients of what is configured. None is connected yet: a backend that is away must not stop the start."""
+    """The clients of what is configured. None is connected yet:
+    a backend that is away must not stop the start.
+    """
     kubernetes = kafka = clickhouse = prometheus = registry = None
     writer = acting = None
     if settings.kubernetes.configured:
@@ -115,7 +117,9 @@ async def outlets(
 def diagnosing(
     chapters: Chapters, sources: Sources, settings: Settings, metrics: Metrics, clock: Clock
 ) -> Diagnose:
-    """The chapters as the pipeline runs them. Raises BadInput where a playbook has no parameters for a target."""
+    """The chapters as the pipeline runs them. Raises BadInput where a playbook has no
+    parameters for a target.
+    """
     checks = {name: TypeAdapter(chapter.parameters) for name, chapter in chapters.items()}
 
     async def diagnose(playbook: Playbook, incident: Incident) -> Evidence:

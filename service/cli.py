@@ -61,7 +61,9 @@ def about(
 
 
 def _how_far(remedy: "Remedy") -> str:
-    """How far a rung goes by itself. One that writes nothing is a person's, whatever mode it has."""
+    """How far a rung goes by itself. One that writes nothing is a person's, whatever mode it
+    has.
+    """
     return remedy.do.kind.name if remedy.do.kind.name == "human" else remedy.mode.value
 
 
@@ -78,7 +80,9 @@ def serve(
         Mode | None, typer.Option(help="Ceiling over every playbook; wins over the settings.")
     ] = None,
 ) -> None:
-    """Run the service until SIGTERM or SIGINT. Settings come from PARAMEDIC_* and PARAMEDIC_CONFIG."""
+    """Run the service until SIGTERM or SIGINT. Settings come from PARAMEDIC_* and
+    PARAMEDIC_CONFIG.
+    """
     gc.disable()  # a start makes next to no garbage, and looking for it is a tenth of the start
 
     from service import settings as room
@@ -96,8 +100,8 @@ def serve(
         raise _fail(RuntimeError(problem), code=1)
 
 
-# Seconds. The store's thread takes the interpreter's lock several times in a commit; with Python's 5 ms a busy
-# event loop lets it wait each time: 2,900 against 3,800 webhooks a second, measured.
+# Seconds. The store's thread takes the interpreter's lock several times in a commit; with Python's
+# 5 ms a busy event loop lets it wait each time: 2,900 against 3,800 webhooks a second, measured.
 SWITCH_INTERVAL_S = 0.0005
 
 
@@ -225,7 +229,8 @@ def _ask(
         ) from error
 
 
-# Seconds that a running service is waited for: longer than its own deadline of a diagnosis usually is.
+# Seconds that a running service is waited for: longer than its own deadline of
+# a diagnosis usually is.
 DIAGNOSIS_WITHIN_S = 60.0
 
 
@@ -255,11 +260,11 @@ def diagnose(
 ) -> None:
     """Look at a namespace now and tell what is wrong, worst first. It changes nothing.
 
-    Without --url it looks from here, with the settings of PARAMEDIC_* and PARAMEDIC_CONFIG; which endpoints, logs
-    and consumer groups it looks at is in quick.yaml beside the folder of playbooks.
+    Without --url it looks from here, with the settings of PARAMEDIC_* and PARAMEDIC_CONFIG; which
+    endpoints, logs and consumer groups it looks at is in quick.yaml beside the folder of playbooks.
 
-    Exit code 0: nothing is wrong. 1: something is wrong. 2: it could not look (settings, credentials, a backend
-    that is away) and nothing else is known to be wrong.
+    Exit code 0: nothing is wrong. 1: something is wrong. 2: it could not look (settings,
+    credentials, a backend that is away) and nothing else is known to be wrong.
     """
     from service.desk import quick as room
 
@@ -330,7 +335,9 @@ def rbac(
         ),
     ] = False,
 ) -> None:
-    """Print the least rights that the playbooks need: Roles of the reading and the acting account."""
+    """Print the least rights that the playbooks need: Roles of the reading and the acting
+    account.
+    """
     from service import publish
     from service.act import KINDS, rights
     from service.diagnose import CHAPTERS

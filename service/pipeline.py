@@ -1,8 +1,9 @@
-"""The story of one incident, one short step at a time: diagnose, decide, admit, act, verify, record.
+"""The story of one incident, one short step at a time: diagnose, decide,
+admit, act, verify, record.
 
-A worker claims a due incident and takes one step of it; what has to wait is a state with a due time, never a
-sleeping worker. After a crash the next step goes on from what is durable: an intent whose action may have been sent
-is read back before anything else is sent.
+A worker claims a due incident and takes one step of it; what has to wait is a state with a
+due time, never a sleeping worker. After a crash the next step goes on from what is durable:
+an intent whose action may have been sent is read back before anything else is sent.
 """
 
 from collections.abc import Sequence
@@ -31,7 +32,9 @@ from service.phases.waiting import stay, wait
 
 
 async def step(held: Held, rooms: Rooms) -> None:
-    """Takes one step of one incident and writes it. Raises Refused(claim_lost) when another process has it by now."""
+    """Takes one step of one incident and writes it. Raises Refused(claim_lost) when
+    another process has it by now.
+    """
     incident, under_way = held.incident, held.incident.under_way
     course = incident.course
     if course is not None and not course.state.ended:  # several actions, one after the other
@@ -85,7 +88,9 @@ async def act_on(held: Held, intent: Intent[Any], evidence: Evidence, rooms: Roo
 
 
 async def set_aside(held: Held, reason: Reason, detail: str, rooms: Rooms) -> None:
-    """Something is wrong on our side: no more automatic steps on this incident, and its target is free again."""
+    """Something is wrong on our side: no more automatic steps on this incident,
+    and its target is free again.
+    """
     incident, action, course = held.incident, None, _course_failed(held, reason, detail, rooms)
     if incident.under_way is not None:
         outcome = Outcome(OutcomeKind.INCONCLUSIVE, reason, detail, rooms.clock.now())

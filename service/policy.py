@@ -63,7 +63,9 @@ class Limits:
         ).under(self.control)
 
     async def hear(self) -> None:
-        """What people have said by now. What is about to be written is asked for once more in the store itself."""
+        """What people have said by now. What is about to be written is asked for once
+        more in the store itself.
+        """
         try:
             self.control = await self.controls.standing(self.clock.now())
         except Unavailable as error:  # nothing is admitted or confirmed without the store either
@@ -75,7 +77,9 @@ class Limits:
         self.metrics.windows.set(len(open_now))
 
     async def run(self, incidents: Incidents, worker: Worker) -> None:
-        """Looks twice a second; after a step everything that waits is due, for no instant means what it meant."""
+        """Looks twice a second; after a step everything that waits is due,
+        for no instant means what it meant.
+        """
         while True:
             before = self.sound_at
             await self.hear()

@@ -1,6 +1,7 @@
 """The loop from committed webhooks to episodes and incidents.
 
-It reads, lets route/ say what changes, and writes that in the same transaction that marks the webhooks as sorted:
+It reads, lets route/ say what changes, and writes that in the same transaction that
+marks the webhooks as sorted:
 a crash repeats it harmlessly. What a delivery means is said in route/; nothing here decides it.
 """
 
@@ -50,7 +51,8 @@ _LOGGED_OPENINGS = 20  # a line each; a storm of thousands is told in one
 
 _WAKING = (Change.RESOLVED, Change.REFIRED)
 
-# The alert that always fires. It comes like any other, so its age is that of the whole way from Prometheus to here.
+# The alert that always fires. It comes like any other, so its age is that of the whole way
+# from Prometheus to here.
 WATCHDOG = "Watchdog"
 
 
@@ -93,7 +95,9 @@ class Sorter:
         self._started_at = clock.now()
 
     async def run(self) -> None:
-        """Sorts for ever. While the store is down it waits and tries again: nothing accepted is dropped."""
+        """Sorts for ever. While the store is down it waits and tries again:
+        nothing accepted is dropped.
+        """
         pause_s = 0.5
         unheard_at = self._clock.monotonic() + _UNHEARD_EVERY_S
         while True:
@@ -153,7 +157,9 @@ class Sorter:
         return True
 
     async def _sort(self, webhooks: Sequence[Webhook]) -> None:
-        """Sorts webhooks in their order, some hundred alerts a transaction, with the loop free in between."""
+        """Sorts webhooks in their order, some hundred alerts a transaction,
+        with the loop free in between.
+        """
         load: list[_Piece] = []
         alerts = 0
         for webhook in webhooks:
@@ -254,8 +260,8 @@ class Sorter:
     async def end_unheard(self, limit: int = 500) -> int:
         """Ends episodes that nobody has told of for too long; how many.
 
-        Not while webhooks wait, which may tell of them, and not until this process has listened for as long as
-        Alertmanager may take to repeat itself: whoever was away himself has not heard.
+        Not while webhooks wait, which may tell of them, and not until this process has listened for
+        as long as Alertmanager may take to repeat itself: whoever was away himself has not heard.
         """
         now = self._clock.now()
         if self._inbox.waiting or now - self._started_at < self._rules.heard_within:

@@ -1,7 +1,9 @@
-"""Claims due incidents and takes one short step of each; at most one step of an incident at a time, anywhere.
+"""Claims due incidents and takes one short step of each; at most one step of an
+incident at a time, anywhere.
 
-A claim is a lease of seconds in the store, renewed while its step goes on. A process that dies loses it, and the
-incident is claimed anew where its last durable step left it; one that was only paused finds its claim lost.
+A claim is a lease of seconds in the store, renewed while its step goes on. A process
+that dies loses it, and the incident is claimed anew where its last durable step left it;
+one that was only paused finds its claim lost.
 """
 
 import asyncio
@@ -31,7 +33,9 @@ log = structlog.get_logger()
 
 
 class Worker:
-    """Takes up to `slots` steps at a time. One that takes longer than `step_within_s` has hung: given up."""
+    """Takes up to `slots` steps at a time. One that takes longer than
+    `step_within_s` has hung: given up.
+    """
 
     def __init__(
         self,
@@ -60,7 +64,9 @@ class Worker:
         self._woken.set()
 
     async def run(self) -> None:
-        """Works for ever. Cancelled, it stops where each incident stands; the next start goes on from there."""
+        """Works for ever. Cancelled, it stops where each incident stands;
+        the next start goes on from there.
+        """
         async with running("claims", self._keep(), self._lost), asyncio.TaskGroup() as tasks:
             while True:
                 try:
@@ -125,7 +131,8 @@ class Worker:
             self._metrics.faults.labels("claim_lost").inc()
             log.warning("claim lost", incident=incident.id, detail=error.detail)
         except Unavailable as error:
-            # The store is away. What is durable stays, the claim runs out, and the incident is due again.
+            # The store is away. What is durable stays, the claim runs out,
+            # and the incident is due again.
             self._metrics.faults.labels("worker").inc()
             log.error(
                 "step broken off", incident=incident.id, reason=error.reason, detail=error.detail
@@ -169,6 +176,7 @@ class Worker:
                 log.warning("claims not renewed", reason=error.reason, detail=error.detail)
 
     def _lost(self, name: str, error: BaseException | None) -> None:
-        # Writes are confirmed and intents durable, so going on is safe; another process reads back first.
+        # Writes are confirmed and intents durable, so going on is safe;
+        # another process reads back first.
         self._metrics.faults.labels("worker").inc()
         log.error("claims are no longer renewed", task=name, error=str(error))

@@ -1,4 +1,6 @@
-"""What every test may ask for, and the last lines of a run: which servers were missing, and how to get them."""
+"""What every test may ask for, and the last lines of a run:
+which servers were missing, and how to get them.
+"""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -28,7 +30,8 @@ settings.register_profile("few", settings.get_profile("steady"), max_examples=10
 settings.load_profile("steady")
 log.configure("json", "debug")
 
-# A traceback with the values of all locals, which is structlog's default on a terminal, takes seconds.
+# A traceback with the values of all locals, which is structlog's default on a
+# terminal, takes seconds.
 structlog.configure(
     processors=[
         structlog.processors.add_log_level,

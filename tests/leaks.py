@@ -1,7 +1,8 @@
 """No output of any test shows a planted secret.
 
-Tests plant the words below wherever a secret may stand: settings, URLs, query texts, YAML, labels, log lines, answers
-of backends. What a test printed, logged, or had its child processes print is searched here when it has passed.
+Tests plant the words below wherever a secret may stand: settings, URLs, query texts, YAML, labels,
+log lines, answers of backends. What a test printed, logged, or had its child processes print is
+searched here when it has passed.
 """
 
 from collections.abc import Generator

@@ -62,7 +62,9 @@ def _functions(text: str) -> dict[str, tuple[int, list[str]]]:
 
 
 def _difference(before: list[str], after: list[str]) -> tuple[str, str, int]:
-    """The lines that went and those that came, each joined to one, and how far below `def` they are."""
+    """The lines that went and those that came, each joined to one,
+    and how far below `def` they are.
+    """
     was: list[str] = []
     became: list[str] = []
     first: int | None = None

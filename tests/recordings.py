@@ -34,7 +34,9 @@ def path_of(file: str, exchange: str) -> str:
 
 
 def serves(api: Scripted, answers: Mapping[str, object]) -> None:
-    """The server has these objects by their path; an int is a status, anything else is not installed."""
+    """The server has these objects by their path; an int is a status,
+    anything else is not installed.
+    """
 
     def answer(asked: Asked) -> web.Response:
         found = answers.get(asked.path)

@@ -1,5 +1,5 @@
-"""What all stores of a session share, so that each test pays for its own rows only: the migrated file that a SQLite
-store begins as, and the statements that SQLAlchemy has compiled. Never rows.
+"""What all stores of a session share, so that each test pays for its own rows only: the migrated
+file that a SQLite store begins as, and the statements that SQLAlchemy has compiled. Never rows.
 """
 
 import asyncio
@@ -49,7 +49,8 @@ def copied(made: Path, path: Path) -> str:
 def share_compiled(connection: sa.Connection) -> None:
     """Compiles a statement once per session, not once per engine.
 
-    SQLAlchemy files what it compiled under its dialect, and makes a dialect for each engine: one for all.
+    SQLAlchemy files what it compiled under its dialect, and makes a dialect for
+    each engine: one for all.
     """
     shared = _DIALECTS.setdefault(connection.dialect.driver, connection.dialect)
     connection.dialect = shared

@@ -21,7 +21,9 @@ _DISCOVERY = (
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`resources` name subresources as `pods/log`. `*` is any. `names` limits a rule to these objects."""
+    """`resources` name subresources as `pods/log`. `*` is any.
+    `names` limits a rule to these objects.
+    """
 
     verbs: tuple[str, ...]
     groups: tuple[str, ...]
@@ -82,7 +84,9 @@ def _among(value: str, allowed: Iterable[str]) -> bool:
 
 
 def identify(authorization: str | None, identities: Mapping[str, Identity]) -> Identity:
-    """401 for a token that nobody knows. No token at all is a user like any other, with no rights."""
+    """401 for a token that nobody knows. No token at all is a user like any other, with no
+    rights.
+    """
     if not identities:
         return ADMIN
     if not authorization:
@@ -116,7 +120,9 @@ def of_user(user: str, identities: Mapping[str, Identity]) -> Identity:
 
 
 def review(identity: Identity, body: Any, kind: str) -> Object:
-    """Of oneself or of another: whatever the verdict it is 201, and a no is `allowed: false` and nothing else."""
+    """Of oneself or of another: whatever the verdict it is 201, and a no is `allowed:
+    false` and nothing else.
+    """
     spec = body.get("spec", {}) if isinstance(body, dict) else {}
     asked, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
     if (asked is None) == (path is None):

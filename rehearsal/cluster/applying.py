@@ -1,4 +1,5 @@
-"""Server-side apply: a manifest, as YAML or JSON, into an object that is made (201) or changed (200).
+"""Server-side apply: a manifest, as YAML or JSON, into an object that is
+made (201) or changed (200).
 
 Never here: who owns what (managed), rules about values, storing (writes).
 """

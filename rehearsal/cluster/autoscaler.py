@@ -1,4 +1,5 @@
-"""HorizontalPodAutoscaler without metrics: it keeps its target within its bounds, and is off while the target is 0.
+"""HorizontalPodAutoscaler without metrics: it keeps its target within its bounds,
+and is off while the target is 0.
 
 Never here: metrics. A target
 inside the bounds is left alone, as the real one leaves it when it cannot read any.

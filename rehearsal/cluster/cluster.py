@@ -37,8 +37,9 @@ _SEEDED_BY = "kubectl-create"
 class Cluster:
     """A Kubernetes API server with its controllers, one process, one port.
 
-    `async with Cluster(objects=...)` returns when the seeded workloads are ready: their pods take no time to come up
-    (`warm`), what happens later takes the `delays`. Without `identities` every caller is the administrator.
+    `async with Cluster(objects=...)` returns when the seeded workloads are ready:
+    their pods take no time to come up (`warm`), what happens later takes the `delays`.
+    Without `identities` every caller is the administrator.
     """
 
     def __init__(
@@ -98,7 +99,9 @@ class Cluster:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Ends everything; a failure in the background or inside the server is raised, unless one already is."""
+        """Ends everything; a failure in the background or inside the server is
+        raised, unless one already is.
+        """
         await self._stop()
         failures = [
             *self._server.failures,
@@ -145,10 +148,12 @@ class Cluster:
         return path
 
     def seed(self, objects: Iterable[Object]) -> None:
-        """Puts objects in as an all-powerful writer: no rules, but defaults, and uid and versions where they lack.
+        """Puts objects in as an all-powerful writer: no rules, but defaults,
+        and uid and versions where they lack.
 
-        Namespaces that objects name are made. An object of the same name is replaced. Without managedFields it is
-        owned as if by `kubectl create`; with an empty list it is not tracked until its first apply.
+        Namespaces that objects name are made. An object of the same name is replaced.
+        Without managedFields it is owned as if by `kubectl create`; with an empty list it is
+        not tracked until its first apply.
         """
         for obj in objects:
             resource = self._kind(obj["apiVersion"], obj["kind"])
@@ -173,8 +178,10 @@ class Cluster:
     def install(
         self, group: str, version: str, plural: str, kind: str, *, namespaced: bool = True
     ) -> None:
-        """A custom resource with an open schema, as its definition would bring it: `kafkas` of Strimzi,
-        `applications` of Argo CD. What is not installed is 404. Before seeding objects of the kind."""
+        """A custom resource with an open schema, as its definition would bring it:
+        `kafkas` of Strimzi, `applications` of Argo CD. What is not installed is 404.
+        Before seeding objects of the kind.
+        """
         self._world.custom.install(custom(group, version, plural, kind, namespaced=namespaced))
 
     def _kind(self, api_version: str, kind: str) -> Resource | None:
@@ -207,7 +214,9 @@ class Cluster:
         manager: str = "kubectl-edit",
         subresource: str = "",
     ) -> Object:
-        """Another writer changes an object behind everyone's back: generation and managedFields follow."""
+        """Another writer changes an object behind everyone's back:
+        generation and managedFields follow.
+        """
         resource = self._plural(plural)
         old = self._store.get(resource, namespace, name)
         if old is None:
@@ -227,7 +236,9 @@ class Cluster:
             self._store.remove(self._plural(plural), found)
 
     def on_change(self, listener: Callable[[str, Object | None, Object | None], None]) -> None:
-        """Called at each write: plural, object before, object after. They are the store's own: do not change them."""
+        """Called at each write: plural, object before, object after.
+        They are the store's own: do not change them.
+        """
         self._store.listen(lambda resource, old, new: listener(resource.plural, old, new))
 
     def inject(self, fault: Fault) -> Injected:
@@ -244,7 +255,9 @@ class Cluster:
         reason: str = "Error",
         lines: tuple[str, ...] = (),
     ) -> None:
-        """The container ends now and is restarted: at once the first time, then after the back-off."""
+        """The container ends now and is restarted: at once the first time, then after the
+        back-off.
+        """
         found = self._pod(namespace, pod)
         self._node.crash(
             found,
@@ -255,8 +268,9 @@ class Cluster:
     def break_pods(
         self, namespace: str, workload: str, failure: Failure, *, pod: str = "", container: str = ""
     ) -> Broken:
-        """The pods of a Deployment or StatefulSet fail as scripted (see `failures`), running and new ones, until
-        `heal()` or the remedy. `pod`: that one alone; `container`: not the first."""
+        """The pods of a Deployment or StatefulSet fail as scripted (see `failures`), running and
+        new ones, until `heal()` or the remedy. `pod`: that one alone; `container`: not the first.
+        """
         broken = Broken(namespace, workload, failure, pod, container, self._node.heal)
         self._node.broken.append(broken)
         self._node.break_running(broken)
@@ -274,7 +288,9 @@ class Cluster:
 
     @property
     def missing_images(self) -> set[str]:
-        """Images that cannot be pulled: their pods stay in ImagePullBackOff until taken off this set."""
+        """Images that cannot be pulled: their pods stay in ImagePullBackOff
+        until taken off this set.
+        """
         return self._node.missing_images
 
     @property

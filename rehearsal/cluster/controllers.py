@@ -1,4 +1,5 @@
-"""Who reacts to which change: hears every write of the store and calls the controllers, a moment later.
+"""Who reacts to which change: hears every write of the store and calls the
+controllers, a moment later.
 
 Never here: what a controller does, except the two small ones about deletion.
 """
@@ -105,7 +106,9 @@ class Controllers:
         self._world.timers.after(delay_s, functools.partial(self._sync, key), patient=slow)
 
     def _until_tick(self) -> float:
-        """The autoscaler looks every so many seconds; between two looks it is as if it were not there."""
+        """The autoscaler looks every so many seconds; between two looks it is
+        as if it were not there.
+        """
         period = self._world.delays.autoscaler_s
         return period - self._world.clock.monotonic() % period
 

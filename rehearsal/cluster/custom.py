@@ -1,6 +1,7 @@
 """Custom resources: which are installed, by a definition or by the embedder.
 
-Every schema is open: spec and status take any field. Never here: what an operator does with its objects.
+Every schema is open: spec and status take any field. Never here:
+what an operator does with its objects.
 """
 
 from rehearsal.cluster.objects import Object
@@ -9,7 +10,9 @@ from rehearsal.cluster.store import Store
 
 
 class CustomResources:
-    """By path, kind and plural; what is not installed does not exist, group and version included."""
+    """By path, kind and plural; what is not installed does not exist, group and version
+    included.
+    """
 
     def __init__(self) -> None:
         self._installed: dict[tuple[str, str, str], Resource] = {}

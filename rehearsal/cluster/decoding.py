@@ -1,5 +1,5 @@
-"""JSON into a typed object, as the server does it before anything else: wrong types refused, unknown fields dropped
-and reported, nulls taken for absent, quantities rewritten canonically.
+"""JSON into a typed object, as the server does it before anything else: wrong types refused,
+unknown fields dropped and reported, nulls taken for absent, quantities rewritten canonically.
 
 Never here: defaults, or rules about values.
 """
@@ -19,7 +19,9 @@ _GO_TYPES = {"time": "string", "microtime": "string", "quantity": "string", "int
 
 
 class WrongTypeError(Exception):
-    """A value of the wrong JSON type. The server has one sentence for JSON, another for a strategic merge patch."""
+    """A value of the wrong JSON type. The server has one sentence for JSON,
+    another for a strategic merge patch.
+    """
 
     def __init__(self, in_json: str, in_patch: str) -> None:
         super().__init__(in_json)
@@ -167,7 +169,9 @@ def _go_name(kind: Type) -> str:
 
 
 def go_format(value: Any) -> str:
-    """Go's %v of decoded JSON, which the server quotes in its complaint about a strategic merge patch."""
+    """Go's %v of decoded JSON, which the server quotes in its complaint about
+    a strategic merge patch.
+    """
     if isinstance(value, dict):
         return "map[" + " ".join(f"{key}:{go_format(value[key])}" for key in sorted(value)) + "]"
     if isinstance(value, list):

@@ -1,7 +1,7 @@
 """Deployment -> ReplicaSet -> Pods: the rollout, step by step, as kube-controller-manager takes it.
 
-Each call takes one step and writes
-the status; the write brings the next call. Never here: pods (see `replicasets`), minReadySeconds (taken as 0).
+Each call takes one step and writes the status; the write brings the next call. Never here:
+pods (see `replicasets`), minReadySeconds (taken as 0).
 """
 
 from datetime import timedelta
@@ -76,7 +76,9 @@ class Deployments:
         return sorted(owned, key=revision_of)
 
     def _noted_pause(self, deployment: Object) -> bool:
-        """Pausing and resuming are first of all a condition, written before anything else is looked at."""
+        """Pausing and resuming are first of all a condition,
+        written before anything else is looked at.
+        """
         paused, progress = (
             bool(deployment["spec"].get("paused")),
             condition(deployment, "Progressing") or {},
@@ -97,7 +99,9 @@ class Deployments:
         return True
 
     def _newest(self, deployment: Object, sets: list[Object]) -> Object:
-        """The ReplicaSet of the current template: found again (a rollback), or made with its first replicas."""
+        """The ReplicaSet of the current template: found again (a rollback),
+        or made with its first replicas.
+        """
         newest = matching(deployment, sets)
         number = 1 + max((revision_of(entry) for entry in sets if entry is not newest), default=0)
         if newest is not None:
@@ -214,7 +218,9 @@ class Deployments:
             self._resize(deployment, newest, deployment["spec"]["replicas"])
 
     def _spread(self, deployment: Object, sets: list[Object], newest: Object | None) -> None:
-        """A change of size alone. In the middle of a rollout all of it goes to the largest ReplicaSet."""
+        """A change of size alone. In the middle of a rollout all of it goes
+        to the largest ReplicaSet.
+        """
         active = [entry for entry in sets if entry["spec"]["replicas"]]
         largest = max(active, key=lambda entry: int(entry["spec"]["replicas"]), default=newest)
         target = newest if newest in active else largest
@@ -362,7 +368,9 @@ class Deployments:
         *,
         renew: bool = False,
     ) -> None:
-        """Unchanged ones stay where they are; a changed one goes to the end, as the server has it."""
+        """Unchanged ones stay where they are; a changed one goes to the end, as the server has
+        it.
+        """
         others = [entry for entry in status.get("conditions", []) if entry["type"] != kind]
         old = condition({"status": status}, kind) or {}
         if (old.get("status"), old.get("reason")) == (value, reason) and not renew:

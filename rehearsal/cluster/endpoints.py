@@ -1,4 +1,5 @@
-"""Service -> EndpointSlice: the addresses of the pods that a Service selects, and whether they are ready.
+"""Service -> EndpointSlice: the addresses of the pods that a Service selects,
+and whether they are ready.
 
 Never here: Endpoints (deprecated, not emulated), slices
 of more than one Service, dual stack.

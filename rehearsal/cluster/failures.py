@@ -1,15 +1,18 @@
-"""What a test or a demo scripts for the pods of a workload, and whether it still strikes a pod as it is now.
+"""What a test or a demo scripts for the pods of a workload,
+and whether it still strikes a pod as it is now.
 
-    cluster.break_pods("carbon-ingestion", "normalization-service", CrashLoop(exit_code=1, lines=("no route",)))
-    cluster.break_pods("carbon-ingestion", "aggregation-service", OutOfMemory(needs="1536Mi"))
-    cluster.break_pods("carbon-ingestion", "enrichment-service", SlowStart(needs_s=50))
-    cluster.break_pods("carbon-ingestion", "connector-registry", MissingReference("configmap", "connectors-config"))
-    cluster.break_pods("carbon-ingestion", "kafka", Unready(), pod="kafka-0")
+    cluster.break_pods("carbon-ingestion", "normalization-service", CrashLoop(exit_code=1,
+    lines=("no route",))) cluster.break_pods("carbon-ingestion", "aggregation-service",
+    OutOfMemory(needs="1536Mi")) cluster.break_pods("carbon-ingestion", "enrichment-service",
+    SlowStart(needs_s=50)) cluster.break_pods("carbon-ingestion", "connector-registry",
+    MissingReference("configmap", "connectors-config")) cluster.break_pods("carbon-ingestion",
+    "kafka", Unready(), pod="kafka-0")
 
-Some heal by the remedy: OutOfMemory when the container's memory limit is raised to what it needs, SlowStart when the
-liveness probe waits long enough, MissingReference when the object (and key) is there or is named no more. All heal
-with `Broken.heal()`. An image that cannot be pulled is `cluster.missing_images`; a pod that fits no node is made by
-its request. Pure but for the list of what is in force. Never here: statuses, events, the clock.
+Some heal by the remedy: OutOfMemory when the container's memory limit is raised to what it needs,
+SlowStart when the liveness probe waits long enough, MissingReference when the object (and key) is
+there or is named no more. All heal with `Broken.heal()`. An image that cannot be pulled is
+`cluster.missing_images`; a pod that fits no node is made by its request. Pure but for the list of
+what is in force. Never here: statuses, events, the clock.
 """
 
 from collections.abc import Callable

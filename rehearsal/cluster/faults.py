@@ -1,4 +1,5 @@
-"""A server in trouble, on demand: rules that answer, delay, cut or garble single requests. The store knows nothing.
+"""A server in trouble, on demand: rules that answer, delay, cut or garble single requests.
+The store knows nothing.
 
 Never here: anything that changes an object.
 """
@@ -24,8 +25,9 @@ class Cut(Enum):
 class Fault:
     """One rule. `method` and `path` are regular expressions that must match whole.
 
-    By default it strikes before anything is done. With `after_commit` the request is carried out first and its answer
-    is then lost or replaced: what a client must call indeterminate. A bare `delay_s` only slows the true answer.
+    By default it strikes before anything is done. With `after_commit` the request is carried
+    out first and its answer is then lost or replaced: what a client must call indeterminate.
+    A bare `delay_s` only slows the true answer.
     """
 
     method: str = ".*"

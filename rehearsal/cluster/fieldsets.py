@@ -1,7 +1,9 @@
-"""Sets of field paths, and what server-side apply does with them: which fields an object has, what differs between
-two objects, merging by ownership, removing. The algebra of structured-merge-diff, over JSON and `schema`. Pure.
+"""Sets of field paths, and what server-side apply does with them: which fields an object has, what
+differs between two objects, merging by ownership, removing. The algebra of structured-merge-diff,
+over JSON and `schema`. Pure.
 
-A path is a tuple of elements as fieldsV1 spells them: `f:spec`, `k:{"name":"app"}`, `v:"finalizer"`.
+A path is a tuple of elements as fieldsV1 spells them: `f:spec`,
+`k:{"name":"app"}`, `v:"finalizer"`.
 Never here: managers, objects as a whole, time.
 """
 
@@ -207,7 +209,9 @@ def merged(live: Any, applied: Any, kind: Type) -> Any:
 
 
 def _merged_list(live: dict[str, _Part], applied: dict[str, _Part], kind: ListOf) -> list[Any]:
-    """Live items keep their places; a new one stands in front of the one it was applied in front of."""
+    """Live items keep their places; a new one stands in front of the one it
+    was applied in front of.
+    """
     order = list(live)
     place = 0
     for element in applied:

@@ -1,4 +1,5 @@
-"""Pods: put on a node, started, ready, crashed, backed off, stopped. The embedder does the pod's work.
+"""Pods: put on a node, started, ready, crashed, backed off, stopped.
+The embedder does the pod's work.
 
 Never here: why a pod exists.
 """
@@ -32,21 +33,28 @@ from rehearsal.cluster.world import World
 
 
 class Kubelet(Protocol):
-    """The work behind the pods. Each call gets the pod as it is; start and stop of one pod never overlap."""
+    """The work behind the pods. Each call gets the pod as it is;
+    start and stop of one pod never overlap.
+    """
 
     async def start(self, pod: Object) -> None:
-        """Begins the work; the pod becomes ready after this returned. Raise `ContainerExitedError` to crash it."""
+        """Begins the work; the pod becomes ready after this returned.
+        Raise `ContainerExitedError` to crash it.
+        """
 
     async def stop(self, pod: Object) -> None:
-        """Ends the work: the pod is being deleted, or a container of it died (also by failing to start).
+        """Ends the work: the pod is being deleted, or a container of it died
+        (also by failing to start).
 
-        A deleted pod is gone only after this returned. At the end of the cluster nothing is stopped: whoever began
-        the work outlives it.
+        A deleted pod is gone only after this returned. At the end of the cluster nothing is
+        stopped: whoever began the work outlives it.
         """
 
 
 class ContainerExitedError(Exception):
-    """Raised out of `start`: the container ended. It is restarted, at once and then after the usual back-off."""
+    """Raised out of `start`: the container ended. It is restarted,
+    at once and then after the usual back-off.
+    """
 
     def __init__(
         self, exit_code: int = 1, reason: str = "Error", lines: tuple[str, ...] = ()
@@ -276,7 +284,9 @@ class Node:
         self.crash(pod, container["name"], exited)
 
     def break_running(self, entry: Broken) -> None:
-        """Pods that run already: they end or become unready now. A missing reference waits for a new pod."""
+        """Pods that run already: they end or become unready now.
+        A missing reference waits for a new pod.
+        """
         for pod in self._world.store.all(PODS, entry.namespace):
             if not entry.concerns(pod) or not is_ready(pod):
                 continue
@@ -316,7 +326,9 @@ class Node:
         self._tell(pod, container, "Unhealthy", failed, "Warning")
 
     def crash(self, pod: Object, container: str, exited: ContainerExitedError) -> None:
-        """The container ends now. First restart at once, then after 10 s, 20 s, 40 s ... up to 300 s."""
+        """The container ends now. First restart at once, then after 10 s,
+        20 s, 40 s ... up to 300 s.
+        """
         life, current = (
             self._lives.get(uid_of(pod)),
             self._world.store.get(PODS, namespace_of(pod), name_of(pod)),
@@ -401,7 +413,9 @@ class Node:
         )
 
     def _vanished(self, pod: Object) -> None:
-        """Removed from the store: by us after its end, or by force (grace period 0), and then the work ends late."""
+        """Removed from the store: by us after its end, or by force (grace period 0),
+        and then the work ends late.
+        """
         life = self._lives.pop(uid_of(pod), None)
         if life is not None:
             life.ending = True

@@ -1,8 +1,9 @@
 """metadata.managedFields: who owns which field of an object, and how each kind of write moves it.
 
-An ordinary write takes what it changes; an apply takes what it names, is refused where another holds another value,
-and gives up what it names no more; a write through /scale takes the number from whoever had it and leaves no trace
-where nobody had. Objects without any entry are not tracked until their first apply, as on the real server.
+An ordinary write takes what it changes; an apply takes what it names, is refused where another
+holds another value, and gives up what it names no more; a write through /scale takes the number
+from whoever had it and leaves no trace where nobody had. Objects without any entry are not tracked
+until their first apply, as on the real server.
 Never here: storing, rules about values, the forms of a patch.
 """
 
@@ -30,7 +31,8 @@ _NEVER_OWNED = frozenset(
         *(("f:metadata", f"f:{name}") for name in _SERVERS),
     }
 )
-# What an object of the kind has before anything is in it: the server's types have no "absent" for these.
+# What an object of the kind has before anything is in it: the server's types have
+# no "absent" for these.
 _EMPTY: dict[str, Object] = {
     "Deployment": {
         "spec": {"selector": None, "strategy": {}, "template": {"metadata": {}, "spec": {"containers": None}}},
@@ -169,7 +171,9 @@ def is_reset(entries: Any) -> bool:
 
 
 def updated(old: Object | None, new: Object, kind: Type, who: Manager, now: str) -> None:
-    """Puts onto `new` the entries that follow from an ordinary write. `old` None: it is being made."""
+    """Puts onto `new` the entries that follow from an ordinary write. `old` None: it is being
+    made.
+    """
     sent = new["metadata"].get("managedFields")
     live = Owners.of(old) if old is not None else Owners()
     owners = Owners.read(sent) if not who.subresource else live
@@ -202,7 +206,9 @@ def _taken_by(
 
 
 def scaled(old: Object, new: Object, who: str) -> None:
-    """Through /scale: the number goes to the writer, without a time; where nobody had it nobody gets it."""
+    """Through /scale: the number goes to the writer, without a time;
+    where nobody had it nobody gets it.
+    """
     owners = Owners.of(old)
     having = [other for other, has in owners.held.items() if REPLICAS in has.fields]
     if having and old["spec"].get("replicas") != new["spec"].get("replicas"):
@@ -246,7 +252,9 @@ def applied(
 
 
 def _whole(current: Object, config: Object, new: Object) -> Object:
-    """The merged part with the server's own fields back, and those that the manifest names as guards."""
+    """The merged part with the server's own fields back, and those that the
+    manifest names as guards.
+    """
     own = {key: value for key, value in current["metadata"].items() if key in _SERVERS}
     asked = {key: value for key, value in config["metadata"].items() if key in _SERVERS}
     metadata = own | asked | (new.get("metadata") or {})
@@ -257,7 +265,9 @@ def _whole(current: Object, config: Object, new: Object) -> Object:
 
 
 def _pruned(new: Object, last: FieldSet, owners: Owners, kind: Type) -> Object:
-    """Without what this manager applied before and names no more, unless somebody else owns it too."""
+    """Without what this manager applied before and names no more, unless somebody else owns it
+    too.
+    """
     wide = fieldsets.with_named_parents
     given_up = wide(last, kind)
     held = wide(frozenset().union(*(has.fields for has in owners.held.values())), kind)

@@ -1,6 +1,8 @@
-"""Events as events.k8s.io/v1 shows them: the objects of core/v1 under other names, with stricter rules.
+"""Events as events.k8s.io/v1 shows them: the objects of core/v1 under other
+names, with stricter rules.
 
-Both APIs read and write one object, as on a real server. Never here: events of core/v1; who writes which.
+Both APIs read and write one object, as on a real server. Never here:
+events of core/v1; who writes which.
 """
 
 from collections.abc import Iterator, Mapping

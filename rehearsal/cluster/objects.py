@@ -9,14 +9,18 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
 
 Object = dict[str, Any]
-"""JSON of some kind. Not a model: the emulator must hand back fields that it does not know, as the server does."""
+"""JSON of some kind. Not a model: the emulator must hand back fields that it does not
+know, as the server does.
+"""
 
 
 _T = TypeVar("_T")
 
 
 def clone(value: _T) -> _T:
-    """A deep copy of JSON: three times as fast as copy.deepcopy, and most of what a write costs here."""
+    """A deep copy of JSON: three times as fast as copy.deepcopy,
+    and most of what a write costs here.
+    """
     return cast("_T", _cloned(value))
 
 
@@ -63,7 +67,9 @@ def is_ready(pod: Object) -> bool:
 
 
 def without_zeros(status: Object, keep: tuple[str, ...] = ()) -> Object:
-    """The server leaves out what is 0, empty or false, but for the fields that its types do not mark omitempty."""
+    """The server leaves out what is 0, empty or false, but for the fields that its
+    types do not mark omitempty.
+    """
     return {field: value for field, value in status.items() if value or field in keep}
 
 

@@ -1,4 +1,5 @@
-"""The three kinds of patch, applied to JSON: strategic merge, merge (RFC 7386), JSON patch (RFC 6902).
+"""The three kinds of patch, applied to JSON: strategic merge,
+merge (RFC 7386), JSON patch (RFC 6902).
 
 Never here: what a patched object may contain, server-side apply (`applying`).
 """
@@ -121,8 +122,10 @@ def _merge_item(result: list[Any], item: Object, key: str, kind: Type) -> None:
 def _in_server_order(
     merged: list[Any], existing: list[Any], mentioned: list[Any], key: str
 ) -> list[Any]:
-    """Items of the patch keep their order among themselves, the others theirs; where the two lists are woven together
-    the patch goes first, unless the live object says otherwise: a new container comes in front of the old ones."""
+    """Items of the patch keep their order among themselves, the others theirs;
+    where the two lists are woven together the patch goes first, unless the live
+    object says otherwise: a new container comes in front of the old ones.
+    """
     by_key = {item.get(key): item for item in merged}
     first = [name for name in mentioned if name in by_key]
     rest = [name for name in existing if name in by_key and name not in first]

@@ -1,5 +1,5 @@
-"""The platform of the recordings as objects to seed: namespace carbon-ingestion, healthy, with nothing left out that
-the product reads.
+"""The platform of the recordings as objects to seed: namespace carbon-ingestion, healthy,
+with nothing left out that the product reads.
 
 Spec values are those of the recorded platform; pods come from the controllers.
 """
@@ -19,7 +19,9 @@ _PART_OF = {"app.kubernetes.io/part-of": NAMESPACE}
 
 
 def carbon_ingestion() -> list[Object]:
-    """Three nodes, five Deployments, three StatefulSets with their claims and volumes, Services, ConfigMaps."""
+    """Three nodes, five Deployments, three StatefulSets with their claims and
+    volumes, Services, ConfigMaps.
+    """
     return [
         {
             "kind": "Namespace",

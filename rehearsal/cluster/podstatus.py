@@ -1,4 +1,5 @@
-"""The status of a pod, in the form and wording of the recorded server, for each step of a pod's life.
+"""The status of a pod, in the form and wording of the recorded server,
+for each step of a pod's life.
 
 Never here: when a step happens.
 """

@@ -33,7 +33,9 @@ def value(text: str) -> Decimal | None:
 
 
 def canonical(text: str) -> str | None:
-    """The spelling that comes back: 4096Mi -> 4Gi, 1000m -> 1, 0.5 -> 500m. None when it is no quantity."""
+    """The spelling that comes back: 4096Mi -> 4Gi, 1000m -> 1, 0.5 -> 500m.
+    None when it is no quantity.
+    """
     parts = _split(text)
     if parts is None:
         return None

@@ -40,7 +40,9 @@ def get(store: Store, target: Target) -> Object:
 
 
 def in_form(found: Object, accept: str) -> Object:
-    """The object, or its metadata alone where a client asks for no more: how a Secret is seen without its data."""
+    """The object, or its metadata alone where a client asks for no more:
+    how a Secret is seen without its data.
+    """
     if "as=PartialObjectMetadata;" in f"{accept};":
         return {
             "kind": "PartialObjectMetadata",

@@ -24,7 +24,9 @@ _Key = tuple[str, ...]
 
 
 class Recorder:
-    """Counts what is said again. Old events go when there are too many; those that clients wrote stay."""
+    """Counts what is said again. Old events go when there are too many;
+    those that clients wrote stay.
+    """
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
@@ -44,7 +46,9 @@ class Recorder:
         host: str = "",
         field_path: str = "",
     ) -> None:
-        """Old style, as controllers and kubelets write them. The same words again raise the count."""
+        """Old style, as controllers and kubelets write them. The same words again raise the
+        count.
+        """
         now = stamp(self._clock.now())
         key = (uid_of(about), field_path, reason, message, component)
         old = self._store.get(EVENTS, *self._told.get(key, ("", "")))

@@ -1,6 +1,7 @@
 """Every way to say no, as the server words it: an HTTP code, a reason, a message, details.
 
-Raised anywhere below the HTTP layer, turned into an answer by `server`. Never here: the decision to refuse.
+Raised anywhere below the HTTP layer, turned into an answer by `server`.
+Never here: the decision to refuse.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +24,9 @@ class Cause:
 
 
 class Refusal(Exception):
-    """An answer that is not 2xx. `body` is a Status, or plain text where the server does not speak JSON."""
+    """An answer that is not 2xx. `body` is a Status, or plain text where the
+    server does not speak JSON.
+    """
 
     def __init__(
         self, code: int, body: Object | str, headers: Mapping[str, str] | None = None
@@ -58,7 +61,9 @@ class _Status:
 
 
 def about(resource: Resource, name: str = "") -> Object:
-    """details that name a resource: group is left out for the core group, name when there is none."""
+    """details that name a resource: group is left out for the core group, name when there is
+    none.
+    """
     details: Object = {"name": name} if name else {}
     if resource.group:
         details["group"] = resource.group
@@ -161,7 +166,9 @@ def forbidden(resource: Resource, name: str, why: str, causes: Sequence[Cause] =
 
 
 def invalid(kind: str, group: str, name: str, causes: Sequence[Cause]) -> Refusal:
-    """422: the message has one clause a cause, in brackets when there are several; the same words once."""
+    """422: the message has one clause a cause, in brackets when there are
+    several; the same words once.
+    """
     words = list(dict.fromkeys(map(str, causes)))
     clauses = words[0] if len(words) == 1 else "[" + ", ".join(words) + "]"
     details: Object = {"name": name} if name else {}
@@ -180,7 +187,9 @@ def invalid_object(resource: Resource, name: str, causes: Sequence[Cause]) -> Re
 
 
 def invalid_patch(quoted: str, problem: str) -> Refusal:
-    """422 about the patch itself: the server names neither kind nor object, and quotes what it could not read."""
+    """422 about the patch itself: the server names neither kind nor object,
+    and quotes what it could not read.
+    """
     return invalid(
         "", "", "", [Cause("FieldValueInvalid", "patch", f"Invalid value: {quoted}: {problem}")]
     )

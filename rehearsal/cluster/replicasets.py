@@ -1,4 +1,5 @@
-"""ReplicaSet -> Pods: makes and deletes them until their number is right, and counts them into the status.
+"""ReplicaSet -> Pods: makes and deletes them until their number is right,
+and counts them into the status.
 
 Never here: which ReplicaSet gets how many.
 """

@@ -267,7 +267,8 @@ _BY_KIND = {(resource.api_version, resource.kind): resource for resource in EMUL
 _BY_PLURAL = {resource.plural: resource for resource in reversed(EMULATED)}
 
 REAL_BUT_NOT_HERE = {
-    # What a v1.36 server has at these paths: 501 and not 404, so that nobody takes a gap for an answer.
+    # What a v1.36 server has at these paths: 501 and not 404,
+    # so that nobody takes a gap for an answer.
     ("", "v1"): {
         "bindings",
         "componentstatuses",

@@ -1,4 +1,5 @@
-"""The arithmetic of a rollout: how many pods may be, which ReplicaSet is which, is it complete. Pure.
+"""The arithmetic of a rollout: how many pods may be, which ReplicaSet is
+which, is it complete. Pure.
 
 Never here: the store, the clock.
 """

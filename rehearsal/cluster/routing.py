@@ -1,4 +1,5 @@
-"""A request line into what it is about: resource, namespace, name, subresource, verb, and the options of a write.
+"""A request line into what it is about: resource, namespace, name, subresource, verb,
+and the options of a write.
 
 Never here: rights, objects.
 """
@@ -34,7 +35,9 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Of a write. `field_validation` is Ignore, Warn or Strict; `manager` owns what the write sets."""
+    """Of a write. `field_validation` is Ignore, Warn or Strict; `manager` owns what the write
+    sets.
+    """
 
     dry_run: bool = False
     field_validation: str = "Warn"
@@ -91,7 +94,9 @@ def _group(parts: list[str]) -> tuple[str, str, list[str]]:
 
 
 def _places(rest: list[str]) -> tuple[str, str, str, str]:
-    """namespace, plural, name, subresource. `namespaces/x` is the namespace itself, `namespaces/x/pods` is inside."""
+    """namespace, plural, name, subresource. `namespaces/x` is the namespace itself,
+    `namespaces/x/pods` is inside.
+    """
     namespace = ""
     if rest[0] == "namespaces" and len(rest) > 2 and rest[2] not in {"status", "finalize"}:
         namespace, rest = rest[1], rest[2:]

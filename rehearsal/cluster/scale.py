@@ -1,4 +1,5 @@
-"""The scale subresource of Deployments and StatefulSets: a Scale in, a Scale out, one number changed.
+"""The scale subresource of Deployments and StatefulSets: a Scale in,
+a Scale out, one number changed.
 
 Never here: what the number then does (controllers).
 """

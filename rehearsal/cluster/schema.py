@@ -1,9 +1,11 @@
-"""The fields of the kinds that can be written here: their types, and the keys by which list items are found.
+"""The fields of the kinds that can be written here: their types,
+and the keys by which list items are found.
 
-One line a type. `[T]` is a list that is replaced whole, `[T|key]` one merged by that key (`[T|a+b]`: strategic
-merge patches go by a, ownership by both), `{T}` a map, `*` anything of a known kind, `open` of an unknown one.
-Decoding, patches and the ownership of fields all read it. A test holds the names against the client library's own
-models. Never here: rules about values.
+One line a type. `[T]` is a list that is replaced whole, `[T|key]` one merged
+by that key (`[T|a+b]`: strategic merge patches go by a, ownership by both),
+`{T}` a map, `*` anything of a known kind, `open` of an unknown one.
+Decoding, patches and the ownership of fields all read it. A test holds the names against the client
+library's own models. Never here: rules about values.
 """
 
 from collections.abc import Mapping
@@ -159,7 +161,9 @@ class Struct:
 
 @dataclass(frozen=True, slots=True)
 class ListOf:
-    """`keys`: none, the list is replaced whole; "=", a set of plain values; else what tells items apart."""
+    """`keys`: none, the list is replaced whole; "=", a set of plain values;
+    else what tells items apart.
+    """
 
     item: "Type"
     keys: tuple[str, ...] = ()
@@ -211,7 +215,9 @@ def type_named(name: str) -> Type:
 
 @cache
 def type_of_custom_resource() -> Type:
-    """Of a CustomResourceDefinition with an open schema: spec and status take any field, the root none."""
+    """Of a CustomResourceDefinition with an open schema: spec and status take
+    any field, the root none.
+    """
     return Struct("CustomResource", {field: type_named(kind) for field, kind in _CUSTOM.items()})
 
 

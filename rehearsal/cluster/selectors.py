@@ -136,7 +136,9 @@ def _requirement(key: str, operator: str, values: list[str]) -> Callable[[dict[s
 
 
 def by_fields(text: str, resource: Resource) -> Predicate:
-    """Every clause must hold. A field that the kind does not index is refused: silence would look like no match."""
+    """Every clause must hold. A field that the kind does not index is refused:
+    silence would look like no match.
+    """
     clauses = []
     for clause in filter(None, text.split(",")):
         found = re.fullmatch(r"([^=!]+)(==|!=|=)(.*)", clause)

@@ -1,4 +1,5 @@
-"""The HTTP side: one handler for every path, faults, rights, the right function, an answer in the server's form.
+"""The HTTP side: one handler for every path, faults, rights, the right function,
+an answer in the server's form.
 
 Never here: what a verb does to an object.
 """
@@ -394,7 +395,9 @@ def _escaped(text: str) -> str:
 
 
 def _reset(request: web.Request) -> None:
-    """A reset and not a polite end: the client must not take it for a closed keep-alive connection."""
+    """A reset and not a polite end: the client must not take it for a closed keep-alive
+    connection.
+    """
     transport = request.transport
     if transport is None:
         return

@@ -82,7 +82,9 @@ class StatefulSets:
         return {int(name_of(pod).rpartition("-")[2]): pod for pod in pods}
 
     def _step(self, wanted: Object, current: str, update: str) -> None:
-        """One pod is made or deleted, or nothing: in order, whoever is not ready keeps all the others waiting."""
+        """One pod is made or deleted, or nothing: in order,
+        whoever is not ready keeps all the others waiting.
+        """
         in_order = wanted["spec"]["podManagementPolicy"] == "OrderedReady"
         replicas, pods = wanted["spec"]["replicas"], self._pods_of(wanted)
         for ordinal in range(replicas):

@@ -28,7 +28,9 @@ class Store:
         self._snapshots: OrderedDict[tuple[Resource, str, int], list[Object]] = OrderedDict()
 
     def listen(self, listener: Listener) -> None:
-        """Told of each write: the resource, the object before (None: made), the object after (None: gone)."""
+        """Told of each write: the resource, the object before (None: made),
+        the object after (None: gone).
+        """
         self._listeners.append(listener)
 
     def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
@@ -49,7 +51,9 @@ class Store:
             self._snapshots.popitem(last=False)
 
     def snapshot(self, resource: Resource, namespace: str, revision: int) -> list[Object] | None:
-        """The list as it was at a revision at which its first page was read; None when that is too long ago."""
+        """The list as it was at a revision at which its first page was read;
+        None when that is too long ago.
+        """
         return self._snapshots.get((resource, namespace, revision))
 
     def forget_snapshots(self) -> None:
@@ -70,7 +74,9 @@ class Store:
         return self._put(resource, new)
 
     def write(self, resource: Resource, obj: Object) -> Object:
-        """Stores a new state. An equal one is no write: the resourceVersion stays and nobody is told."""
+        """Stores a new state. An equal one is no write: the resourceVersion
+        stays and nobody is told.
+        """
         old = self.get(resource, namespace_of(obj), name_of(obj))
         if old is not None and _unversioned(old) == _unversioned(obj):
             return old
@@ -86,7 +92,9 @@ class Store:
             self._tell(resource, old, None)
 
     def forget(self, resource: Resource) -> None:
-        """A kind that is no more, with all its objects: nobody is told, as nobody can ask about them."""
+        """A kind that is no more, with all its objects: nobody is told,
+        as nobody can ask about them.
+        """
         self._objects.pop(resource, None)
         self.revision += 1
 

@@ -1,4 +1,5 @@
-"""What happens later: actions due at an instant of the cluster's clock, and the embedder's work in the background.
+"""What happens later: actions due at an instant of the cluster's clock,
+and the embedder's work in the background.
 
 An action runs without a wait, so the store is never seen half written.
 Never here: what an action does.
@@ -22,8 +23,9 @@ class _Timer:
 
 
 class Timers:
-    """One loop sleeps until the next action is due. `patient` ones (back-off, autoscaler) do not keep
-    it from rest."""
+    """One loop sleeps until the next action is due. `patient` ones (back-off,
+    autoscaler) do not keep it from rest.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -70,7 +72,9 @@ class Timers:
             self._rest.clear()
 
     async def at_rest(self) -> None:
-        """Returns when nothing is due any more but what is patient. Raises what went wrong in the background."""
+        """Returns when nothing is due any more but what is patient.
+        Raises what went wrong in the background.
+        """
         await self._rest.wait()
         if self.failure is not None:
             raise self.failure

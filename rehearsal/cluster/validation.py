@@ -1,7 +1,9 @@
-"""The rules about values: every broken one is a cause, with its path. All causes are reported at once.
+"""The rules about values: every broken one is a cause, with its path.
+All causes are reported at once.
 
 Never here: types and unknown fields (decoding has seen to them).
-The rules are those that the recordings show and those an operator's patch is likely to meet; the server has more.
+The rules are those that the recordings show and those an operator's patch is likely to
+meet; the server has more.
 """
 
 import json

@@ -1,4 +1,5 @@
-"""What every controller is handed: the store, the clock's timers, the delays, the recorder of events, the logs.
+"""What every controller is handed: the store, the clock's timers, the delays,
+the recorder of events, the logs.
 
 Never here: behaviour of one kind.
 """

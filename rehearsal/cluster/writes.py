@@ -1,7 +1,8 @@
-"""Create, patch, replace, delete: decoding, defaults, rules, generation, ownership; all of it or nothing is stored.
+"""Create, patch, replace, delete: decoding, defaults, rules, generation, ownership;
+all of it or nothing is stored.
 
-Each function is one step without a wait, so no two requests can interleave. Never here: rights, faults, the scale
-subresource, the merging of a server-side apply.
+Each function is one step without a wait, so no two requests can interleave. Never here: rights,
+faults, the scale subresource, the merging of a server-side apply.
 """
 
 import json
@@ -65,7 +66,9 @@ def parse(raw: bytes) -> Any:
 
 
 def parse_patch(raw: bytes, content_type: str) -> Any:
-    """As `parse`; the server says more where it decodes the patch itself than where it decodes into a type."""
+    """As `parse`; the server says more where it decodes the patch itself than
+    where it decodes into a type.
+    """
     try:
         return parse(raw)
     except Refusal as no:
@@ -75,7 +78,9 @@ def parse_patch(raw: bytes, content_type: str) -> Any:
 
 
 def strictness(unknown: list[str], options: Options) -> list[str]:
-    """Warnings for unknown fields, by fieldValidation; Strict raises ValueError with the server's sentence."""
+    """Warnings for unknown fields, by fieldValidation; Strict raises ValueError
+    with the server's sentence.
+    """
     problems = [f'unknown field "{path}"' for path in unknown]
     if problems and options.field_validation == "Strict":
         raise ValueError("strict decoding error: " + ", ".join(problems))
@@ -96,7 +101,9 @@ def created(
     owners: Owners | None = None,
     rules: Rules = validation.of_new,
 ) -> Object:
-    """Rules, defaults, ownership (by an apply: as handed in), and into the store but in a dry run."""
+    """Rules, defaults, ownership (by an apply: as handed in), and into the store but in a dry
+    run.
+    """
     resource = target.resource
     metadata = new.setdefault("metadata", {})
     if resource.namespaced:
@@ -156,7 +163,9 @@ def decoded_body(resource: Resource, raw: bytes, options: Options) -> tuple[Obje
 
 
 def decoded_object(resource: Resource, body: Object, options: Options) -> tuple[Object, list[str]]:
-    """The fields that the kind has, and a warning for each that it has not; 400 for a value of the wrong type."""
+    """The fields that the kind has, and a warning for each that it has not;
+    400 for a value of the wrong type.
+    """
     try:
         decoded = decode(body, type_of(resource))
         warnings = strictness(decoded.unknown, options)
@@ -256,7 +265,9 @@ def updated(
     owners: Owners | None = None,
     rules: Rules | None = None,
 ) -> Answer:
-    """Rules, defaults, generation, ownership (by an apply: as handed in); stored if anything changed."""
+    """Rules, defaults, generation, ownership (by an apply: as handed in);
+    stored if anything changed.
+    """
     resource = target.resource
     check_version(target, old, new)
     check_name(target, new)
@@ -292,7 +303,9 @@ def updated(
 
 
 def _keep_servers_own(old: Object, new: Object, resource: Resource, subresource: str) -> Object:
-    """What a client cannot change stays: bookkeeping always, status through the object, the rest through /status."""
+    """What a client cannot change stays: bookkeeping always, status through the object,
+    the rest through /status.
+    """
     result = (
         clone(old) | {"status": new.get("status", {})} if subresource == "status" else clone(new)
     )
@@ -365,7 +378,9 @@ def mark_deleted(
     *,
     dry_run: bool = False,
 ) -> Object:
-    """The beginning of the end: a running pod, a namespace and whatever has finalizers stay a while, terminating."""
+    """The beginning of the end: a running pod, a namespace and whatever has finalizers
+    stay a while, terminating.
+    """
     if is_terminating(obj) and grace_s != 0:
         return obj
     if grace_s is None:

@@ -1,4 +1,5 @@
-"""Scenarios: one file for each row of the troubleshooting playbook, each breaks the demo's world in its way.
+"""Scenarios: one file for each row of the troubleshooting playbook,
+each breaks the demo's world in its way.
 
 `SCENARIOS` has all of them by name. A new one owns one file here, and its line below.
 """
@@ -58,7 +59,8 @@ SCENARIOS = {scenario.name: scenario for scenario in _ALL}
 
 
 def find(name: str) -> Scenario:
-    """The scenario of this name, with its row or without it, or the first of the row with this number.
+    """The scenario of this name, with its row or without it,
+    or the first of the row with this number.
 
     LookupError, with the one that was probably meant, where there is none.
     """

@@ -20,7 +20,9 @@ _HOG = (
 
 
 async def _hog(world: World) -> None:
-    """How much a row holds depends on the build of the server: asked first, with a smaller report."""
+    """How much a row holds depends on the build of the server: asked first, with a smaller
+    report.
+    """
     idle = await world.asked(_USED)
     first = await _report(world, _ROWS)
     held = await world.asked(_USED) - idle

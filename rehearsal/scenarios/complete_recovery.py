@@ -36,7 +36,9 @@ async def _two_people(url: str, world: World) -> None:
 
 
 async def _said(url: str, who: str, path: str = "", wish: dict[str, str] | None = None) -> Any:
-    """The answer; a question where nothing is wished. RuntimeError for a no. Any: JSON of the API."""
+    """The answer; a question where nothing is wished. RuntimeError for a no. Any: JSON of the
+    API.
+    """
     shown = {"Authorization": f"Bearer {_TOKENS[who]}"}
     method = "GET" if wish is None else "POST"
     async with (

@@ -1,5 +1,5 @@
-"""Drives a scenario against a running service: breaks the world, posts its alert or lets people ask, and follows the
-incident to its end.
+"""Drives a scenario against a running service: breaks the world, posts its alert or lets people
+ask, and follows the incident to its end.
 
 The demo and the tests both come through here. Never here: how it is shown; starting the service.
 """

@@ -1,4 +1,6 @@
-"""3.1: a report that somebody forgot holds the database, and with it every insert. Lag is the default demo's."""
+"""3.1: a report that somebody forgot holds the database, and with it every insert.
+Lag is the default demo's.
+"""
 
 import asyncio
 

@@ -1,4 +1,6 @@
-"""4.1: ZooKeeper has lost its quorum, so that no broker can be mended; or one of two brokers hangs."""
+"""4.1: ZooKeeper has lost its quorum, so that no broker can be mended; or one of two brokers
+hangs.
+"""
 
 import asyncio
 
@@ -20,7 +22,9 @@ async def _no_quorum(world: World) -> None:
 
 
 async def _two_brokers(world: World) -> None:
-    """The emulator has two broker pods; the one broker behind them is the one that does not hang."""
+    """The emulator has two broker pods; the one broker behind them is the one that does not
+    hang.
+    """
 
     def two(stateful_set: Object) -> None:
         stateful_set["spec"]["replicas"] = 2

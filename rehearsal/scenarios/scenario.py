@@ -77,7 +77,9 @@ class Approved:
 
 @dataclass(frozen=True, slots=True)
 class TakenBack:
-    """The action of this rung made it worse, what it changed went back, and a person has both in the record."""
+    """The action of this rung made it worse, what it changed went back,
+    and a person has both in the record.
+    """
 
     rung: str
 
@@ -130,8 +132,9 @@ async def nothing(_: World) -> None:
 class Scenario:
     """One way to break the demo's world.
 
-    `servers` are those of world.py that are started beside the cluster. `prepares` a healthy world before
-    Paramedic starts, `wrecks` breaks it, `ill` says whether the rule of the alert would still hold.
+    `servers` are those of world.py that are started beside the cluster.
+    `prepares` a healthy world before Paramedic starts, `wrecks` breaks it,
+    `ill` says whether the rule of the alert would still hold.
     """
 
     name: str  # of `make demo SCENARIO=`

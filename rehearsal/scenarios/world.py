@@ -1,4 +1,5 @@
-"""The world that a scenario breaks: the cluster, the servers that it wants, and a stand-in for the rest.
+"""The world that a scenario breaks: the cluster, the servers that it wants,
+and a stand-in for the rest.
 
 Never here: what breaks.
 """
@@ -52,7 +53,9 @@ class Idle:
 
 @dataclass(slots=True)
 class World:
-    """What runs. `pace_s` is the pause between two readings: a second in the demo, less in tests."""
+    """What runs. `pace_s` is the pause between two readings: a second in the demo, less in
+    tests.
+    """
 
     folder: Path
     cluster: Cluster
@@ -145,7 +148,9 @@ class World:
             await connection.close()
 
     async def until(self, true: Callable[[], bool], within_s: float = 60.0) -> None:
-        """Waits for the world to be as it was broken. RuntimeError when it does not come to that."""
+        """Waits for the world to be as it was broken. RuntimeError when it does not come to
+        that.
+        """
         try:
             async with asyncio.timeout(within_s):
                 while not true():  # noqa: ASYNC110 - the emulator has no event for what a scenario wants
@@ -202,7 +207,9 @@ class World:
         }
 
     def _elsewhere(self) -> dict[str, str]:
-        """Nothing resolves the names of a cluster here: addresses in playbooks become those of the stand-in."""
+        """Nothing resolves the names of a cluster here:
+        addresses in playbooks become those of the stand-in.
+        """
         named = r"'http://' \+ target\.name \+ '\.' \+ target\.namespace \+ '\.svc:'"
         literal = r"http://([a-z-]+)\.\{\{ target\.namespace \}\}\.svc:"
         paths = {
@@ -221,7 +228,9 @@ class World:
 async def world(
     folder: Path, servers: Collection[str] = (), *, pace_s: float = 1.0
 ) -> AsyncIterator[World]:
-    """Starts everything below `folder`: the platform, healthy. RuntimeError where a server is not installed."""
+    """Starts everything below `folder`: the platform, healthy.
+    RuntimeError where a server is not installed.
+    """
     pods_take_s = 0.3 * pace_s
     delays = Delays(0.05 * pace_s, pods_take_s, pods_take_s, pods_take_s, back_off_s=10 * pace_s)
     async with AsyncExitStack() as stack:

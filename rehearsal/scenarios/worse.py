@@ -1,4 +1,6 @@
-"""A remedy that makes it worse: the annotations of 6.1 have the service scraped, and being scraped kills it."""
+"""A remedy that makes it worse: the annotations of 6.1 have the service scraped,
+and being scraped kills it.
+"""
 
 import asyncio
 

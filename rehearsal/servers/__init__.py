@@ -1,4 +1,5 @@
-"""Real servers that need no installation of their own: a Kafka broker and a ClickHouse, each a child process.
+"""Real servers that need no installation of their own: a Kafka broker and a
+ClickHouse, each a child process.
 
 Never here: anything that a deployed service needs.
 """

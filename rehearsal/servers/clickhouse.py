@@ -1,9 +1,11 @@
 """A recent ClickHouse on its native port, made of the library chDB: up in a third of a second.
 
-The npm package `@chdb/lib-linux-x64-gnu` holds all of clickhouse-local; at its prompt `SYSTEM START LISTEN TCP`
-makes a server of it. The prompt needs a terminal, so it gets a pseudo one. Installed by tests/servers/install.sh.
+The npm package `@chdb/lib-linux-x64-gnu` holds all of clickhouse-local; at its prompt `SYSTEM
+START LISTEN TCP` makes a server of it. The prompt needs a terminal, so it gets a pseudo one.
+Installed by tests/servers/install.sh.
 Never here: tables and queries.
-Limits: no TLS; a failed login would end the process, so it runs without passwords unless a test wants users.
+Limits: no TLS; a failed login would end the process, so it runs without passwords
+unless a test wants users.
 """
 
 import asyncio
@@ -43,8 +45,9 @@ def found() -> Path | None:
 class ClickHouseServer:
     """One server with its data in `folder`; `port` is the proxy's, and the one to use.
 
-    `disks` are more disks, name -> folder, and take backups; `users` are more users, name -> XML of the user's
-    element, of which `<password/>` is the least. The user `default` without a password always exists.
+    `disks` are more disks, name -> folder, and take backups; `users` are more users,
+    name -> XML of the user's element, of which `<password/>` is the least. The user
+    `default` without a password always exists.
     `memory_bytes` is the most that all queries together may hold.
     """
 
@@ -67,7 +70,9 @@ class ClickHouseServer:
         self._printed = b""
 
     async def start(self) -> Self:
-        """Starts server and proxy; RuntimeError with the end of what it printed when it does not come up."""
+        """Starts server and proxy; RuntimeError with the end of what it printed
+        when it does not come up.
+        """
         library = found()
         if library is None:
             raise RuntimeError(
@@ -135,7 +140,8 @@ class ClickHouseServer:
         return config
 
     def _read(self, terminal: int) -> None:
-        # A thread, because the process stops when nobody reads its terminal, whatever the loop is busy with.
+        # A thread, because the process stops when nobody reads its terminal,
+        # whatever the loop is busy with.
         try:
             while data := os.read(terminal, 4096):
                 self._printed = (self._printed + data)[-8192:]

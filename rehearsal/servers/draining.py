@@ -1,7 +1,8 @@
-"""A TCP proxy that hides a client's reset: the server behind it only ever sees a connection that ends in order.
+"""A TCP proxy that hides a client's reset: the server behind it only ever sees a
+connection that ends in order.
 
-The library ClickHouse of `clickhouse.py` ends its process when a client resets a connection, and asynch does
-that after an answer it did not read to the end.
+The library ClickHouse of `clickhouse.py` ends its process when a client resets a connection,
+and asynch does that after an answer it did not read to the end.
 Never here: faults on purpose (tests/servers/faults.py).
 """
 

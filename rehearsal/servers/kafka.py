@@ -20,7 +20,9 @@ def found() -> Path | None:
 
 
 class NoidaBroker:
-    """One broker on a loopback port with its data in `folder`; keeps topics and offsets over a restart."""
+    """One broker on a loopback port with its data in `folder`;
+    keeps topics and offsets over a restart.
+    """
 
     def __init__(self, folder: Path, port: int | None = None) -> None:
         self.folder, self.port = folder, port or free_port()

@@ -19,8 +19,8 @@ BOOT_S = 30.0
 async def standstill(child: subprocess.Popen[bytes]) -> AsyncIterator[None]:
     """Inside it no thread of `child` runs; its connections stay open. Outside it goes on.
 
-    A signal is only under way when `kill` returns, and a busy machine gives the other threads time to answer one
-    more request. The parent is told when the last of them has stopped.
+    A signal is only under way when `kill` returns, and a busy machine gives the other threads time
+    to answer one more request. The parent is told when the last of them has stopped.
     """
     os.kill(child.pid, signal.SIGSTOP)
     try:
@@ -45,7 +45,9 @@ class Process:
         self._child: subprocess.Popen[bytes] | None = None
 
     async def start(self, ready: Callable[[], bool]) -> None:
-        """Starts it and waits until `ready()`; RuntimeError with the end of its output when it dies first."""
+        """Starts it and waits until `ready()`; RuntimeError with the end of its
+        output when it dies first.
+        """
         with self.log.open("ab") as out:
             self._child = await asyncio.to_thread(
                 subprocess.Popen,

@@ -1,7 +1,8 @@
-"""Applying a manifest that is known to be good: exactly that, of a few kinds, in the target's namespace only.
+"""Applying a manifest that is known to be good: exactly that, of a few kinds,
+in the target's namespace only.
 
-The manifests lie in a folder of the operator's; a playbook names a file and says which objects are in it, so that
-their owners can be asked for before anything is read.
+The manifests lie in a folder of the operator's; a playbook names a file and says which objects are
+in it, so that their owners can be asked for before anything is read.
 """
 
 import re
@@ -78,7 +79,9 @@ def _writes(request: ApplyKnownGood, action_id: str) -> tuple[Write, ...]:
 
 @dataclass(frozen=True, slots=True)
 class KnownGoodHand:
-    """Server-side apply with force. A dry run of the same apply tells whether anything differs at all."""
+    """Server-side apply with force. A dry run of the same apply tells whether
+    anything differs at all.
+    """
 
     client: KubernetesWriter
     folder: Path
@@ -135,7 +138,8 @@ class KnownGoodHand:
         *,
         dry_run: bool,
     ) -> Object:
-        # With the uid of what was read another object is refused, and one that went in between is not made anew.
+        # With the uid of what was read another object is refused,
+        # and one that went in between is not made anew.
         uid = {"uid": live["metadata"]["uid"]} if live is not None else {}
         body = {**manifest.body, "metadata": {**manifest.body["metadata"], **uid}}
         return await self.client.apply(

@@ -1,8 +1,8 @@
 """A BACKUP or RESTORE that ClickHouse runs in the background, followed by its id to the end.
 
-The id is the action's, so that a second start of the same one is refused by the server. What the server knows of
-it is in memory: after a restart of the server it has forgotten, and the statement is sent again; then the server
-finds the backup, or the data, in its way and says so.
+The id is the action's, so that a second start of the same one is refused by the server. What the
+server knows of it is in memory: after a restart of the server it has forgotten, and the statement
+is sent again; then the server finds the backup, or the data, in its way and says so.
 Never here: which statement.
 """
 
@@ -24,7 +24,9 @@ _LONGEST_ERROR = 300  # characters
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What the server says about one id: its status, its error, and the size of the backup in bytes."""
+    """What the server says about one id: its status, its error,
+    and the size of the backup in bytes.
+    """
 
     status: str
     error: str

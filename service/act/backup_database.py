@@ -1,4 +1,6 @@
-"""Backing a ClickHouse database up to a disk, followed until the server says that it is there and not empty."""
+"""Backing a ClickHouse database up to a disk, followed until the server says that
+it is there and not empty.
+"""
 
 from dataclasses import dataclass
 from datetime import UTC

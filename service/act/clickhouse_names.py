@@ -1,4 +1,5 @@
-"""Names that go into a ClickHouse statement as they are: checked, because identifiers cannot be bound as values.
+"""Names that go into a ClickHouse statement as they are: checked,
+because identifiers cannot be bound as values.
 
 Pure. Never here: a statement.
 """

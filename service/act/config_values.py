@@ -1,6 +1,8 @@
-"""One value of a ConfigMap and the workloads that read it: what the kinds that change configuration share.
+"""One value of a ConfigMap and the workloads that read it:
+what the kinds that change configuration share.
 
-A process reads its configuration when it starts, so a change means nothing before its readers were restarted.
+A process reads its configuration when it starts, so a change means nothing before
+its readers were restarted.
 Never here: which value, and for how long.
 """
 
@@ -55,7 +57,9 @@ def mark_of(key: str) -> str:
 
 
 def readers_of(target: Target, texts: Sequence[str]) -> tuple[Target, ...] | NotPossible:
-    """Workloads of the target's namespace, written as `Deployment/NAME` or, of the target's kind, as `NAME`."""
+    """Workloads of the target's namespace, written as `Deployment/NAME` or,
+    of the target's kind, as `NAME`.
+    """
     if len(texts) > _MOST_READERS:
         detail = f"{len(texts)} readers; at most {_MOST_READERS} are restarted in one action"
         return NotPossible(Reason.ARGUMENT_OUT_OF_BOUNDS, detail)
@@ -192,7 +196,9 @@ async def restarted(
 def change_of(
     target: Target, config_map: str, key: str, from_: str, to: str, readers: Sequence[str]
 ) -> tuple[Target, ...] | NotPossible:
-    """The readers of a change of one key, the target itself without any; or why there can be no such change."""
+    """The readers of a change of one key, the target itself without any;
+    or why there can be no such change.
+    """
     if why := refused(config_map, key, to):
         return why
     if from_ == to:

@@ -1,4 +1,6 @@
-"""Deleting one pod, by uid, so that its workload makes it anew. A pod that nobody would make anew stays."""
+"""Deleting one pod, by uid, so that its workload makes it anew.
+A pod that nobody would make anew stays.
+"""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,6 @@
-"""Dropping old partitions of one allowed table, after a verified backup, oldest first, and never all of them."""
+"""Dropping old partitions of one allowed table, after a verified backup,
+oldest first, and never all of them.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,7 +35,9 @@ GROUP BY partition_id ORDER BY newest, partition_id
 
 @dataclass(frozen=True, slots=True)
 class DropArguments:
-    """`table` is `database.table`, and one of `allowed`. The backup is the newest one, as the evidence has it."""
+    """`table` is `database.table`, and one of `allowed`. The backup is the newest
+    one, as the evidence has it.
+    """
 
     table: str
     allowed: tuple[str, ...]
@@ -45,8 +49,9 @@ class DropArguments:
 
 @dataclass(frozen=True, slots=True)
 class DropPartitions:
-    """Drop the partitions whose newest day is before a day that is counted from the intent. Idempotent: what is
-    dropped is not there any more."""
+    """Drop the partitions whose newest day is before a day that is counted from the intent.
+    Idempotent: what is dropped is not there any more.
+    """
 
     target: Target
     database: str

@@ -1,7 +1,9 @@
-"""One attempt at one intended action, and what it came to. Waiting between attempts is the pipeline's.
+"""One attempt at one intended action, and what it came to.
+Waiting between attempts is the pipeline's.
 
-A write whose reply was lost is never sent again blindly: the target is read back first, and only where it is
-untouched is the write sent once more. Every action is absolute and idempotent, so even that cannot double it.
+A write whose reply was lost is never sent again blindly: the target is read back first, and
+only where it is untouched is the write sent once more. Every action is absolute and idempotent,
+so even that cannot double it.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -23,7 +25,9 @@ _READ_BACK_S = 5.0  # reading back has time of its own: the attempt's may be wha
 
 @dataclass(frozen=True, slots=True)
 class NotYet:
-    """Nothing was sent, or it was shed unread: trying again is safe. `retry_after_s` is the server's own wish."""
+    """Nothing was sent, or it was shed unread: trying again is safe.
+    `retry_after_s` is the server's own wish.
+    """
 
     reason: Reason
     detail: str
@@ -32,7 +36,9 @@ class NotYet:
 
 @dataclass(frozen=True, slots=True)
 class Unsure:
-    """It may have been done: a reply was lost, and reading back has not told. It is read back again later."""
+    """It may have been done: a reply was lost, and reading back has not told.
+    It is read back again later.
+    """
 
     detail: str
 
@@ -61,9 +67,11 @@ class Executor:
         confirm: Callable[[], Awaitable[None]],
         deadline: Deadline,
     ) -> Attempt:
-        """Tries once. `look_first`: it may have been done already, so the target is read back first.
+        """Tries once. `look_first`: it may have been done already,
+        so the target is read back first.
 
-        `lapsed` is why an action that was not done yet is not wanted any more. Raises nothing of the model's errors.
+        `lapsed` is why an action that was not done yet is not wanted any more.
+        Raises nothing of the model's errors.
         """
         hand = self._hands.get(intent.kind)
         if hand is None:
@@ -92,7 +100,9 @@ class Executor:
             return Deed(Applied.FAILED, error.reason, error.detail)
 
     async def _after_silence(self, hand: Hand[Any], permit: Permit[Any], lost: str) -> Attempt:
-        """The reply was lost just now: what does the target say? Untouched may only be slow, so nothing is sent."""
+        """The reply was lost just now: what does the target say? Untouched may only be
+        slow, so nothing is sent.
+        """
         state = await self._read_back(hand, permit.intent)
         if isinstance(state, Unsure):
             return Unsure(f"{lost}; {state.detail}")

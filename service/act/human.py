@@ -1,4 +1,6 @@
-"""A rung for people: it writes nothing, and says what is missing and the exact commands that would mend it."""
+"""A rung for people: it writes nothing, and says what is missing and the exact
+commands that would mend it.
+"""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -15,7 +17,9 @@ _COMMAND = 4_000
 
 @dataclass(frozen=True, slots=True)
 class HumanArguments:
-    """A sentence, and commands or patches a person would apply; each may be a template over the evidence."""
+    """A sentence, and commands or patches a person would apply;
+    each may be a template over the evidence.
+    """
 
     say: Annotated[str, Field(min_length=1)]
     commands: tuple[str, ...] = ()

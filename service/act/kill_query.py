@@ -14,8 +14,9 @@ from service.model.errors import Indeterminate, Unavailable
 from service.model.reasons import Reason
 from service.model.target import Target
 
-# The user and the age are part of the condition: an id that was used again by another query is not hit. Nor is
-# anything but a plain SELECT: a BACKUP, a mutation or an INSERT ... SELECT is never a runaway.
+# The user and the age are part of the condition: an id that was used again by another query
+# is not hit. Nor is anything but a plain SELECT: a BACKUP, a mutation or an INSERT ...
+# SELECT is never a runaway.
 _WHERE = (
     "query_id = %(query_id)s AND user = %(user)s AND elapsed >= %(min_elapsed_s)s"
     " AND is_initial_query = 1 AND "

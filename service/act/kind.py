@@ -46,8 +46,10 @@ class Deed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Permit(Generic[R]):
-    """What a hand needs for one attempt. `confirm` is awaited right before each write, by the client that writes:
-    it raises Refused(claim_lost) when this process was paused and another one has taken the incident over.
+    """What a hand needs for one attempt. `confirm` is awaited right before each write,
+    by the client that writes:
+    it raises Refused(claim_lost) when this process was paused and another one has
+    taken the incident over.
     """
 
     intent: Intent[R]
@@ -59,7 +61,8 @@ class Hand(Protocol[R]):
     """Does one kind of action on one backend."""
 
     async def apply(self, permit: Permit[R]) -> Deed:
-        """Does it, once. Raises Unavailable (nothing was sent), Refused, or Indeterminate (the reply was lost).
+        """Does it, once. Raises Unavailable (nothing was sent), Refused,
+        or Indeterminate (the reply was lost).
 
         Called again for an action that has started, until it is done or has failed.
         """
@@ -96,15 +99,18 @@ def _none(request: object) -> None:
 class Kind(Generic[A, R]):
     """One kind of action.
 
-    `arguments` is a dataclass: a field without a default is required, bounds stand in `Annotated[int, Field(gt=0)]`,
-    and a name that Python keeps for itself ends in `_` (`from_` is `from:` in YAML). `request` is a frozen dataclass
-    of plain values; the ledger's codec comes from it. `bind` gives None where the backend is not configured.
-    `takes` are the names of pods that it takes away; what follows from written fields is not told again.
-    `disruptive` asks for evidence of two independent sources, and so does what `interrupts` the pods of a database.
-    `for_people` kinds write nothing and have no hand. A kind with a `course` is done as several actions, one after
-    the other; `by_people`: only when one person has asked for it and another one has approved. `step_only` kinds are
-    steps of a course, and no remedy of their own. `inverse` gives an absolute, idempotent request too: what was
-    written is what it expects to find.
+    `arguments` is a dataclass: a field without a default is required, bounds stand in
+    `Annotated[int, Field(gt=0)]`, and a name that Python keeps for itself ends in `_` (`from_` is
+    `from:` in YAML). `request` is a frozen dataclass of plain values; the ledger's codec comes from
+    it. `bind` gives None where the backend is not configured.
+    `takes` are the names of pods that it takes away; what follows from written
+    fields is not told again.
+    `disruptive` asks for evidence of two independent sources,
+    and so does what `interrupts` the pods of a database.
+    `for_people` kinds write nothing and have no hand. A kind with a `course` is done as several
+    actions, one after the other; `by_people`: only when one person has asked for it and another one
+    has approved. `step_only` kinds are steps of a course, and no remedy of their own. `inverse`
+    gives an absolute, idempotent request too: what was written is what it expects to find.
     """
 
     name: str

@@ -1,4 +1,5 @@
-"""Manifests of a folder that may be applied: read, and held to what a playbook has announced of them.
+"""Manifests of a folder that may be applied: read, and held to what a
+playbook has announced of them.
 
 Never here: a write.
 """
@@ -59,7 +60,9 @@ def ref_to(kind: str, namespace: str, name: str) -> ObjectRef:
 async def read(
     folder: Path, name: str, announced: Sequence[ObjectRef], *, namespace: str
 ) -> Sequence[Manifest] | str:
-    """The objects of a file, in its order; or a sentence that says why none of them may be applied."""
+    """The objects of a file, in its order; or a sentence that says why none of them may be
+    applied.
+    """
     text = await asyncio.to_thread(_text, folder, name)
     if text is None:
         return f"{name} is not in the folder of known good manifests, or is too large"
@@ -109,7 +112,9 @@ def _manifest(document: object, namespace: str) -> Manifest | str:
 
 
 def difference(live: Mapping[str, Any], would: Mapping[str, Any]) -> Sequence[str]:
-    """What an apply would change, a line a field: `spec.ingress: [] -> [{"from": ...}]`; bounded."""
+    """What an apply would change, a line a field: `spec.ingress: [] -> [{"from": ...}]`;
+    bounded.
+    """
     lines: list[str] = []
     for path, before, after in _changes(live, would, ()):
         if len(lines) == _MOST_LINES:

@@ -1,4 +1,6 @@
-"""What the kinds that write to the Kubernetes API share: the uid in every body, and how a write ends."""
+"""What the kinds that write to the Kubernetes API share: the uid in every
+body, and how a write ends.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,13 +13,17 @@ from service.model.reasons import Reason
 
 
 def identity(intent: Intent[Any], ref: ObjectRef) -> dict[str, str]:
-    """The uid for the body's metadata: the server refuses the write when another object has the name by now."""
+    """The uid for the body's metadata: the server refuses the write when another
+    object has the name by now.
+    """
     uid = intent.uids.get(ref.path)
     return {"uid": uid} if uid else {}
 
 
 def replaced(intent: Intent[Any], ref: ObjectRef, found: Mapping[str, Any]) -> Deed | None:
-    """The end of an action whose object was deleted and made anew since it was seen; None when it is the same."""
+    """The end of an action whose object was deleted and made anew since it was seen;
+    None when it is the same.
+    """
     seen, now = intent.uids.get(ref.path), str((found.get("metadata") or {}).get("uid", ""))
     if not seen or seen == now:
         return None
@@ -26,7 +32,9 @@ def replaced(intent: Intent[Any], ref: ObjectRef, found: Mapping[str, Any]) -> D
 
 
 def held(found: Mapping[str, Any]) -> dict[str, str]:
-    """uid and version of what was just read, for the body's metadata: a change by somebody else in between wins."""
+    """uid and version of what was just read, for the body's metadata:
+    a change by somebody else in between wins.
+    """
     metadata = found.get("metadata") or {}
     return {key: str(metadata[key]) for key in ("uid", "resourceVersion") if metadata.get(key)}
 
@@ -40,7 +48,9 @@ def annotations_of(found: Mapping[str, Any], *path: str) -> dict[str, str]:
 
 
 def refused_as_replaced(intent: Intent[Any], ref: ObjectRef, error: Refused) -> Deed | None:
-    """The same end where the server itself refused the uid in the body, as it does on the workload (422)."""
+    """The same end where the server itself refused the uid in the body,
+    as it does on the workload (422).
+    """
     if error.reason is not Reason.INVALID_REQUEST or "metadata.uid" not in error.detail:
         return None
     seen = intent.uids.get(ref.path)

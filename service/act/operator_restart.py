@@ -1,7 +1,8 @@
-"""Asking an operator to restart what it owns: Strimzi by an annotation, Altinity's ClickHouse operator by a field.
+"""Asking an operator to restart what it owns: Strimzi by an annotation,
+Altinity's ClickHouse operator by a field.
 
-What an operator owns is never patched behind its back; this is the way its makers give. It takes as long as the
-operator takes, and the wish is taken back when it is over.
+What an operator owns is never patched behind its back; this is the way its makers give.
+It takes as long as the operator takes, and the wish is taken back when it is over.
 """
 
 from collections.abc import Mapping
@@ -38,7 +39,9 @@ _REFS: Mapping[str, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class OperatorRestartArguments:
-    """The object that carries the wish: a StrimziPodSet, a Pod of one with its uid, or a ClickHouseInstallation."""
+    """The object that carries the wish: a StrimziPodSet, a Pod of one with its uid,
+    or a ClickHouseInstallation.
+    """
 
     kind: Owner
     name: str
@@ -48,8 +51,9 @@ class OperatorRestartArguments:
 
 @dataclass(frozen=True, slots=True)
 class OperatorRestart:
-    """Wish for a rolling restart, and wait until the operator has done it. Idempotent: the object carries the
-    action's id."""
+    """Wish for a rolling restart, and wait until the operator has done it. Idempotent:
+    the object carries the action's id.
+    """
 
     target: Target
     kind: Owner
@@ -99,7 +103,9 @@ def wished(request: OperatorRestart, found: Object) -> bool:
 
 
 def through(request: OperatorRestart, found: Object, action_id: str) -> bool:
-    """True when the operator says that it has done it: Strimzi takes the annotation off, Altinity lists the task."""
+    """True when the operator says that it has done it: Strimzi takes the annotation off,
+    Altinity lists the task.
+    """
     if request.strimzi:
         return not wished(request, found)
     return action_id in ((found.get("status") or {}).get("taskIDsCompleted") or ())
@@ -175,7 +181,8 @@ class OperatorRestartHand:
         if request.strimzi:
             marks[ROLLING] = "true" if wish else None
         else:
-            # The task's name is ours, so that the status tells when it is this restart that is over.
+            # The task's name is ours, so that the status tells when it is
+            # this restart that is over.
             task = intent.action_id if wish else None
             body["spec"] = {"restart": RESTART if wish else None, "taskID": task}
         body["metadata"] = {**held(found), "annotations": marks}

@@ -15,8 +15,10 @@ from service.model.target import Target
 
 @dataclass(frozen=True, slots=True)
 class ConfigArguments:
-    """`from` is the value that was seen. `readers` are written as `Deployment/NAME`, or `NAME` of the target's kind;
-    without any it is the target."""
+    """`from` is the value that was seen. `readers` are written as `Deployment/NAME`,
+    or `NAME` of the target's kind;
+    without any it is the target.
+    """
 
     config_map: str
     key: str
@@ -27,8 +29,9 @@ class ConfigArguments:
 
 @dataclass(frozen=True, slots=True)
 class PatchConfig:
-    """Set a value from the one that was seen to another, and restart its readers. Idempotent: the value is
-    absolute, and each reader's template carries the action's id."""
+    """Set a value from the one that was seen to another, and restart its readers. Idempotent:
+    the value is absolute, and each reader's template carries the action's id.
+    """
 
     target: Target
     config_map: str
@@ -70,7 +73,9 @@ def _inverse(request: PatchConfig) -> PatchConfig:
 
 @dataclass(frozen=True, slots=True)
 class ConfigHand:
-    """Asks the server about all writes first: a reader that cannot be restarted leaves the value as it is."""
+    """Asks the server about all writes first: a reader that cannot be restarted
+    leaves the value as it is.
+    """
 
     client: KubernetesWriter
 
@@ -114,7 +119,8 @@ class ConfigHand:
         )
         if done:
             return TargetState.APPLIED
-        # The value alone changes nothing that runs: it is written by this action, and goes on, or it was so before.
+        # The value alone changes nothing that runs: it is written by this action,
+        # and goes on, or it was so before.
         ours = config_values.mark_on(found, request.key) == intent.action_id
         return TargetState.UNDER_WAY if ours else TargetState.UNTOUCHED
 

@@ -1,4 +1,6 @@
-"""Raising a container's memory limit, up to a written ceiling; the rollout that follows is the workload's own."""
+"""Raising a container's memory limit, up to a written ceiling;
+the rollout that follows is the workload's own.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,7 +31,9 @@ class MemoryArguments:
 
 @dataclass(frozen=True, slots=True)
 class PatchMemoryLimit:
-    """Set a container's memory limit from the one that was seen to another. Idempotent: the limit is absolute."""
+    """Set a container's memory limit from the one that was seen to another.
+    Idempotent: the limit is absolute.
+    """
 
     target: Target
     container: str
@@ -82,7 +86,9 @@ def _rounded(wanted: float, ceiling: int) -> int:
 
 
 def look(request: PatchMemoryLimit, workload: Object) -> TargetState | Deed:
-    """How the container's limit stands to the request. Requests never pass limits: the server would refuse."""
+    """How the container's limit stands to the request. Requests never pass limits:
+    the server would refuse.
+    """
     container = container_of(workload, request.container)
     if isinstance(container, Deed):
         return container

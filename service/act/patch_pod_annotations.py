@@ -1,4 +1,6 @@
-"""Setting annotations of the pod template, of an allowed prefix only: `prometheus.io/scrape` that went missing."""
+"""Setting annotations of the pod template, of an allowed prefix only:
+`prometheus.io/scrape` that went missing.
+"""
 
 import re
 from collections.abc import Mapping
@@ -26,7 +28,9 @@ _RESERVED = ("kubernetes.io/", "k8s.io/", "paramedic.dev/")
 
 @dataclass(frozen=True, slots=True)
 class AnnotationsArguments:
-    """`annotations` to set; `from` are those that were seen under the same names, none where it was missing."""
+    """`annotations` to set; `from` are those that were seen under the same names,
+    none where it was missing.
+    """
 
     annotations: Annotated[dict[str, str], Field(min_length=1, max_length=10)]
     from_: dict[str, str] = field(default_factory=dict)
@@ -35,7 +39,9 @@ class AnnotationsArguments:
 
 @dataclass(frozen=True, slots=True)
 class PatchPodAnnotations:
-    """Set annotations from what was seen to others; None takes one away. Idempotent: the values are absolute."""
+    """Set annotations from what was seen to others; None takes one away. Idempotent:
+    the values are absolute.
+    """
 
     target: Target
     from_: Mapping[str, str | None]

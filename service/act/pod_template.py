@@ -1,4 +1,5 @@
-"""What the kinds that change a workload's pod template share: its containers, and one guarded patch or restart.
+"""What the kinds that change a workload's pod template share: its containers,
+and one guarded patch or restart.
 
 Never here: what is to be changed.
 """
@@ -85,10 +86,11 @@ def container_of(workload: Object, name: str) -> Object | Deed:
 
 @dataclass(frozen=True, slots=True)
 class TemplateHand(Generic[R]):
-    """Changes some fields of the pod template, guarded by uid and version of what was read just before.
+    """Changes some fields of the pod template, guarded by uid and version of
+    what was read just before.
 
-    `look` says how a workload stands to the request, or why the action ends; `patch` is what is merged into the
-    template, lists by their keys.
+    `look` says how a workload stands to the request, or why the action ends;
+    `patch` is what is merged into the template, lists by their keys.
     """
 
     client: KubernetesWriter
@@ -157,9 +159,11 @@ async def restart(
     at: datetime,
     dry_run: bool,
 ) -> Deed | None:
-    """Restarts a workload's pods once for `mark`, whatever `permit` is for; a Deed where that cannot be.
+    """Restarts a workload's pods once for `mark`, whatever `permit` is for;
+    a Deed where that cannot be.
 
-    `at` is an instant of the intent, not of the write: sent twice it is the same template, and no new rollout.
+    `at` is an instant of the intent, not of the write: sent twice it is the same
+    template, and no new rollout.
     """
     ref = ref_of(target)
     workload = await client.get(ref.path, deadline=permit.deadline)
@@ -196,7 +200,9 @@ def stamped(at: datetime) -> str:
 
 
 def standstill(kind: TargetKind, workload: Mapping[str, Any]) -> str | None:
-    """Why a changed template would restart nothing now, and perhaps go off later; None when it would roll."""
+    """Why a changed template would restart nothing now, and perhaps go off later;
+    None when it would roll.
+    """
     spec, status = workload.get("spec") or {}, workload.get("status") or {}
     if spec.get("paused"):
         return "its rollout is paused: a restart would do nothing"

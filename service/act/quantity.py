@@ -1,4 +1,5 @@
-"""Quantities of Kubernetes (512Mi, 1.5G, 1e9, 250m): their value, and a spelling that the server keeps as it is.
+"""Quantities of Kubernetes (512Mi, 1.5G, 1e9, 250m): their value,
+and a spelling that the server keeps as it is.
 
 Pure. Never here: what a quantity is for.
 """
@@ -17,7 +18,9 @@ KI, MI = 1024, 1024**2
 
 
 def value(text: str) -> Decimal | None:
-    """The value in units, None where the server would not read it as a quantity: `8 Gi`, `8gb`, `-`."""
+    """The value in units, None where the server would not read it as a
+    quantity: `8 Gi`, `8gb`, `-`.
+    """
     found = _FORM.fullmatch(text) if len(text) <= _LONGEST else None
     if found is None:
         return None
@@ -32,8 +35,8 @@ def value(text: str) -> Decimal | None:
 def size(text: str) -> int | None:
     """Bytes of memory, rounded up; None for what is no quantity or lacks its unit.
 
-    Kubernetes takes `8` and `512m` for 8 bytes and half a byte. No container runs in less than 1Mi, so whoever
-    says that has forgotten the unit.
+    Kubernetes takes `8` and `512m` for 8 bytes and half a byte. No container runs in less than 1Mi,
+    so whoever says that has forgotten the unit.
     """
     found = value(text)
     if found is None or found < MI:
@@ -42,7 +45,9 @@ def size(text: str) -> int | None:
 
 
 def spelled(size_bytes: int) -> str:
-    """The shortest binary spelling: 2147483648 is 2Gi. The server keeps it for every multiple of 1Ki."""
+    """The shortest binary spelling: 2147483648 is 2Gi. The server keeps it
+    for every multiple of 1Ki.
+    """
     power = 0
     while size_bytes and size_bytes % KI == 0 and power < len(_BINARY):
         size_bytes, power = size_bytes // KI, power + 1

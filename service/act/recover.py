@@ -1,4 +1,5 @@
-"""Complete recovery: everything that writes is stopped, a database restored, everything started again: a course.
+"""Complete recovery: everything that writes is stopped, a database restored,
+everything started again: a course.
 
 Never here: the steps themselves (saga/recovery.py), or doing one (`scale_to`, `restore_database`).
 """
@@ -27,10 +28,12 @@ _ON_DISK = re.compile(r"Disk\('([^'\\]{1,100})', '([^'\\]{1,200})'\)")
 
 @dataclass(frozen=True, slots=True)
 class RecoverArguments:
-    """`workloads` as Kind/name in the order in which they start; they are stopped in the reverse one.
+    """`workloads` as Kind/name in the order in which they start;
+    they are stopped in the reverse one.
 
-    `replicas` are the counts as they are now, by Kind/name; `afterwards` those to come back to where a workload is
-    down already. `backup` is a name on the disk, or all that system.backups calls it. `within_s` is of each step.
+    `replicas` are the counts as they are now, by Kind/name; `afterwards` those to
+    come back to where a workload is down already. `backup` is a name on the disk,
+    or all that system.backups calls it. `within_s` is of each step.
     """
 
     database: str

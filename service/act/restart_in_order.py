@@ -1,4 +1,5 @@
-"""Restarting several workloads in a written order, each rollout complete before the next begins: a course.
+"""Restarting several workloads in a written order, each rollout complete before
+the next begins: a course.
 
 Never here: the steps themselves (saga/outage.py), or doing one (`rollout_restart`).
 """
@@ -22,7 +23,9 @@ _Workload = Annotated[str, Field(pattern=r"^(Deployment|StatefulSet)/[a-z0-9]([a
 
 @dataclass(frozen=True, slots=True)
 class InOrderArguments:
-    """`workloads` as Kind/name, of the target's namespace, in their order; each has `within_s` to be rolled out."""
+    """`workloads` as Kind/name, of the target's namespace, in their order;
+    each has `within_s` to be rolled out.
+    """
 
     workloads: Annotated[tuple[_Workload, ...], Field(min_length=1, max_length=20)]
     within_s: Annotated[float, Field(ge=1, le=86_400)] = 600.0

@@ -1,4 +1,6 @@
-"""Restoring a ClickHouse database from a backup, under its own name or another; never over data that is there."""
+"""Restoring a ClickHouse database from a backup, under its own name or another;
+never over data that is there.
+"""
 
 from dataclasses import dataclass
 
@@ -23,8 +25,9 @@ class RestoreArguments:
 
 @dataclass(frozen=True, slots=True)
 class RestoreDatabase:
-    """Restore a database. Idempotent: the operation's id is the action's, and tables with data are refused by the
-    server."""
+    """Restore a database. Idempotent: the operation's id is the action's,
+    and tables with data are refused by the server.
+    """
 
     target: Target
     database: str

@@ -1,7 +1,8 @@
-"""The rights that the enabled kinds of action need, and no more: Roles as YAML, and GRANTs of ClickHouse.
+"""The rights that the enabled kinds of action need, and no more: Roles as YAML,
+and GRANTs of ClickHouse.
 
-Two accounts, apart: the one that reads sees the platform and changes nothing; the one that acts has what the
-enabled kinds say they need. Pure.
+Two accounts, apart: the one that reads sees the platform and changes nothing;
+the one that acts has what the enabled kinds say they need. Pure.
 Never here: asking whether a right is there.
 """
 
@@ -44,9 +45,11 @@ READING: Sequence[Permission] = (
     Permission("rbac.authorization.k8s.io", "rolebindings", _READ),
     Permission("core.strimzi.io", "strimzipodsets", _READ),
 )
-# Only where PARAMEDIC_KUBERNETES__SECRET_NAMES is set: it lets the account read values too, though nothing here does.
+# Only where PARAMEDIC_KUBERNETES__SECRET_NAMES is set: it lets the account read values too,
+# though nothing here does.
 SECRET_NAMES = Permission("", "secrets", ("list",))
-# These are in no namespace. Without them what is said of nodes and volumes is unknown, and nothing else.
+# These are in no namespace. Without them what is said of nodes and volumes is
+# unknown, and nothing else.
 READING_NODES: Sequence[Permission] = (
     Permission("", "nodes", _READ),
     Permission("", "pods", ("list",)),  # of all namespaces: what a node has room for
@@ -65,7 +68,9 @@ class Accounts:
 
 
 def reading(kinds: Iterable[AnyKind]) -> tuple[Permission, ...]:
-    """What is read in the platform's namespaces: for the diagnoses, and who holds what an action would write."""
+    """What is read in the platform's namespaces: for the diagnoses,
+    and who holds what an action would write.
+    """
     written = (
         Permission(need.group, need.resource, ("get",))
         for need in acting(kinds)
@@ -145,7 +150,9 @@ def as_yaml(
     *,
     secret_names: bool = False,
 ) -> str:
-    """The manifests as `kubectl apply` takes them, with what the acting account writes as a comment on top."""
+    """The manifests as `kubectl apply` takes them, with what the acting account
+    writes as a comment on top.
+    """
     found = manifests(kinds, namespaces, accounts or Accounts(), also, secret_names=secret_names)
     written = sorted(f"#   {need.resource}: {need.fields}" for need in acting(kinds) if need.fields)
     head = "# Kubernetes cannot hold an account to fields. What is written, and nothing else:\n"
@@ -155,7 +162,9 @@ def as_yaml(
 
 
 def grants(kinds: Iterable[AnyKind], user: str, databases: Sequence[str] = ()) -> tuple[str, ...]:
-    """The GRANTs for the acting user of ClickHouse, on `databases` alone where a right allows it."""
+    """The GRANTs for the acting user of ClickHouse, on `databases` alone where a right allows
+    it.
+    """
     found: dict[str, None] = {}
     for kind in kinds:
         for need in kind.needs:

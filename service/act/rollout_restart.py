@@ -1,4 +1,6 @@
-"""Restarting every pod of a workload by its own rollout, through a changed annotation of the pod template."""
+"""Restarting every pod of a workload by its own rollout,
+through a changed annotation of the pod template.
+"""
 
 from dataclasses import dataclass
 
@@ -16,7 +18,9 @@ from service.model.target import Target
 
 @dataclass(frozen=True, slots=True)
 class RestartArguments:
-    """Another workload of the target's namespace may be named: a registry that the target depends on."""
+    """Another workload of the target's namespace may be named:
+    a registry that the target depends on.
+    """
 
     workload_kind: str = ""  # Deployment or StatefulSet; without it the target's kind
     workload: str = ""  # without it the target
@@ -24,7 +28,9 @@ class RestartArguments:
 
 @dataclass(frozen=True, slots=True)
 class RolloutRestart:
-    """Restart every pod by the workload's own rollout. Idempotent: the annotation is the action's id."""
+    """Restart every pod by the workload's own rollout. Idempotent:
+    the annotation is the action's id.
+    """
 
     target: Target
 

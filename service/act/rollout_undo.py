@@ -1,4 +1,6 @@
-"""Rolling a Deployment back to an earlier revision, as kubectl does: its ReplicaSet's template again."""
+"""Rolling a Deployment back to an earlier revision, as kubectl does:
+its ReplicaSet's template again.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +27,9 @@ HASH = "pod-template-hash"
 
 @dataclass(frozen=True, slots=True)
 class UndoArguments:
-    """`from` is the revision that was seen and is to be left; without `to_revision` it is the one before that."""
+    """`from` is the revision that was seen and is to be left;
+    without `to_revision` it is the one before that.
+    """
 
     from_: Annotated[int, Field(gt=0)]
     to_revision: Annotated[int, Field(ge=0)] = 0
@@ -33,8 +37,10 @@ class UndoArguments:
 
 @dataclass(frozen=True, slots=True)
 class RolloutUndo:
-    """Give a Deployment the template of an earlier revision. Idempotent: the Deployment carries the action's id,
-    and another revision than the one that was seen is left alone. `to_revision` 0 is the one before."""
+    """Give a Deployment the template of an earlier revision. Idempotent: the Deployment carries
+    the action's id, and another revision than the one that was seen is left alone.
+    `to_revision` 0 is the one before.
+    """
 
     target: Target
     from_revision: int
@@ -70,13 +76,17 @@ def _inverse(request: RolloutUndo) -> RolloutUndo:
 
 
 def revision_of(found: Object) -> int:
-    """The revision that the controller has written on a Deployment or ReplicaSet; 0 where there is none."""
+    """The revision that the controller has written on a Deployment or
+    ReplicaSet; 0 where there is none.
+    """
     text = annotations_of(found).get(REVISION, "")
     return int(text) if text.isdecimal() else 0
 
 
 def template_of(found: Object) -> dict[str, Any]:  # Any: JSON
-    """The pod template without the hash that the controller adds: left in, it would stay there for good."""
+    """The pod template without the hash that the controller adds: left in,
+    it would stay there for good.
+    """
     template = dict(found["spec"]["template"])
     metadata = dict(template.get("metadata") or {})
     labels = {k: v for k, v in (metadata.get("labels") or {}).items() if k != HASH}
@@ -102,7 +112,9 @@ def earlier(replica_sets: Sequence[Object], deployment: Object, revision: int) -
 
 
 def merge(now: Any, wanted: Any) -> Any:  # Any: JSON
-    """The JSON merge patch that makes `now` into `wanted`: null takes a field away, a list is replaced whole."""
+    """The JSON merge patch that makes `now` into `wanted`: null takes a field away,
+    a list is replaced whole.
+    """
     if not isinstance(now, Mapping) or not isinstance(wanted, Mapping):
         return wanted
     gone = {key: None for key in now if key not in wanted}
@@ -114,7 +126,9 @@ def merge(now: Any, wanted: Any) -> Any:  # Any: JSON
 
 @dataclass(frozen=True, slots=True)
 class UndoHand:
-    """Writes the difference of the two templates, guarded by uid and version: a rollout in between wins."""
+    """Writes the difference of the two templates, guarded by uid and version:
+    a rollout in between wins.
+    """
 
     client: KubernetesWriter
 
@@ -162,7 +176,8 @@ class UndoHand:
             return Deed(Applied.FAILED, Reason.PAUSED, detail)
         generation = deployment["metadata"].get("generation")
         if generation != (deployment.get("status") or {}).get("observedGeneration"):
-            # The revision is the controller's to write: what stands there is of the template before.
+            # The revision is the controller's to write: what stands there is
+            # of the template before.
             raise Unavailable(Reason.CONFLICT, f"{request.target}: its controller is behind")
         if now != request.from_revision:
             detail = f"it is at revision {now}, and {request.from_revision} was seen"

@@ -1,4 +1,6 @@
-"""Scaling a Deployment or StatefulSet through its scale subresource, from the count that was seen to another."""
+"""Scaling a Deployment or StatefulSet through its scale subresource,
+from the count that was seen to another.
+"""
 
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -22,7 +24,9 @@ REPLICAS = ("spec", "replicas")
 
 @dataclass(frozen=True, slots=True)
 class ScaleArguments:
-    """`from` is the count that was seen, `by` how many more, up to `max`; another workload may be named."""
+    """`from` is the count that was seen, `by` how many more, up to `max`;
+    another workload may be named.
+    """
 
     from_: Annotated[int, Field(ge=0)]
     by: Annotated[int, Field(gt=0, le=1_000)]
@@ -33,7 +37,9 @@ class ScaleArguments:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Set the replica count from the one that was seen to another. Idempotent: the count is absolute."""
+    """Set the replica count from the one that was seen to another.
+    Idempotent: the count is absolute.
+    """
 
     target: Target
     from_replicas: int
@@ -71,7 +77,9 @@ def _inverse(request: Scale) -> Scale:
 
 @dataclass(frozen=True, slots=True)
 class ScaleHand:
-    """Guards itself with the version read just before: a change by somebody else in between wins."""
+    """Guards itself with the version read just before: a change by somebody else in between
+    wins.
+    """
 
     client: KubernetesWriter
 

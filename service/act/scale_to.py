@@ -1,4 +1,5 @@
-"""Scaling to a count that is named, 0 included: a step of a recovery that a person has started, never a remedy.
+"""Scaling to a count that is named, 0 included: a step of a recovery that a person has
+started, never a remedy.
 
 The request and the hand are those of `scale`; only the arguments differ.
 """
@@ -19,7 +20,9 @@ from service.model.target import Target
 
 @dataclass(frozen=True, slots=True)
 class ScaleToArguments:
-    """`from` is the count that was seen, `to` the one that is wanted; another workload may be named."""
+    """`from` is the count that was seen, `to` the one that is wanted;
+    another workload may be named.
+    """
 
     from_: Annotated[int, Field(ge=0, le=10_000)]
     to: Annotated[int, Field(ge=0, le=1_000)]

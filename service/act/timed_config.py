@@ -1,6 +1,8 @@
-"""A value of a ConfigMap for a while: set, and set back by itself when the time is over, also after a crash.
+"""A value of a ConfigMap for a while: set, and set back by itself when the time is
+over, also after a crash.
 
-What was done stands on the ConfigMap itself, as the action's mark on the key; the time is that of the intent.
+What was done stands on the ConfigMap itself, as the action's mark on the key;
+the time is that of the intent.
 """
 
 from dataclasses import dataclass
@@ -28,7 +30,9 @@ _LONGEST_PAUSE_S = 60.0  # somebody else's change is noticed within that time
 
 @dataclass(frozen=True, slots=True)
 class TimedConfigArguments:
-    """`from` is the value that was seen and that comes back after `for_s`. `readers` as in patch_config."""
+    """`from` is the value that was seen and that comes back after `for_s`.
+    `readers` as in patch_config.
+    """
 
     config_map: str
     key: str
@@ -40,7 +44,9 @@ class TimedConfigArguments:
 
 @dataclass(frozen=True, slots=True)
 class TimedConfig:
-    """Set a value for a time, restart its readers, and set it back. Idempotent: value and time are absolute."""
+    """Set a value for a time, restart its readers, and set it back. Idempotent:
+    value and time are absolute.
+    """
 
     target: Target
     config_map: str

@@ -1,7 +1,7 @@
 """What is hashed, and how: the content of a step, and a line of the chain. Pure.
 
-Everything is canonical JSON (RFC 8785) before it is hashed, so a verifier in another language needs this file and a
-key, not our Python.
+Everything is canonical JSON (RFC 8785) before it is hashed, so a verifier in another language needs
+this file and a key, not our Python.
 """
 
 import hashlib
@@ -25,7 +25,9 @@ Json: TypeAlias = Mapping[str, Any]  # Any: JSON
 
 
 def canonical(value: object) -> bytes:
-    """RFC 8785. What it has no form for (integers beyond 2^53, lone surrogates) goes in as sorted ASCII JSON."""
+    """RFC 8785. What it has no form for (integers beyond 2^53,
+    lone surrogates) goes in as sorted ASCII JSON.
+    """
     try:
         return rfc8785.dumps(value)  # type: ignore[arg-type]  # JSON it is: it comes from a JSON column
     except (rfc8785.CanonicalizationError, UnicodeEncodeError):
@@ -39,12 +41,16 @@ def digest(value: object) -> str:
 
 
 def step_digest(step: JournalEntry) -> str:
-    """Of a step whole. Playbook and target are the incident's, and may change with it; they are not in here."""
+    """Of a step whole. Playbook and target are the incident's,
+    and may change with it; they are not in here.
+    """
     return digest(_content(step, step.data))
 
 
 def begun_digest(step: JournalEntry) -> str:
-    """Of what will not change of a step that later looks are folded into: that it is there, since when, where."""
+    """Of what will not change of a step that later looks are folded into:
+    that it is there, since when, where.
+    """
     return digest(_content(step, {"since": step.data.get("since")}))
 
 
@@ -59,7 +65,9 @@ def _content(step: JournalEntry, data: Json) -> Json:
 
 
 def mac(key: Key, line: AuditLine, before: str) -> str:
-    """The line's MAC, in hex. Algorithm and key are in it, so neither can be swapped for a weaker one."""
+    """The line's MAC, in hex. Algorithm and key are in it, so neither can be
+    swapped for a weaker one.
+    """
     content = {
         "version": 1,
         "algorithm": line.algorithm,

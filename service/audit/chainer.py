@@ -1,9 +1,11 @@
-"""Chains the journal: one replica at a time, about a second behind it; and tells each minute how long the chain is.
+"""Chains the journal: one replica at a time, about a second behind it;
+and tells each minute how long the chain is.
 
-Looks that change nothing share one step, which is written anew at each of them (store/changes.py). Waiting for it to
-end would hold the whole chain up for as long as one incident is quiet, and leaving it out until then would hide its
-deletion. So it is chained twice: at once what of it will not change (that it is there, since when, in which place),
-and whole when the next step of its incident ends it. Until then its count and its last look are unprotected.
+Looks that change nothing share one step, which is written anew at each of them (store/changes.py).
+Waiting for it to end would hold the whole chain up for as long as one incident is quiet, and
+leaving it out until then would hide its deletion. So it is chained twice: at once what of it will
+not change (that it is there, since when, in which place), and whole when the next step of its
+incident ends it. Until then its count and its last look are unprotected.
 """
 
 import asyncio
@@ -33,7 +35,9 @@ _PRUNED_AT_ONCE = 500
 
 
 class Told(Protocol):
-    """Is told how the chain stands. `intact`: the line of the newest known checkpoint is still the one it was."""
+    """Is told how the chain stands. `intact`: the line of the newest known checkpoint
+    is still the one it was.
+    """
 
     def __call__(self, length: int, head: str, key: str, intact: bool, at: datetime) -> None: ...
 
@@ -59,7 +63,9 @@ class Chainer:
         self._last: Checkpoint | None = None
 
     def open(self) -> None:
-        """Reads the key and the newest checkpoint. Raises BadConfig or Unavailable: it would be found out late."""
+        """Reads the key and the newest checkpoint. Raises BadConfig or Unavailable:
+        it would be found out late.
+        """
         read(self._key_file)
         if self._file is not None:
             self._last = checkpoints.newest(self._file)
@@ -99,9 +105,11 @@ class Chainer:
         return await self._store.append(self._owner, cursor, steps[-1].id, make, finished)
 
     async def checkpoint(self) -> bool:
-        """Tells how the chain stands: to the metrics, and from the replica that chains to the log and the file.
+        """Tells how the chain stands: to the metrics, and from the replica that chains
+        to the log and the file.
 
-        A chain that is not what the newest checkpoint saw is told of as an error, and no checkpoint of it is kept:
+        A chain that is not what the newest checkpoint saw is told of as an error,
+        and no checkpoint of it is kept:
         the one that shows the forgery stays the newest. False for such a chain.
         """
         keys = read(self._key_file)
@@ -123,7 +131,9 @@ class Chainer:
         return intact
 
     async def prune(self, cutoff: datetime) -> None:
-        """Deletes chained steps of incidents closed before `cutoff`; the chain says so. Raises Unavailable."""
+        """Deletes chained steps of incidents closed before `cutoff`;
+        the chain says so. Raises Unavailable.
+        """
         while await self._claim() is not None:
             keys: Keys = read(self._key_file)
             now = self._clock.now()

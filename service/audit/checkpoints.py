@@ -23,7 +23,9 @@ def append(path: Path, made: Checkpoint) -> None:
 
 
 def read(path: Path) -> Iterator[Checkpoint]:
-    """The checkpoints of a file, in its order. Raises BadConfig; a last line that was cut off is left out."""
+    """The checkpoints of a file, in its order. Raises BadConfig;
+    a last line that was cut off is left out.
+    """
     try:
         with path.open() as file:
             for number, line in enumerate(file, 1):

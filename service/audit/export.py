@@ -1,4 +1,6 @@
-"""The journal of a time as JSON lines or CSV, page by page: a million steps take no more memory than a thousand."""
+"""The journal of a time as JSON lines or CSV, page by page: a million steps take no
+more memory than a thousand.
+"""
 
 import csv
 import io
@@ -23,7 +25,9 @@ async def export(
     to_at: datetime | None,
     progress: Callable[[int], None] = lambda count: None,
 ) -> int:
-    """Writes the steps from `from_at` up to but not at `to_at`; how many. Raises Unavailable, OSError."""
+    """Writes the steps from `from_at` up to but not at `to_at`; how many.
+    Raises Unavailable, OSError.
+    """
     written, last = 0, 0
     if form is ExportFormat.CSV:
         out.write(",".join(COLUMNS) + "\r\n")
@@ -48,7 +52,9 @@ def _row(form: ExportFormat, step: JournalEntry, line: int | None, mac: str | No
 
 
 def _cell(value: object) -> str:
-    """A cell. A spreadsheet takes what begins with one of these for a formula, and a label's text is a stranger's."""
+    """A cell. A spreadsheet takes what begins with one of these for a formula,
+    and a label's text is a stranger's.
+    """
     if isinstance(value, dict):
         return json.dumps(value, separators=(",", ":"))
     text = "" if value is None else str(value)

@@ -1,6 +1,8 @@
-"""The audit keys: a file with a secret a line, the newest first. The first one chains, the others only verify.
+"""The audit keys: a file with a secret a line, the newest first.
+The first one chains, the others only verify.
 
-A key's id is made from its secret, so no two keys can share one, and a file needs nothing but secrets.
+A key's id is made from its secret, so no two keys can share one,
+and a file needs nothing but secrets.
 """
 
 import hashlib

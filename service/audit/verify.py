@@ -1,4 +1,5 @@
-"""Verifies a chain line by line, and names the first wrong row. Memory does not grow with the chain.
+"""Verifies a chain line by line, and names the first wrong row.
+Memory does not grow with the chain.
 
 `Verifier` is pure; `verify` feeds it from a store.
 """
@@ -30,7 +31,9 @@ _PAGE = 200
 
 
 class Verifier:
-    """Takes lines in their order, each with its step as it is now. `feed` and `end` tell the first wrong row."""
+    """Takes lines in their order, each with its step as it is now.
+    `feed` and `end` tell the first wrong row.
+    """
 
     def __init__(self, keys: Keys, checkpoints: Iterable[Checkpoint] = ()) -> None:
         self._keys = keys
@@ -46,7 +49,9 @@ class Verifier:
     def feed(
         self, line: AuditLine, step: JournalEntry | None, following: Sequence[AuditLine] = ()
     ) -> Finding | None:
-        """The next line. `following` are some lines behind it, to tell a reordering from an edit."""
+        """The next line. `following` are some lines behind it, to tell a reordering from an
+        edit.
+        """
         found = (
             self._in_order(line)
             or self._by_our_key(line)
@@ -138,7 +143,9 @@ class Verifier:
         return None
 
     def _grown_to_its_end(self, line: AuditLine) -> Finding | None:
-        """A step that others are folded into is chained whole right before the next one of its incident."""
+        """A step that others are folded into is chained whole right before the
+        next one of its incident.
+        """
         assert line.incident_id is not None
         assert line.step_id is not None
         growing = self._growing.pop(line.incident_id, None)
@@ -171,7 +178,9 @@ class Verifier:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What a verification came to. `finding` None: every line and every step is as it was chained."""
+    """What a verification came to. `finding` None: every line and every step is as it was
+    chained.
+    """
 
     count: int
     head: str
@@ -184,7 +193,9 @@ async def verify(
     checkpoints: Iterable[Checkpoint] = (),
     progress: Callable[[int], None] = lambda count: None,
 ) -> Verified:
-    """Reads the whole chain, page by page. `progress` is told how many lines are good. Raises Unavailable."""
+    """Reads the whole chain, page by page. `progress` is told how many lines are
+    good. Raises Unavailable.
+    """
     verifier = Verifier(keys, checkpoints)
     cursor = await store.cursor()  # before the lines: the chain may grow meanwhile
     checked = 0

@@ -1,4 +1,5 @@
-"""The wire to one Alertmanager: what it holds of an alert, and Paramedic's own alerts posted to it (API v2).
+"""The wire to one Alertmanager: what it holds of an alert,
+and Paramedic's own alerts posted to it (API v2).
 
 Never here: what an alert's state means, or which alerts are Paramedic's own.
 """
@@ -24,7 +25,9 @@ _MOST_BYTES = 32 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class HeldAlert:
-    """An alert that has not resolved, as an Alertmanager holds it: ids of silences, fingerprints of inhibitors."""
+    """An alert that has not resolved, as an Alertmanager holds it: ids of silences,
+    fingerprints of inhibitors.
+    """
 
     fingerprint: str
     silenced_by: tuple[str, ...] = ()
@@ -52,7 +55,9 @@ class AlertmanagerClient(HttpClient):
         self.source = f"alertmanager at {url}"
 
     async def alerts(self, labels: Mapping[str, str], *, deadline: Deadline) -> Sequence[HeldAlert]:
-        """The alerts with these labels that have not resolved, the silenced and the inhibited too."""
+        """The alerts with these labels that have not resolved, the silenced and the inhibited
+        too.
+        """
         wanted = [("filter", f"{name}={_quoted(value)}") for name, value in labels.items()]
         body = await self._asked("GET", deadline, params=wanted)
         try:

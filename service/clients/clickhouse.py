@@ -17,8 +17,9 @@ from service.settings import ClickHouseSettings
 
 OWN = "paramedic-"  # prefix of our query ids, so that we do not find ourselves in system.processes
 
-# A statement that only reads, as conditions on system.processes. A BACKUP, a mutation, an INSERT ... SELECT or a
-# CREATE ... AS SELECT that runs for hours is work and not a runaway. Servers before 21.4 do not say the kind.
+# A statement that only reads, as conditions on system.processes. A BACKUP, a mutation, an
+# INSERT ... SELECT or a CREATE ... AS SELECT that runs for hours is work and not a runaway.
+# Servers before 21.4 do not say the kind.
 PLAIN_SELECT = "query_kind = 'Select'"
 # Lower case by a function: an old server looks for a fixed part of a pattern before it reads (?i).
 PLAIN_SELECT_BY_TEXT = (
@@ -30,8 +31,9 @@ SELECT count() AS n FROM system.columns
 WHERE database = 'system' AND table = 'processes' AND name = 'query_kind'
 """
 
-# What a server may let us ask for, from the most to nothing: a user with readonly=2 may not set it again, and
-# one with readonly=1 may send no settings at all. 2 stops every write, and lets a time limit be sent beside it.
+# What a server may let us ask for, from the most to nothing: a user with readonly=2 may not
+# set it again, and one with readonly=1 may send no settings at all. 2 stops every write,
+# and lets a time limit be sent beside it.
 _OFFERS = (("readonly", "max_execution_time"), ("max_execution_time",), ())
 
 
@@ -68,7 +70,8 @@ class ClickHouseClient:
     ) -> Rows:
         """The rows, each by column name; strings are text.
 
-        `args` fill `%(name)s` on our side, quoted; then a literal percent sign is `%%`. Errors: Unavailable, Refused.
+        `args` fill `%(name)s` on our side, quoted; then a literal percent sign is `%%`.
+        Errors: Unavailable, Refused.
         """
         own = {
             "readonly": 2,
@@ -81,7 +84,8 @@ class ClickHouseClient:
             try:
                 return await self._wire.run(sql, args, wanted, query_id, deadline)
             except Refused as error:
-                # Refused before it ran. A setting that the caller asked for is not dropped silently.
+                # Refused before it ran. A setting that the caller asked for
+                # is not dropped silently.
                 about_settings = error.status == READONLY and "setting" in error.detail
                 if not about_settings or not _OFFERS[offered]:
                     raise
@@ -90,7 +94,9 @@ class ClickHouseClient:
                 self._offer = max(self._offer, offered + 1)
 
     async def plain_select(self, *, deadline: Deadline) -> str:
-        """The condition on system.processes that holds for plain SELECTs only, as this server knows them."""
+        """The condition on system.processes that holds for plain SELECTs only,
+        as this server knows them.
+        """
         if not self._has_kind:
             (row,) = await self.query(_HAS_KIND, deadline=deadline)
             self._has_kind = bool(row["n"])

@@ -45,9 +45,12 @@ _UNAVAILABLE = {
 
 
 def translated(error: Exception, source: str, *, lost: bool) -> ParamedicError:
-    """Our error; `lost`: the statement was a write and was sent, so that no reply means nobody knows."""
+    """Our error; `lost`: the statement was a write and was sent,
+    so that no reply means nobody knows.
+    """
     if isinstance(error, ServerException):
-        # Its first line; what follows can be a stack trace, and the query itself stands in syntax errors.
+        # Its first line; what follows can be a stack trace,
+        # and the query itself stands in syntax errors.
         code = error.code or 0
         said = f"{code}: {next(iter((error.message or '').strip().splitlines()), '')}"[:MAX_DETAIL]
         if (reason := _REFUSED.get(code)) is not None:

@@ -1,8 +1,9 @@
 """Connections to one ClickHouse server over its native protocol, and one statement on one of them.
 
-asynch 0.4 has traps, each met here once: a Connection is poisoned by a failed reconnect (so: a new one after
-any failure), its Pool keeps every caller waiting behind one frozen server (so: no Pool, only a few idle
-connections), bytes that are not UTF-8 break the connection (so: bytes on the wire, decoded here).
+asynch 0.4 has traps, each met here once: a Connection is poisoned by a failed reconnect (so:
+a new one after any failure), its Pool keeps every caller waiting behind one frozen server
+(so: no Pool, only a few idle connections), bytes that are not UTF-8 break the connection (so:
+bytes on the wire, decoded here).
 Never here: which statement is worth it, or allowed.
 """
 
@@ -25,7 +26,9 @@ Rows = list[dict[str, object]]
 
 
 class Wire:
-    """One server, one user. Errors: Unavailable, Refused; Indeterminate only for what was sent to be confirmed."""
+    """One server, one user. Errors: Unavailable, Refused;
+    Indeterminate only for what was sent to be confirmed.
+    """
 
     def __init__(
         self, settings: ClickHouseSettings, user: str | None, password_file: Path | None
@@ -51,8 +54,9 @@ class Wire:
         deadline: Deadline,
         confirm: Callable[[], Awaitable[None]] | None = None,
     ) -> Rows:
-        """One statement. With `confirm`, which is awaited on an open connection right before it is sent, it is a
-        write: a reply that is lost afterwards is Indeterminate."""
+        """One statement. With `confirm`, which is awaited on an open connection right before it is
+        sent, it is a write: a reply that is lost afterwards is Indeterminate.
+        """
         connection: Connection | None = None
         sent = False
         try:
@@ -79,7 +83,8 @@ class Wire:
     def _new(self) -> Connection:
         s = self._settings
         options: dict[str, Any] = {"ca_certs": str(s.ca_file)} if s.ca_file else {}
-        # asynch's own limits stand above every deadline of ours but bound a close; ping: see force_connect.
+        # asynch's own limits stand above every deadline of ours but bound a close;
+        # ping: see force_connect.
         return Connection(
             host=s.host or "",
             port=s.port,
@@ -98,7 +103,8 @@ class Wire:
             self._drop(connection)
 
     def _drop(self, connection: Connection) -> None:
-        # In the background: closing waits for the peer, and a frozen peer may not hold up an answer.
+        # In the background: closing waits for the peer, and a frozen peer may
+        # not hold up an answer.
         task = asyncio.create_task(_closed(connection), name="clickhouse-close")
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)

@@ -1,7 +1,7 @@
 """The wire to ClickHouse, writing: one statement of the acting user, sent once.
 
-Its errors keep three things apart: nothing was sent (Unavailable), the server said no (Refused), and nobody knows
-(Indeterminate), after which the caller reads back.
+Its errors keep three things apart: nothing was sent (Unavailable), the server said no (Refused),
+and nobody knows (Indeterminate), after which the caller reads back.
 Never here: a second attempt, which statement it is.
 """
 
@@ -35,8 +35,9 @@ class ClickHouseWriter(ClickHouseClient):
     ) -> Rows:
         """Runs a statement that changes something, and gives its rows, if it has any.
 
-        `confirm` is awaited right before it is sent, and may refuse it. `args` as in `query`. Nothing is set beside
-        `settings`: a time limit of ours would end a long BACKUP in the middle.
+        `confirm` is awaited right before it is sent, and may refuse it.
+        `args` as in `query`. Nothing is set beside `settings`: a time limit
+        of ours would end a long BACKUP in the middle.
         """
         return await self._wire.run(
             sql, args, settings or {}, query_id or f"{OWN}{uuid.uuid4()}", deadline, confirm
@@ -45,5 +46,7 @@ class ClickHouseWriter(ClickHouseClient):
     async def check(
         self, sql: str, args: Mapping[str, object] | None = None, *, deadline: Deadline
     ) -> Rows:
-        """Runs a statement that the server only checks, as KILL ... TEST; a read-only session may not even that."""
+        """Runs a statement that the server only checks, as KILL ... TEST;
+        a read-only session may not even that.
+        """
         return await self._wire.run(sql, args, {}, f"{OWN}{uuid.uuid4()}", deadline)

@@ -1,6 +1,7 @@
 """The wire to the platform's own HTTP endpoints: one GET, bounded in time and bytes.
 
-A connection is opened for each question and closed after it: what is asked is whether the endpoint takes one.
+A connection is opened for each question and closed after it:
+what is asked is whether the endpoint takes one.
 Never here: which endpoint, or what its answer means; a request that changes something.
 """
 

@@ -1,7 +1,8 @@
 """The wire to Grafana's annotations, by the legacy API: find by a tag, add, amend.
 
-Grafana deprecates `/api/annotations` in favour of `annotation.grafana.app`, where the caller names the object; that
-one is a second class with the same three methods. Never here: what an annotation says.
+Grafana deprecates `/api/annotations` in favour of `annotation.grafana.app`, where the
+caller names the object; that one is a second class with the same three methods. Never here:
+what an annotation says.
 """
 
 from collections.abc import Mapping, Sequence
@@ -42,7 +43,8 @@ class Posted:
 
 
 class GrafanaAnnotations(HttpClient):
-    """Organization annotations of one Grafana: every dashboard shows them by their tags, none is named.
+    """Organization annotations of one Grafana: every dashboard shows them by
+    their tags, none is named.
 
     Errors: Unavailable; Refused (400: invalid_request, 401, 403, 404).
     """

@@ -1,4 +1,5 @@
-"""What an HTTP answer, or the lack of one, means in our errors: for Kubernetes, Prometheus and Grafana alike.
+"""What an HTTP answer, or the lack of one, means in our errors: for Kubernetes,
+Prometheus and Grafana alike.
 
 Never here: sending anything.
 """
@@ -28,7 +29,9 @@ _REFUSED = {
 
 
 def timeout(deadline: Deadline) -> aiohttp.ClientTimeout:
-    """All of the time that is left, of which connecting may take half: then nothing was sent for sure."""
+    """All of the time that is left, of which connecting may take half:
+    then nothing was sent for sure.
+    """
     left_s = max(deadline.remaining_s(), 0.001)
     return aiohttp.ClientTimeout(total=left_s, sock_connect=min(5.0, left_s / 2))
 

@@ -9,7 +9,9 @@ import aiohttp
 
 
 class HttpClient:
-    """An async context manager that owns at most one session. None is connected before it is needed."""
+    """An async context manager that owns at most one session.
+    None is connected before it is needed.
+    """
 
     _session: aiohttp.ClientSession | None = None
 

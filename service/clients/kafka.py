@@ -1,6 +1,8 @@
-"""The wire to Kafka: the state of a consumer group, its committed offsets and the ends of its partitions.
+"""The wire to Kafka: the state of a consumer group, its committed offsets and
+the ends of its partitions.
 
-Built on aiokafka's connections and protocol, not on its admin client or consumer (0.14), because those
+Built on aiokafka's connections and protocol, not on its admin client or
+consumer (0.14), because those
 - swallow the cause when they cannot connect: a wrong password looks like a dead broker;
 - fetch the metadata of every topic again and again, and create a topic whose name is asked for;
 - answer end offsets of all partitions or of none, and read a wrong error code for committed ones;
@@ -73,9 +75,11 @@ class GroupState:
 
 @dataclass(frozen=True, slots=True)
 class PartitionOffsets:
-    """`committed` is the next offset the group will read, None when it has never said; `end` the next written.
+    """`committed` is the next offset the group will read,
+    None when it has never said; `end` the next written.
 
-    `beginning` is the oldest offset that can still be read; it is asked for where nothing was committed.
+    `beginning` is the oldest offset that can still be read;
+    it is asked for where nothing was committed.
     """
 
     committed: int | None
@@ -84,7 +88,9 @@ class PartitionOffsets:
 
 
 class KafkaClient:
-    """Asks one cluster, over connections that are opened when first needed. Errors: Unavailable, Refused."""
+    """Asks one cluster, over connections that are opened when first needed.
+    Errors: Unavailable, Refused.
+    """
 
     def __init__(self, settings: KafkaSettings) -> None:
         if settings.bootstrap is None:
@@ -111,8 +117,9 @@ class KafkaClient:
     ) -> Mapping[tuple[str, int], PartitionOffsets]:
         """Offsets of every partition of `topics`, or of the topics that the group has committed on.
 
-        Nothing committed and no topics named is an empty map; a named topic that does not exist is
-        Refused(not_found). All partitions or an error: a lag without its furthest partition would look healthy.
+        Nothing committed and no topics named is an empty map; a named topic
+        that does not exist is Refused(not_found). All partitions or an error:
+        a lag without its furthest partition would look healthy.
         """
         async with deadline.enforced(f"kafka offsets of {group}"):
             return await self._again(lambda: self._offsets(group, topics))
@@ -125,14 +132,17 @@ class KafkaClient:
     async def ends(
         self, topics: Sequence[str], *, deadline: Deadline
     ) -> Mapping[tuple[str, int], int]:
-        """The next offset to be written, of every partition of the topics that exist and has a leader."""
+        """The next offset to be written, of every partition of the topics
+        that exist and has a leader.
+        """
         async with deadline.enforced("kafka ends"):
             return await self._again(lambda: kafka_overview.ends(self._cluster, topics))
 
     async def newest(
         self, topics: Sequence[str], *, deadline: Deadline
     ) -> Mapping[tuple[str, int], datetime | None]:
-        """The timestamp of each such partition's newest record, of an empty one None; records stay where they are.
+        """The timestamp of each such partition's newest record, of an empty one None;
+        records stay where they are.
 
         Empty as a whole where a broker is older than Kafka 3.0 and cannot tell.
         """
@@ -140,13 +150,15 @@ class KafkaClient:
             return await self._again(lambda: kafka_overview.newest(self._cluster, topics))
 
     async def log_dirs(self, *, deadline: Deadline) -> LogDirs:
-        """What every broker keeps on its disks; one that does not answer is named and not counted."""
+        """What every broker keeps on its disks; one that does not answer is named and not
+        counted.
+        """
         async with deadline.enforced("kafka log dirs"):
             return await self._again(lambda: kafka_overview.log_dirs(self._cluster))
 
     async def _again(self, ask: Callable[[], Awaitable[T]]) -> T:
-        # Leaders and coordinators move: that needs fresh metadata and a moment. What fails while no broker
-        # answers at all, or once more after the last pause, is an outage.
+        # Leaders and coordinators move: that needs fresh metadata and a moment. What fails while no
+        # broker answers at all, or once more after the last pause, is an outage.
         for pause_s in (*PAUSES_S, None):
             try:
                 return await self._cluster.guarded(ask)
@@ -168,7 +180,9 @@ class KafkaClient:
         return GroupState(state, tuple(_member(m, protocol_type) for m in members))
 
     async def _newer_group(self, node: int, group: str) -> GroupState:
-        """The group by the newer protocol, to which the older one says Dead; Dead when it really is."""
+        """The group by the newer protocol, to which the older one says
+        Dead; Dead when it really is.
+        """
         try:
             answer = await self._cluster.ask(node, ConsumerGroupDescribeRequest([group]))
         except IncompatibleBrokerVersion:
@@ -192,7 +206,8 @@ class KafkaClient:
             leaders = await self._cluster.leaders(topics)
             committed = await self._committed(node, group, list(leaders))
         uncommitted = {key: node for key, node in leaders.items() if key not in committed}
-        # The beginnings first: a partition that is written to meanwhile may not look longer than it is.
+        # The beginnings first: a partition that is written to meanwhile may not
+        # look longer than it is.
         beginnings = await self._listed(uncommitted, _EARLIEST)
         ends = await self._listed(leaders, _LATEST)
         return {

@@ -1,4 +1,5 @@
-"""Connections to the brokers of one Kafka cluster, and what an error of aiokafka means in our words.
+"""Connections to the brokers of one Kafka cluster, and what an error of
+aiokafka means in our words.
 
 Never here: what is asked.
 """
@@ -81,7 +82,9 @@ def translated(error: BaseException) -> ParamedicError:
 
 
 def security(settings: KafkaSettings) -> dict[str, Any]:
-    """Who we are and how we speak to the brokers, as everything of aiokafka takes it; the password of now."""
+    """Who we are and how we speak to the brokers, as everything of aiokafka takes
+    it; the password of now.
+    """
     s = settings
     options: dict[str, Any] = {
         "client_id": "paramedic",
@@ -97,7 +100,9 @@ def security(settings: KafkaSettings) -> dict[str, Any]:
 
 
 class _BoundedReader:
-    """A stream that is not asked for more than a broker would send: aiokafka believes any length and waits for it."""
+    """A stream that is not asked for more than a broker would send:
+    aiokafka believes any length and waits for it.
+    """
 
     def __init__(self, reader: asyncio.StreamReader) -> None:
         self._reader = reader
@@ -158,7 +163,9 @@ class Cluster:
         return await self._ask(address, request)
 
     async def ask_any(self, request: Any) -> Any:
-        """The answer of the first broker that gives one: known ones in any order, then the bootstrap servers."""
+        """The answer of the first broker that gives one: known ones in any order,
+        then the bootstrap servers.
+        """
         known = random.sample(list(self._brokers.values()), len(self._brokers))
         last: Exception | None = None
         for address in dict.fromkeys([*known, *self._seeds]):
@@ -221,7 +228,9 @@ class Cluster:
     async def leaders(
         self, topics: Sequence[str], *, missing_ok: bool = False
     ) -> dict[tuple[str, int], int]:
-        """The leading node of each partition of the topics. Creates none: auto-creation is switched off."""
+        """The leading node of each partition of the topics. Creates none:
+        auto-creation is switched off.
+        """
         if not topics:
             return {}
         found = {}
@@ -239,7 +248,9 @@ class Cluster:
         return found
 
     async def metadata(self, topics: list[str] | None) -> Any:
-        """The answer to a Metadata request; None asks for all topics. Creates none: auto-creation is off."""
+        """The answer to a Metadata request; None asks for all topics.
+        Creates none: auto-creation is off.
+        """
         answer = await self.ask_any(MetadataRequest(topics, allow_auto_topic_creation=False))
         self._brokers.update({node: (host, port) for node, host, port, *_ in answer.brokers})
         return answer

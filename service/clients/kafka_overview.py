@@ -1,4 +1,5 @@
-"""What a Kafka cluster is made of: brokers, topics with their replicas, end offsets, newest records, log dirs.
+"""What a Kafka cluster is made of: brokers, topics with their replicas, end offsets,
+newest records, log dirs.
 
 Never here: consumer groups (kafka.py); what any of it means.
 """

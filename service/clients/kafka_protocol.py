@@ -1,7 +1,7 @@
 """ConsumerGroupDescribe (KIP-848), which aiokafka 0.14 does not know.
 
-Groups of the newer consumer protocol (`group.protocol=consumer`, from Kafka 4.0) look Dead and without members
-to the older DescribeGroups, however alive they are; only this request sees them.
+Groups of the newer consumer protocol (`group.protocol=consumer`, from Kafka 4.0) look Dead and
+without members to the older DescribeGroups, however alive they are; only this request sees them.
 Never here: sending it.
 """
 
@@ -88,7 +88,9 @@ class _Request(RequestStruct):
 
 
 class ConsumerGroupDescribeRequest(Request[_Request]):
-    """Describes groups of the newer protocol; IncompatibleBrokerVersion from a broker before Kafka 4.0."""
+    """Describes groups of the newer protocol;
+    IncompatibleBrokerVersion from a broker before Kafka 4.0.
+    """
 
     API_KEY = _API_KEY
 

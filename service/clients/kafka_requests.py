@@ -1,4 +1,5 @@
-"""Two requests that aiokafka 0.14 does not know: the newest timestamp of a partition, and the log dirs of a broker.
+"""Two requests that aiokafka 0.14 does not know: the newest timestamp of a partition,
+and the log dirs of a broker.
 
 Never here: sending them.
 """
@@ -81,7 +82,9 @@ class _NewestRequest(RequestStruct):
 
 
 class NewestRequest(Request[_NewestRequest]):
-    """The newest timestamp of partitions, by topic. A broker before Kafka 3.0: NotImplementedError of aiokafka."""
+    """The newest timestamp of partitions, by topic. A broker before Kafka 3.0:
+    NotImplementedError of aiokafka.
+    """
 
     API_KEY = 2
 
@@ -136,7 +139,9 @@ class _LogDirsRequest(RequestStruct):
 
 
 class LogDirsRequest(Request[_LogDirsRequest]):
-    """The log dirs of one broker with every partition in them; IncompatibleBrokerVersion where it cannot tell."""
+    """The log dirs of one broker with every partition in them;
+    IncompatibleBrokerVersion where it cannot tell.
+    """
 
     API_KEY = 35
 

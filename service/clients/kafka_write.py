@@ -1,7 +1,9 @@
-"""The wire to Kafka, writing: numbered records to one topic, each once, also across restarts of this process.
+"""The wire to Kafka, writing: numbered records to one topic, each once,
+also across restarts of this process.
 
-A producer that is idempotent repeats nothing while it lives. A new one looks first what the topic's partitions end
-in: records go to a partition in the order of their numbers, so that all up to the last one there are there.
+A producer that is idempotent repeats nothing while it lives. A new one looks first what
+the topic's partitions end in: records go to a partition in the order of their numbers,
+so that all up to the last one there are there.
 Never here: what a record says.
 """
 
@@ -70,7 +72,9 @@ class KafkaPublisher:
         await self._cluster.close()
 
     async def send(self, records: Sequence[Record], *, deadline: Deadline) -> None:
-        """Sends in the order of their numbers what is not there yet; returns when all replicas have it."""
+        """Sends in the order of their numbers what is not there yet;
+        returns when all replicas have it.
+        """
         try:
             async with deadline.enforced(f"kafka topic {self._topic}"):
                 await self._cluster.guarded(lambda: self._send(records))
@@ -164,7 +168,9 @@ class KafkaPublisher:
 
 
 async def _stopped(producer: Any) -> None:
-    """Stops a producer also where its brokers are gone: it would wait for them to take what is left."""
+    """Stops a producer also where its brokers are gone: it would wait for
+    them to take what is left.
+    """
     with suppress(TimeoutError):
         async with asyncio.timeout(_STOP_S):
             await producer.stop()

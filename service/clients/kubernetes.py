@@ -1,4 +1,5 @@
-"""The wire to the Kubernetes API, reading: GET, lists in pages, logs, access reviews. Raw JSON, no models.
+"""The wire to the Kubernetes API, reading: GET, lists in pages, logs,
+access reviews. Raw JSON, no models.
 
 Never here: a request that changes something. An access review is a POST that stores nothing.
 """
@@ -29,8 +30,8 @@ _SECRETS = re.compile(r"^/api/v1/(namespaces/[^/]+/)?secrets(/|$)")
 
 
 def workload_path(target: Target) -> str:
-    """The path of a Deployment or StatefulSet. Raises BadInput for what is no object of the cluster: its name is
-    another system's, and may be anything.
+    """The path of a Deployment or StatefulSet. Raises BadInput for what is no object of the
+    cluster: its name is another system's, and may be anything.
     """
     if target.ref is None:
         raise BadInput(Reason.TARGET_UNRESOLVED, f"{target} is no workload")
@@ -38,7 +39,9 @@ def workload_path(target: Target) -> str:
 
 
 class KubernetesReader:
-    """Reads one cluster. Errors: Unavailable, Refused; `open` raises BadConfig for a wrong kubeconfig."""
+    """Reads one cluster. Errors: Unavailable, Refused; `open` raises
+    BadConfig for a wrong kubeconfig.
+    """
 
     def __init__(self, settings: KubernetesSettings) -> None:
         self._settings = settings
@@ -83,7 +86,9 @@ class KubernetesReader:
     async def list(
         self, path: str, *, labels: str | None = None, fields: str | None = None, deadline: Deadline
     ) -> Sequence[Object]:
-        """All objects of a collection, in pages. A namespace that does not exist is an empty list."""
+        """All objects of a collection, in pages. A namespace that does not exist is an empty
+        list.
+        """
         query = {"limit": str(PAGE)}
         if labels is not None:
             query["labelSelector"] = labels
@@ -104,8 +109,8 @@ class KubernetesReader:
             query["continue"] = token
 
     async def secret_names(self, namespace: str, *, deadline: Deadline) -> frozenset[str] | None:
-        """The names of the Secrets there, asked for as metadata alone; None where the setting does not allow it, or
-        the account has not got the right. A value is asked for nowhere.
+        """The names of the Secrets there, asked for as metadata alone; None where the setting does
+        not allow it, or the account has not got the right. A value is asked for nowhere.
         """
         if not self._settings.secret_names:
             return None
@@ -121,7 +126,8 @@ class KubernetesReader:
             page: Object = http.parsed(body, path)
             if page.get("kind") != "PartialObjectMetadataList":
                 raise Unavailable(Reason.WRONG_ANSWER, f"{path}: the answer is not metadata alone")
-            # The names and no more: an annotation may repeat what somebody applied, with its values.
+            # The names and no more: an annotation may repeat what somebody
+            # applied, with its values.
             names |= {str(item["metadata"]["name"]) for item in page.get("items") or ()}
             token = (page.get("metadata") or {}).get("continue")
             if not token:
@@ -138,7 +144,9 @@ class KubernetesReader:
         tail: int = 100,
         deadline: Deadline,
     ) -> str:
-        """The last `tail` lines of a container's log, at most 256 KiB; bytes that are not UTF-8 are replaced."""
+        """The last `tail` lines of a container's log, at most 256 KiB;
+        bytes that are not UTF-8 are replaced.
+        """
         query = {"tailLines": str(tail), "limitBytes": str(MAX_LOG_BYTES)}
         if container is not None:
             query["container"] = container
@@ -149,7 +157,8 @@ class KubernetesReader:
         return body[:MAX_LOG_BYTES].decode(errors="replace")
 
     async def review(self, attributes: Mapping[str, str], *, deadline: Deadline) -> bool:
-        """Whether this account may do that: `{"verb": "patch", "group": "apps", "resource": "deployments"}`.
+        """Whether this account may do that: `{"verb": "patch", "group": "apps",
+        "resource": "deployments"}`.
 
         Of a kind that is not installed the server says the same as of one that is (recorded).
         """

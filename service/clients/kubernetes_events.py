@@ -1,6 +1,7 @@
 """The wire to the Kubernetes API for Events: making one, and nothing else.
 
-Of core/v1, which every server has and one right allows; the server keeps the same objects for events.k8s.io.
+Of core/v1, which every server has and one right allows; the server keeps the same
+objects for events.k8s.io.
 """
 
 import re
@@ -18,7 +19,9 @@ _EVENTS = re.compile(r"/api/v1/namespaces/[a-z0-9-]+/events")
 
 
 class KubernetesEvents(KubernetesReader):
-    """Makes Events, with the acting account where one is configured. Errors: Unavailable, Refused."""
+    """Makes Events, with the acting account where one is configured. Errors: Unavailable,
+    Refused.
+    """
 
     def _kubeconfig(self) -> Path | None:
         return self._settings.act_kubeconfig or self._settings.kubeconfig
@@ -27,7 +30,9 @@ class KubernetesEvents(KubernetesReader):
         return method == "POST" and _EVENTS.fullmatch(path) is not None
 
     async def create(self, namespace: str, event: Object, *, deadline: Deadline) -> None:
-        """Makes an Event. Its name is its identity: one of that name is there already, and that is well."""
+        """Makes an Event. Its name is its identity: one of that name is there
+        already, and that is well.
+        """
         path = f"/api/v1/namespaces/{namespace}/events"
         what = f"post {path}"
         if not self._may("POST", path):

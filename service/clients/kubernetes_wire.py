@@ -1,7 +1,8 @@
-"""Requests to one Kubernetes API server: configuration, TLS, credentials and their rotation; one request, one answer.
+"""Requests to one Kubernetes API server: configuration, TLS, credentials and their rotation;
+one request, one answer.
 
-The library's models take 6 s for 5,000 pods and block the loop; `json.loads` takes half a second. So the
-library gives authentication and TLS, and its callers check every status themselves: with
+The library's models take 6 s for 5,000 pods and block the loop; `json.loads` takes half a second.
+So the library gives authentication and TLS, and its callers check every status themselves: with
 `_preload_content=False` version 36.1 raises nothing.
 Never here: what a status means, which object is read or written.
 """
@@ -36,7 +37,9 @@ class Answer(NamedTuple):
 
 
 class _Session:
-    """One ApiClient with the credentials that were read for it; closed when it is retired and idle."""
+    """One ApiClient with the credentials that were read for it; closed when it is retired and
+    idle.
+    """
 
     def __init__(self, api: Any) -> None:
         self.api = api  # kubernetes_asyncio.client.ApiClient, typed by nobody
@@ -44,7 +47,9 @@ class _Session:
 
 
 class Wire:
-    """One API server. `may` says of method and path what may ever be sent: a reader's wire carries no PATCH."""
+    """One API server. `may` says of method and path what may ever be sent:
+    a reader's wire carries no PATCH.
+    """
 
     def __init__(
         self, kubeconfig: Path | None, context: str | None, may: Callable[[str, str], bool]
@@ -84,8 +89,9 @@ class Wire:
     ) -> Answer:
         """One request, whatever its status. `confirm` is awaited right before anything goes out.
 
-        A 401 says that the server did not look at it: the credentials, which may have been rotated, are read anew
-        and it is sent once more. Raises what aiohttp raises, and Unavailable(credentials_unreadable).
+        A 401 says that the server did not look at it: the credentials,
+        which may have been rotated, are read anew and it is sent once more.
+        Raises what aiohttp raises, and Unavailable(credentials_unreadable).
         """
         if not self._may(method, path):
             raise PermissionError(f"{method} {path}: not through this client")  # a bug of ours
@@ -147,7 +153,9 @@ class Wire:
         return session
 
     async def _renewed(self, refused: _Session) -> _Session:
-        """A session with the credentials of now. The refused one ends when its last request has its answer."""
+        """A session with the credentials of now. The refused one ends when its
+        last request has its answer.
+        """
         async with self._opening:
             if self._session is refused:
                 try:

@@ -1,7 +1,7 @@
 """The wire to the Kubernetes API, writing: a patch, an apply, a creation or a deletion, sent once.
 
-Its errors keep three things apart: nothing was sent (Unavailable), the server said no (Refused, Unavailable),
-and nobody knows (Indeterminate), after which the caller reads the object back.
+Its errors keep three things apart: nothing was sent (Unavailable), the server said no (Refused,
+Unavailable), and nobody knows (Indeterminate), after which the caller reads the object back.
 Never here: a second attempt at what may have been done, an exec.
 """
 
@@ -27,8 +27,9 @@ Confirm = Callable[[], Awaitable[None]]
 class KubernetesWriter(KubernetesReader):
     """Reads and writes one cluster, with the acting account where one is configured.
 
-    Of every write: `confirm` is awaited right before the request goes out, and may refuse it; `action_id` is named
-    in errors; the answer is the object as the server gives it, with the new spec and the old status.
+    Of every write: `confirm` is awaited right before the request goes out, and may refuse it;
+    `action_id` is named in errors; the answer is the object as the server gives it, with the new
+    spec and the old status.
     """
 
     def _kubeconfig(self) -> Path | None:
@@ -64,10 +65,12 @@ class KubernetesWriter(KubernetesReader):
         dry_run: bool = False,
         deadline: Deadline,
     ) -> Object:
-        """Server-side apply: the object becomes as `body` says, as far as `body` says it; it is made if need be.
+        """Server-side apply: the object becomes as `body` says,
+        as far as `body` says it; it is made if need be.
 
-        Fields that another manager holds with another value are Refused(conflict) that names it, unless `force`
-        takes them. Fields that an earlier apply of ours named and this one does not are taken away.
+        Fields that another manager holds with another value are Refused(conflict) that names
+        it, unless `force` takes them. Fields that an earlier apply of ours named and this one
+        does not are taken away.
         """
         query = {**self._query(dry_run), "force": str(force).lower()}
         return await self._write("PATCH", path, body, APPLY, action_id, confirm, query, deadline)
@@ -98,9 +101,11 @@ class KubernetesWriter(KubernetesReader):
         dry_run: bool = False,
         deadline: Deadline,
     ) -> Object:
-        """Deletes the object of that uid and no other under its name: Refused(conflict) for another one.
+        """Deletes the object of that uid and no other under its name:
+        Refused(conflict) for another one.
 
-        `grace_s`: seconds that a pod gets to end; without it the pod's own. What it owns goes with it.
+        `grace_s`: seconds that a pod gets to end; without it the pod's own.
+        What it owns goes with it.
         """
         body: dict[str, object] = {
             "apiVersion": "v1",
@@ -167,8 +172,9 @@ class KubernetesWriter(KubernetesReader):
 
 
 def _refusal(status: int, what: str, said: str, retry_after: str | None) -> ParamedicError:
-    # A webhook that fails closed ends the request before the store; any other 5xx may have come after it
-    # (504 when etcd hangs, 502 and 503 of a proxy that lost its upstream, 500 without a reason).
+    # A webhook that fails closed ends the request before the store; any other 5xx may have
+    # come after it (504 when etcd hangs, 502 and 503 of a proxy that lost its upstream,
+    # 500 without a reason).
     before_store = status == 500 and "webhook" in said
     if status >= 500 and not before_store:
         return Indeterminate(f"{what}: {status}: {http.bounded(said)}")

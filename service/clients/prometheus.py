@@ -31,7 +31,9 @@ class Sample:
 
 
 class PrometheusClient(HttpClient):
-    """Asks one Prometheus. Errors: Unavailable, Refused (a query that cannot be parsed: invalid_request)."""
+    """Asks one Prometheus. Errors: Unavailable, Refused (a query that cannot be
+    parsed: invalid_request).
+    """
 
     def __init__(self, settings: PrometheusSettings) -> None:
         if settings.url is None:
@@ -44,16 +46,20 @@ class PrometheusClient(HttpClient):
                 raise BadConfig("prometheus: credentials in `url` or a `bearer_file`, not both")
             login = f"{base.user}:{base.password or ''}".encode()
             self._basic = f"Basic {b64encode(login).decode()}"
-        # From here on nobody sees the credentials: not the requests, whose errors quote their URL, nor the readings.
+        # From here on nobody sees the credentials: not the requests,
+        # whose errors quote their URL, nor the readings.
         bare = base.with_user(None)
         self._url = URL(str(bare).rstrip("/") + "/api/v1/query")
         self.source = f"prometheus at {bare}".rstrip("/")
 
     async def query(self, promql: str, *, deadline: Deadline) -> Sequence[Sample]:
-        """The samples of an instant query now; none when nothing matches. Warnings are no errors."""
+        """The samples of an instant query now; none when nothing matches. Warnings are no
+        errors.
+        """
         what = http.bounded(f"prometheus {promql}")
-        # The server's own timeout frees it when we are gone. GET, because aiohttp sends that once more when the
-        # server has closed an idle connection meanwhile; POST for what proxies would find too long.
+        # The server's own timeout frees it when we are gone. GET, because aiohttp
+        # sends that once more when the server has closed an idle connection meanwhile;
+        # POST for what proxies would find too long.
         form = {"query": promql, "timeout": f"{max(1, math.ceil(deadline.remaining_s()))}s"}
         short = len(promql) < LONGEST_GET
         async with deadline.enforced(what):

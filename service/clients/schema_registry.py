@@ -1,4 +1,5 @@
-"""The wire to a Schema Registry that speaks Confluent's REST API: subjects, versions, compatibility.
+"""The wire to a Schema Registry that speaks Confluent's REST API: subjects,
+versions, compatibility.
 
 Never here: registering or deleting a schema; what a schema says.
 """
@@ -40,14 +41,18 @@ class SchemaRegistryClient(HttpClient):
         return tuple(sorted(found))
 
     async def versions(self, subject: str, *, deadline: Deadline) -> tuple[int, ...]:
-        """The numbers of a subject's versions. Refused(not_found) for a subject that is not there."""
+        """The numbers of a subject's versions. Refused(not_found) for a subject that is not
+        there.
+        """
         found = await self._get(f"/subjects/{quote(subject, safe='')}/versions", deadline)
         if not isinstance(found, list) or not all(isinstance(n, int) for n in found):
             raise Unavailable(Reason.WRONG_ANSWER, f"{self.source}: versions are no numbers")
         return tuple(sorted(found))
 
     async def compatibility(self, subject: str | None = None, *, deadline: Deadline) -> str | None:
-        """BACKWARD, FULL, NONE ... of a subject, None where it has no setting of its own; without one the global."""
+        """BACKWARD, FULL, NONE ... of a subject, None where it has no setting of its
+        own; without one the global.
+        """
         path = "/config" if subject is None else f"/config/{quote(subject, safe='')}"
         try:
             found = await self._get(path, deadline)

@@ -11,7 +11,9 @@ _LONGEST = 2_000  # characters of one command
 
 
 def commands(writes: Sequence[Write]) -> tuple[str, ...]:
-    """One `kubectl patch` for each object; none for what is not known beforehand, or is too long to be shown."""
+    """One `kubectl patch` for each object; none for what is not known beforehand,
+    or is too long to be shown.
+    """
     by_object: dict[ObjectRef, list[Write]] = {}
     for write in writes:
         by_object.setdefault(write.ref, []).append(write)

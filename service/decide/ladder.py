@@ -1,4 +1,6 @@
-"""The ladder: each rung is looked at in order, and each gets a word that says why it was or was not taken."""
+"""The ladder: each rung is looked at in order, and each gets a word that says why
+it was or was not taken.
+"""
 
 from collections.abc import Mapping
 from datetime import datetime

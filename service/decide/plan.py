@@ -1,6 +1,8 @@
-"""From a rung's arguments and the evidence to one concrete request, or the reason why there is none.
+"""From a rung's arguments and the evidence to one concrete request,
+or the reason why there is none.
 
-It knows no kind of action: all evidence enters through the arguments, and the bounds are the kind's own.
+It knows no kind of action: all evidence enters through the arguments,
+and the bounds are the kind's own.
 """
 
 from collections.abc import Mapping
@@ -17,7 +19,9 @@ class _Missing(Exception):
 
 
 def plan(do: Do, target: Target, view: Mapping[str, Any]) -> Request | NotPossible:
-    """The request with every template filled from the evidence, checked against the kind's bounds."""
+    """The request with every template filled from the evidence, checked against the kind's
+    bounds.
+    """
     # A person's sentence and command name the target as much as the evidence.
     view = {**view, "target": target.view}
     try:

@@ -1,9 +1,9 @@
 """Whether a change that did not help goes back, and by which request; if it stays, why. Pure.
 
-A return is decided once, at the action's verdict, and asks for no alert: what Paramedic made worse is its own to
-mend, whether the alert fires or not. What merely did not heal stays when the alert has resolved by then, for the
-change may be what ended it. A return that is intended is brought to its end either way: half of it would be a third
-state, which nobody has looked at.
+A return is decided once, at the action's verdict, and asks for no alert: what Paramedic made worse
+is its own to mend, whether the alert fires or not. What merely did not heal stays when the alert
+has resolved by then, for the change may be what ended it. A return that is intended is brought to
+its end either way: half of it would be a third state, which nobody has looked at.
 """
 
 from collections.abc import Mapping, Sequence
@@ -53,7 +53,9 @@ def stays(
 
 
 def replaced(uids: Mapping[str, str], surveys: Sequence[Survey]) -> str | None:
-    """A sentence on the first object that is another one than was written to; None: all are the same."""
+    """A sentence on the first object that is another one than was written
+    to; None: all are the same.
+    """
     for survey in surveys:
         seen = uids.get(survey.ref.path)
         if seen and seen != survey.uid:

@@ -1,4 +1,5 @@
-"""What people and scripts read: incidents with their decision records, dead letters, the ledger, health, metrics.
+"""What people and scripts read: incidents with their decision records, dead letters,
+the ledger, health, metrics.
 
 Never here: a write to anything.
 """

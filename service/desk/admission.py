@@ -29,10 +29,11 @@ class Admission:
     credentials: Credentials
 
     def to(self, role: Role, handler: Answering) -> Handler:
-        """The handler behind the check: 401 for nobody, 403 without the role, 503 while it cannot be told.
+        """The handler behind the check: 401 for nobody, 403 without the role,
+        503 while it cannot be told.
 
-        A change that does not come as JSON is answered 400: a page in somebody's browser may post a form to any
-        address, with the credentials that the browser keeps for it, but not JSON.
+        A change that does not come as JSON is answered 400: a page in somebody's browser may post a
+        form to any address, with the credentials that the browser keeps for it, but not JSON.
         """
 
         async def admitted(request: web.Request) -> web.StreamResponse:

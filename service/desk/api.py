@@ -106,7 +106,9 @@ class Api:
         return reply(await self.inbox.dead(_limit(request)))
 
     async def diagnose(self, request: web.Request) -> web.Response:
-        """Quick diagnostics of `?namespace=`, now: what is wrong, worst first, and all that was seen."""
+        """Quick diagnostics of `?namespace=`, now: what is wrong,
+        worst first, and all that was seen.
+        """
         namespace = request.query.get("namespace") or next(iter(self.namespaces), "")
         if namespace not in self.namespaces:
             told = f"only these may be looked at: {', '.join(self.namespaces) or 'none'}"

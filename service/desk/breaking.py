@@ -68,7 +68,9 @@ class BreakerDesk:
         return {"lifted": lifted, **await self.standing()}
 
     async def run(self) -> None:
-        """Looks every two seconds, so that it trips, and is on /metrics, while nothing asks for an action."""
+        """Looks every two seconds, so that it trips, and is on /metrics,
+        while nothing asks for an action.
+        """
         was_open = False
         while True:
             try:

@@ -1,4 +1,5 @@
-"""The part of the HTTP API that changes something: mode, pause, windows, approvals. Each wants a named person.
+"""The part of the HTTP API that changes something: mode, pause, windows, approvals.
+Each wants a named person.
 
 Never here: what a decision means (speaking.py writes it, the phases take it up).
 """
@@ -71,7 +72,9 @@ class Decisions:
         return await self.desk.windows()
 
     async def add_window(self, request: web.Request, caller: Caller, body: Body) -> object:
-        """`why`, `match`, and `starts_at` with `ends_at` or `lasts_s`, or `cron` with `lasts_s`, `zone`, `until`."""
+        """`why`, `match`, and `starts_at` with `ends_at` or `lasts_s`,
+        or `cron` with `lasts_s`, `zone`, `until`.
+        """
         matchers = body.get("match", [])
         if not isinstance(matchers, list) or not all(isinstance(m, str) for m in matchers):
             raise BadInput(Reason.WRONG_SHAPE, "`match` has to be a list of matchers")
@@ -84,7 +87,9 @@ class Decisions:
         return await self.desk.end_window(window_id, caller.name, text(body, "why"))
 
     async def list_approvals(self, request: web.Request) -> object:
-        """The proposals that wait, those due first; `?all=1`: the newest of all; `?limit=` up to 1000."""
+        """The proposals that wait, those due first; `?all=1`:
+        the newest of all; `?limit=` up to 1000.
+        """
         limit = request.query.get("limit", "")
         most = min(int(limit), _MOST) if limit.isdecimal() and len(limit) < 10 else 100
         every = request.query.get("all", "") not in ("", "0", "false")

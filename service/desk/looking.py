@@ -1,4 +1,5 @@
-"""Quick diagnostics of a namespace on demand: for the command line, and for the API of a running service.
+"""Quick diagnostics of a namespace on demand: for the command line,
+and for the API of a running service.
 
 Never here: what any of it means (quick.py), or how it is shown.
 """
@@ -22,7 +23,9 @@ MOST = 2  # at a time: each reads a whole namespace
 
 @dataclass(slots=True)
 class QuickLook:
-    """Looks at a namespace through these clients. `inside` says that this process runs in the cluster."""
+    """Looks at a namespace through these clients. `inside` says that this
+    process runs in the cluster.
+    """
 
     sources: Sources
     parameters: ForTarget
@@ -36,8 +39,8 @@ class QuickLook:
     ) -> tuple[Quick, QuickEvidence]:
         """What is wrong there, and all that was seen, within `within_s` seconds.
 
-        `observe` hears of each probe as it ends. Raises Unavailable(diagnosing) while MOST others look, and
-        BadInput(target_unresolved) where a parameter has no value for the namespace.
+        `observe` hears of each probe as it ends. Raises Unavailable(diagnosing) while MOST others
+        look, and BadInput(target_unresolved) where a parameter has no value for the namespace.
         """
         if self._under_way >= MOST:
             raise Unavailable(Reason.DIAGNOSING, f"{MOST} diagnoses are under way, ask again")

@@ -1,8 +1,9 @@
 """A decision record as a page of Markdown, for the post-mortem. Pure: JSON in, text out.
 
-Labels, annotations, log lines and names are strangers' text. Everything of them stands in code spans and fences that
-are longer than any run of backticks inside, on one line, without control characters: no markup, no HTML, no mention,
-no link of theirs, and nothing that a terminal obeys. A link is made of a URL with a scheme of the web alone.
+Labels, annotations, log lines and names are strangers' text. Everything of them stands in code
+spans and fences that are longer than any run of backticks inside, on one line, without control
+characters: no markup, no HTML, no mention, no link of theirs, and nothing that a terminal obeys.
+A link is made of a URL with a scheme of the web alone.
 """
 
 import re
@@ -218,7 +219,9 @@ def _changes(record: Json) -> list[str]:
 
 
 def _diff(request: Json) -> list[str]:
-    """What was there and what was to be there: a request names both as `from_x` and `to_x`, or `from_` and `to`."""
+    """What was there and what was to be there: a request names both as `from_x` and
+    `to_x`, or `from_` and `to`.
+    """
     was = {name[5:]: value for name, value in request.items() if name.startswith("from_")}
     to_be = {
         name[3:]: value

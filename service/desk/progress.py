@@ -1,4 +1,5 @@
-"""Probes as they end, ticked off on a terminal while a diagnosis runs; nothing of it stays there afterwards.
+"""Probes as they end, ticked off on a terminal while a diagnosis runs;
+nothing of it stays there afterwards.
 
 Never here: the diagnosis.
 """

@@ -1,7 +1,9 @@
-"""Quick diagnostics for a person: of what chapter 0 saw, what is wrong first; as text for 3 a.m. and as JSON.
+"""Quick diagnostics for a person: of what chapter 0 saw, what is wrong first;
+as text for 3 a.m. and as JSON.
 
-The order is that in which people should look: nodes, data stores, volumes, workloads, endpoints, lag, the rest. What
-could not be read is said after what is known to be wrong, and never counted as well.
+The order is that in which people should look: nodes, data stores, volumes, workloads,
+endpoints, lag, the rest. What could not be read is said after what is known to be wrong,
+and never counted as well.
 Never here: reading anything, doing anything.
 """
 
@@ -74,7 +76,8 @@ class Quick:
 def quick(seen: QuickEvidence, namespace: str, now: datetime, *, inside: bool = True) -> Quick:
     """What is wrong, in the order in which to look.
 
-    `inside` says that this runs in the cluster: from outside an endpoint's silence says nothing about it.
+    `inside` says that this runs in the cluster: from outside an endpoint's
+    silence says nothing about it.
     """
     found = [*_findings(seen, namespace, inside)]
     order = list(Weight)
@@ -85,7 +88,9 @@ def quick(seen: QuickEvidence, namespace: str, now: datetime, *, inside: bool = 
 
 
 def as_text(answer: Quick) -> str:
-    """Plain lines of at most WIDTH columns but for commands: the worst first, each with what shows more."""
+    """Plain lines of at most WIDTH columns but for commands: the worst first,
+    each with what shows more.
+    """
     head = f"{answer.namespace} at {answer.at:%Y-%m-%d %H:%M:%S} UTC"
     known = [f for f in answer.findings if f.weight is not Weight.UNKNOWN]
     if answer.outcome is Outcome.NOTHING_WRONG:
@@ -125,7 +130,9 @@ def as_json(answer: Quick, seen: QuickEvidence) -> Mapping[str, Any]:  # Any: JS
 
 
 def from_json(told: Mapping[str, Any]) -> Quick:  # Any: JSON
-    """The answer that `as_json` wrote. Raises KeyError, TypeError or ValueError for anything else."""
+    """The answer that `as_json` wrote. Raises KeyError, TypeError or ValueError for anything
+    else.
+    """
     return Quick(
         namespace=str(told["namespace"]),
         at=datetime.fromisoformat(told["at"]),
@@ -247,7 +254,9 @@ def _logs(seen: QuickEvidence, namespace: str) -> Iterable[Finding]:
 
 
 def _unknown(seen: QuickEvidence) -> Iterable[Finding]:
-    """One finding a source and reason: a backend that is away is one thing, however many asked it."""
+    """One finding a source and reason: a backend that is away is one thing, however many asked
+    it.
+    """
     alike: dict[tuple[str, str], list[tuple[str, Unknown]]] = {}
     for name, reading in seen.readings().items():
         if isinstance(reading, Unknown) and not _optional(name, reading):

@@ -1,4 +1,6 @@
-"""The decision record of one incident: what fired, what was seen, considered, ruled, done, and whether it worked."""
+"""The decision record of one incident: what fired, what was seen, considered, ruled,
+done, and whether it worked.
+"""
 
 from typing import Any, TypeAlias
 
@@ -19,8 +21,8 @@ async def decision_record(
 ) -> Json | None:
     """The record as JSON, or None for an unknown incident.
 
-    Its steps are in the order of time, at most `STEPS` of those after the step `after`; `more_after` is the number to
-    ask on with, or None when these are the last.
+    Its steps are in the order of time, at most `STEPS` of those after the step `after`;
+    `more_after` is the number to ask on with, or None when these are the last.
     """
     found = await incidents.record(incident_id, after, STEPS)
     if found is None:
@@ -48,7 +50,9 @@ def summary(row: Json) -> Json:
 
 
 def alert(episode: Json) -> Json:
-    """One firing of one alert as people see it: without the secrets that labels and annotations may carry."""
+    """One firing of one alert as people see it: without the secrets that labels
+    and annotations may carry.
+    """
     shown = {**episode, "generator_url": redacted_line(episode["generator_url"])}
     for texts in ("labels", "annotations"):
         shown[texts] = redacted_labels(episode[texts] or {})

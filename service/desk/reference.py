@@ -1,4 +1,6 @@
-"""Tables of every setting, metric, reason and guard, made from the code; a test holds the README against them."""
+"""Tables of every setting, metric, reason and guard, made from the code;
+a test holds the README against them.
+"""
 
 import inspect
 import re
@@ -33,7 +35,9 @@ def _default(field: FieldInfo) -> str:
 
 
 def metrics_table() -> str:
-    """Markdown: the metric, its type, its labels, what it counts. Those of the Python process are left out."""
+    """Markdown: the metric, its type, its labels, what it counts.
+    Those of the Python process are left out.
+    """
     rows = []
     for metric in vars(Metrics()).values():
         if not hasattr(metric, "_labelnames"):
@@ -95,7 +99,9 @@ WRITTEN: Mapping[str, Sequence[str]] = {
 
 
 def guards_table() -> str:
-    """Markdown: each guard in its order, where its limits are written with their defaults, its reason words."""
+    """Markdown: each guard in its order, where its limits are written with their
+    defaults, its reason words.
+    """
     lines = [
         "| guard | no action ... | written in (default) | reason |",
         "| --- | --- | --- | --- |",

@@ -43,7 +43,9 @@ def summary(course: Course) -> Json:
 def whole(
     course: Course, incident: Json, lines: Sequence[Json], called: Mapping[str, Any] | None
 ) -> Json:
-    """One course with its steps; `lines` are those of the ledger, `called` what a person was told at its end."""
+    """One course with its steps; `lines` are those of the ledger,
+    `called` what a person was told at its end.
+    """
     record: Json = to_jsonable_python(
         {
             **summary(course),

@@ -1,7 +1,7 @@
 """Sagas over HTTP: what people ask for, approve and stop, and how each course stands.
 
-One person asks (role `operate`), another one approves (role `approve`): the names come from the people file, never
-from the request. Never here: whether a step may be done.
+One person asks (role `operate`), another one approves (role `approve`): the names come from the
+people file, never from the request. Never here: whether a step may be done.
 """
 
 import json
@@ -65,7 +65,9 @@ class Sagas:
         return await self._shown(request.match_info["id"])
 
     async def ask(self, request: web.Request, caller: Caller) -> web.StreamResponse:
-        """Opens what a person asks for: `{"namespace": ..., "playbook": ...}`, both with a default."""
+        """Opens what a person asks for: `{"namespace": ..., "playbook": ...}`, both with a
+        default.
+        """
         fields = await _body(request)
         if isinstance(fields, str):
             return error(400, Reason.INVALID_REQUEST, fields)

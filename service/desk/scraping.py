@@ -1,4 +1,6 @@
-"""What a scrape needs from the store and from the limits, put into the metrics before it is answered."""
+"""What a scrape needs from the store and from the limits, put into the
+metrics before it is answered.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -35,7 +37,9 @@ class Scraping:
     clock: Clock
 
     async def refresh(self, not_ready: Ready) -> None:
-        """Puts them there. With the store away its own figures stay as they were, and a fault is counted."""
+        """Puts them there. With the store away its own figures stay as they
+        were, and a fault is counted.
+        """
         metrics, now, policy = self.metrics, self.clock.now(), self.policy()
         metrics.ready.set(0 if not_ready else 1)
         metrics.inbox_waiting.set(self.inbox.waiting)

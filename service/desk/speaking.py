@@ -1,4 +1,5 @@
-"""What people say, checked and written with who, why and when: the one way in which a person changes anything.
+"""What people say, checked and written with who, why and when:
+the one way in which a person changes anything.
 
 Never here: who may (web), the wire (decisions.py), or what it means for an incident (phases).
 """
@@ -31,9 +32,11 @@ _FURTHEST = timedelta(days=366)
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """Writes what people say. `setting` is the ceiling of the settings; `wake` tells the worker what is due.
+    """Writes what people say. `setting` is the ceiling of the settings;
+    `wake` tells the worker what is due.
 
-    Every method raises BadInput for what makes no sense, Refused for what cannot be any more, Unavailable.
+    Every method raises BadInput for what makes no sense,
+    Refused for what cannot be any more, Unavailable.
     """
 
     controls: Controls
@@ -99,7 +102,9 @@ class Desk:
         return [_window(w, now) for w in (await self.controls.standing(now)).windows]
 
     async def proposals(self, limit: int, *, every: bool) -> list[Json]:
-        """The proposals that wait, those due first; or the newest of all, with what became of them."""
+        """The proposals that wait, those due first; or the newest of all, with what became of
+        them.
+        """
         rows = await self.approvals.listing(limit, every=every)
         return [_proposal(row) for row in rows]
 

@@ -205,7 +205,9 @@ _TELL: Mapping[str, Callable[[Json], list[str]]] = {
 
 
 def harmless(line: str) -> str:
-    """One line without control characters: labels and annotations are strangers' text, and terminals obey it."""
+    """One line without control characters: labels and annotations are strangers'
+    text, and terminals obey it.
+    """
     return "".join(
         c if c.isprintable() else " " if c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in line
     )

@@ -1,8 +1,9 @@
 """Looking: one coroutine per chapter of the troubleshooting playbook, built of probes.
 
-Lives here: `CHAPTERS`, the chapters by the name that a playbook gives under `diagnose:`. A new chapter is a file
-in `chapters/` (parameters, evidence, coroutine), a line below, its YAML and its tests; the loader then checks
-`with:` against the parameters and every condition against the evidence.
+Lives here: `CHAPTERS`, the chapters by the name that a playbook gives under `diagnose:`.
+A new chapter is a file in `chapters/` (parameters, evidence, coroutine), a line below,
+its YAML and its tests; the loader then checks `with:` against the parameters and every
+condition against the evidence.
 Never here: conclusions from evidence (decide), or a client that can write (act).
 """
 

@@ -29,7 +29,9 @@ class Look:
     observe: Observe
 
     async def gather(self, probes: Mapping[str, Probe]) -> Mapping[str, Reading[Any]]:
-        """A reading for every probe and for the target itself, all at once, by the deadline. Raises nothing."""
+        """A reading for every probe and for the target itself, all at once,
+        by the deadline. Raises nothing.
+        """
         target = Probe("kubernetes", self._seen)
         return await gather(
             {"target": target, **probes},
@@ -49,9 +51,9 @@ class Look:
 class Chapter(Generic[P, E]):
     """One chapter. `diagnose` raises nothing: what could not be read is Unknown in the evidence.
 
-    `parameters` is the dataclass that a playbook's `with:` fills. A parameter called `series` declares Prometheus
-    queries by name; a reading of type `Series` then has these names. `stateful`: what it is about keeps data, so
-    whatever interrupts it is disruptive.
+    `parameters` is the dataclass that a playbook's `with:` fills. A parameter called `series`
+    declares Prometheus queries by name; a reading of type `Series` then has these names.
+    `stateful`: what it is about keeps data, so whatever interrupts it is disruptive.
     """
 
     name: str  # as a playbook names it under `diagnose:`

@@ -1,4 +1,5 @@
-"""What a write does to the pods of a workload while it goes on, and whether a rollout goes on already. Pure.
+"""What a write does to the pods of a workload while it goes on,
+and whether a rollout goes on already. Pure.
 
 Never here: reading an object (probes/surroundings.py), or what follows from it (guard).
 """
@@ -28,7 +29,9 @@ def ready(kind: str, found: Object) -> int:
 
 
 def least(kind: str, found: Object, writes: Sequence[Write], taken: int = 0) -> int:
-    """The fewest ready pods while these writes to the workload take effect, and `taken` ready ones go besides."""
+    """The fewest ready pods while these writes to the workload take effect,
+    and `taken` ready ones go besides.
+    """
     wanted, left = desired(kind, found), ready(kind, found)
     for write in writes:
         if write.path == _REPLICAS and isinstance(write.value, int):
@@ -75,7 +78,8 @@ def _share(value: object, wanted: int, absent: int, *, up: bool) -> int:
 def rollout(kind: str, found: Object) -> str:
     """What is being rolled out, as a sentence; empty where nothing is.
 
-    A workload whose pods crash is not in a rollout: the controller says when it is through, and when it gave up.
+    A workload whose pods crash is not in a rollout: the controller says when it is
+    through, and when it gave up.
     """
     spec, status = _spec(found), _status(found)
     metadata = found.get("metadata") or {}
@@ -102,7 +106,9 @@ _GOING = ("ReplicaSetUpdated", "NewReplicaSetCreated", "FoundNewReplicaSet")
 
 
 def selects(selector: Object | None, labels: Mapping[str, str]) -> bool:
-    """Whether a LabelSelector selects these labels; an empty one selects all, none at all selects nothing."""
+    """Whether a LabelSelector selects these labels; an empty one selects all,
+    none at all selects nothing.
+    """
     if selector is None:
         return False
     equal = (selector.get("matchLabels") or {}).items()

@@ -1,4 +1,5 @@
-"""All probes of a diagnosis at once, under one deadline; each becomes a reading, none outlives the call.
+"""All probes of a diagnosis at once, under one deadline; each becomes a
+reading, none outlives the call.
 
 Never here: what a probe asks.
 """
@@ -24,7 +25,9 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One question to one backend. `ask` is called once; its coroutine gives the value or raises."""
+    """One question to one backend. `ask` is called once; its coroutine gives the value or
+    raises.
+    """
 
     source: str
     ask: Callable[[], Awaitable[object]]
@@ -35,8 +38,8 @@ async def gather(
 ) -> Mapping[str, Reading[Any]]:
     """A reading for every probe, by the deadline. Raises nothing but the caller's own cancellation.
 
-    A probe that has not answered by the deadline is Unknown(late); one that raises something which is no
-    ParamedicError has a bug: Unknown(probe_failed), and the error in the log.
+    A probe that has not answered by the deadline is Unknown(late); one that raises something which
+    is no ParamedicError has a bug: Unknown(probe_failed), and the error in the log.
     """
     tasks = {
         name: asyncio.create_task(_read(name, probe, clock), name=f"probe {name}")

@@ -1,7 +1,8 @@
 """Who holds a field of an object, and whether they put it back: read from the object itself. Pure.
 
-What managedFields can tell, as a real API server writes them: who set a field last. They do not tell whether a
-manifest names it that somebody else has changed meanwhile; where that cannot be known, it is taken to be so.
+What managedFields can tell, as a real API server writes them: who set a field last.
+They do not tell whether a manifest names it that somebody else has changed meanwhile;
+where that cannot be known, it is taken to be so.
 Never here: reading an object, HorizontalPodAutoscalers and owners (probes/ownership.py).
 """
 
@@ -52,7 +53,9 @@ def entries(found: Object) -> tuple[Entry, ...]:
 
 
 def changes(found: Object) -> Mapping[str, datetime]:
-    """When each field manager last changed the object, after it was made; the status is no such change."""
+    """When each field manager last changed the object, after it was made;
+    the status is no such change.
+    """
     made_at = _instant(_metadata(found).get("creationTimestamp"))
     newest: dict[str, datetime] = {}
     for entry in _metadata(found).get("managedFields") or ():
@@ -78,7 +81,9 @@ def _instant(text: object) -> datetime | None:
 
 
 def delivered_by(found: Object) -> Holder | None:
-    """The system that brings the whole object from a manifest, by its labels; None for one made by hand."""
+    """The system that brings the whole object from a manifest, by its labels;
+    None for one made by hand.
+    """
     metadata = _metadata(found)
     labels, notes = metadata.get("labels") or {}, metadata.get("annotations") or {}
     for prefix, kind in ((_HELM_RELEASE, "HelmRelease"), (_KUSTOMIZE, "Kustomization")):
@@ -97,7 +102,8 @@ def delivered_by(found: Object) -> Holder | None:
 
 
 def _application(labels: Object, notes: Object, managers: set[str]) -> str:
-    # `app:group/Kind:ns/name`; an Application outside of Argo CD's own namespace is `namespace_app`.
+    # `app:group/Kind:ns/name`; an Application outside of Argo CD's own
+    # namespace is `namespace_app`.
     if tracked := str(notes.get(_TRACKING, "")).partition(":")[0]:
         return tracked.replace("_", "/", 1)
     # Helm sets the same label, so it counts only where Argo CD has written.
@@ -135,8 +141,9 @@ def _held(
             Holder(source.system, source.name, entry.manager, False) if _is_helm(entry) else other
         )
     if applied is not None and entry.operation != "Apply":
-        # Synced on the client's side: what the manifest says is written down. Fields that the server filled in
-        # when the object was made are held by whoever made it, and put back by nobody.
+        # Synced on the client's side: what the manifest says is written down. Fields
+        # that the server filled in when the object was made are held by whoever made it,
+        # and put back by nobody.
         if _resolved(applied, path) is not None:
             return here
         return Holder(here.system, here.name, entry.manager, False) if _is_sync(entry) else other
@@ -158,7 +165,9 @@ def holds(fields: Object, path: FieldPath) -> bool:
 
 
 def holds_around(fields: Object, path: FieldPath) -> bool:
-    """Whether it has, as a leaf, something that the field is a part of: perhaps held as one piece."""
+    """Whether it has, as a leaf, something that the field is a part of: perhaps held as one
+    piece.
+    """
     reached = _reached(fields, path)
     tree: Object = fields
     for step in path[:reached]:

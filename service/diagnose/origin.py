@@ -1,6 +1,8 @@
-"""Which system a reading comes from, by the type of its value: what agrees from two of them is not one's mistake.
+"""Which system a reading comes from, by the type of its value:
+what agrees from two of them is not one's mistake.
 
-A new probe that asks anything but the Kubernetes API has its line here; a test runs every chapter and compares.
+A new probe that asks anything but the Kubernetes API has its line here;
+a test runs every chapter and compares.
 Never here: a probe.
 """
 

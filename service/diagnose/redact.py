@@ -1,8 +1,10 @@
-"""Texts that others wrote, without their secrets and short enough for a record: query texts and log lines.
+"""Texts that others wrote, without their secrets and short enough for a record:
+query texts and log lines.
 
-A query text is for recognising a query, not for reading it: every literal in it is hidden, whatever its name, and
-numbers, identifiers and keywords stay. A log line is for reading: what follows a secret's name is hidden, and what
-looks like a credential by itself. Labels and annotations are lines with a name each.
+A query text is for recognising a query, not for reading it: every literal in it is hidden,
+whatever its name, and numbers, identifiers and keywords stay. A log line is for reading:
+what follows a secret's name is hidden, and what looks like a credential by itself. Labels
+and annotations are lines with a name each.
 Never here: deciding what is shown where.
 """
 
@@ -14,8 +16,8 @@ MAX_TEXT = 500
 MAX_LINE = 1000
 HIDDEN = "***"
 
-# What ClickHouse's lexer takes for one token that may hold anything: comments (dropped), literals (hidden), and
-# quoted identifiers. One that is cut off reaches to the end of the text.
+# What ClickHouse's lexer takes for one token that may hold anything: comments (dropped),
+# literals (hidden), and quoted identifiers. One that is cut off reaches to the end of the text.
 _TOKEN = re.compile(
     r"""
     (?P<comment>  --[^\n]*  |  /\*.*?(?:\*/|\Z)  |  \#[ !][^\n]* )
@@ -37,7 +39,8 @@ _SECRET = re.compile(
     r"|(?:api|access|private|encryption|signing|account|shared|aes|ssh)[_.-]?key"
 )
 _HEADER = re.compile(r"(?i)-*(?:(?:proxy-)?authorization|(?:set-)?cookie)")
-# A name and what stands between it and its value. Possessive: each character of a long line is looked at once.
+# A name and what stands between it and its value. Possessive:
+# each character of a long line is looked at once.
 _NAMED_IN_SQL = re.compile(
     r"(?i)(?<![\w.-])(?P<name>[\w.-]++)\s*+(?:=+|!=|<>|:|i?like\b|in\b|by\b)\s*+\(?\s*+"
 )
@@ -69,7 +72,9 @@ _ESCAPES = re.compile(
 
 
 def redacted(text: str) -> str:
-    """A query text on one line, all its literals hidden and its comments dropped, at most MAX_TEXT characters."""
+    """A query text on one line, all its literals hidden and its comments dropped,
+    at most MAX_TEXT characters.
+    """
     text = _TOKEN.sub(_without_content, _without_invisible(text[: 20 * MAX_TEXT]))
     text = _ROWS.sub(rf"\1 {HIDDEN}", text)
     text = _HEX.sub(HIDDEN, text)
@@ -79,13 +84,17 @@ def redacted(text: str) -> str:
 
 
 def redacted_line(text: str) -> str:
-    """A log line as one printable line without what looks like a secret, at most MAX_LINE characters."""
+    """A log line as one printable line without what looks like a secret,
+    at most MAX_LINE characters.
+    """
     text = _without_invisible(_ESCAPES.sub("", text[: 20 * MAX_LINE]))
     return _bounded(_without_forms(_without_named(text, _NAMED_IN_LINE, _VALUE)), MAX_LINE)
 
 
 def redacted_labels(labels: Mapping[str, str]) -> dict[str, str]:
-    """Labels or annotations of an alert: what a name says is a secret is hidden, the others are lines as above."""
+    """Labels or annotations of an alert: what a name says is a secret is hidden,
+    the others are lines as above.
+    """
     return {
         name: HIDDEN if _SECRET.search(name) and value else redacted_line(value)
         for name, value in labels.items()
@@ -116,7 +125,8 @@ def _without_forms(text: str) -> str:
 
 
 def _without_userinfo(url: re.Match[str]) -> str:
-    # To the last @, for a password may hold one: an address in a path goes with it, and that is no loss.
+    # To the last @, for a password may hold one: an address in a path goes with
+    # it, and that is no loss.
     return f"://{HIDDEN}@{url[1].rpartition('@')[2]}" if "@" in url[1] else url[0]
 
 

@@ -28,7 +28,9 @@ class Sources:
     schema_registry: SchemaRegistryClient | None = None
 
     def name_of(self, backend: str) -> str:
-        """How readings name the backend: with its address where one is configured, never with credentials."""
+        """How readings name the backend: with its address where one is
+        configured, never with credentials.
+        """
         return str(getattr(getattr(self, backend), "source", backend))
 
 

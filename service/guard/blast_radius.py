@@ -10,7 +10,9 @@ AGAIN_S = 30.0
 
 
 def blast_radius(question: Question) -> Objection | None:
-    """Targets whose action has no outcome yet, this one among them, against a number and a share."""
+    """Targets whose action has no outcome yet, this one among them, against a number and a
+    share.
+    """
     limits, target = question.policy.blast, question.target
     treated = {a.target_key: a.namespace for a in question.history.under_treatment}
     treated[target.key] = target.namespace
@@ -18,7 +20,8 @@ def blast_radius(question: Question) -> Objection | None:
     if len(treated) > limits.targets:
         detail = f"{len(treated) - 1} targets are under treatment, at most {limits.targets}"
         return Objection(Reason.BLAST_RADIUS, detail, again)
-    # Nothing of Kubernetes is touched, or it is not known: the guard of what has to be known says so.
+    # Nothing of Kubernetes is touched, or it is not known:
+    # the guard of what has to be known says so.
     if not isinstance(question.around, Known):
         return None
     workloads = question.around.value.workloads

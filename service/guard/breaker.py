@@ -1,4 +1,6 @@
-"""The circuit breaker: many new incidents at once are one cause, or a fault in what tells of them."""
+"""The circuit breaker: many new incidents at once are one cause, or a fault in what tells of
+them.
+"""
 
 from datetime import datetime, timedelta
 
@@ -9,7 +11,9 @@ from service.model.ruling import BreakerState
 
 
 def breaker(question: Question) -> Objection | None:
-    """Too many new incidents in its window, or it is open still: diagnosis goes on, actions wait."""
+    """Too many new incidents in its window, or it is open still: diagnosis goes on, actions
+    wait.
+    """
     return tripped(question.policy.breaker, question.history.breaker, question.now)
 
 

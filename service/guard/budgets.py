@@ -1,5 +1,5 @@
-"""No more actions than written, in any of five scopes: the rung on its target, the target, the playbook, the
-namespace, and all together. Each counts for itself, and the narrowest is asked first.
+"""No more actions than written, in any of five scopes: the rung on its target, the target, the
+playbook, the namespace, and all together. Each counts for itself, and the narrowest is asked first.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,9 @@ from service.model.ruling import PastAction
 
 
 def budgets(question: Question) -> Objection | None:
-    """Windows slide: a budget is free again as soon as the oldest action that it counts is as old as its window."""
+    """Windows slide: a budget is free again as soon as the oldest action that it counts
+    is as old as its window.
+    """
     for reason, budget, past in _scopes(question):
         spent = _spent(budget, past, question.now)
         if len(spent) >= budget.count:

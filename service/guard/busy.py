@@ -7,7 +7,9 @@ from service.model.reasons import Reason
 
 
 def busy(question: Question) -> Objection | None:
-    """One action a target at a time: without the last one's outcome nobody knows what the next would do."""
+    """One action a target at a time: without the last one's outcome nobody
+    knows what the next would do.
+    """
     open_ones = [a for a in question.history.on_target if a.settled_at is None]
     if not open_ones:
         return None

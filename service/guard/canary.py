@@ -11,7 +11,9 @@ AGAIN_S = 30.0
 
 
 def canary(question: Question) -> Objection | None:
-    """The newest outcome on another target speaks: healed lets this one pass, all else holds it for a while."""
+    """The newest outcome on another target speaks: healed lets this one pass,
+    all else holds it for a while.
+    """
     window = timedelta(seconds=question.policy.canary.window_s)
     if not window:
         return None

@@ -59,9 +59,10 @@ CHAIN: Mapping[str, Guard] = {
     "consent": consent,  # last: nobody is asked about what another guard denies
 }
 
-# A return is no remedy: it undoes one, once, and needs no alert, no evidence of a cause, no budget, and no calm
-# around it: a change that made things worse often leaves a rollout that hangs or too few ready pods, and its return
-# is the cure. All other guards hold it back as they hold back what it undoes.
+# A return is no remedy: it undoes one, once, and needs no alert, no evidence of a cause,
+# no budget, and no calm around it: a change that made things worse often leaves a rollout
+# that hangs or too few ready pods, and its return is the cure. All other guards hold it
+# back as they hold back what it undoes.
 NOT_FOR_RETURNS = frozenset(
     {
         "firing", "heard", "still_firing", "freshness", "clock", "explained", "cooldown", "budgets",
@@ -71,7 +72,9 @@ NOT_FOR_RETURNS = frozenset(
 
 
 def rule(question: Question, chain: Mapping[str, Guard] = CHAIN) -> Ruling:
-    """Asks every guard. The first no is the ruling; the answers of all are kept, also of those that let it pass."""
+    """Asks every guard. The first no is the ruling; the answers of all are kept,
+    also of those that let it pass.
+    """
     asked = [
         (name, _ask(name, guard, question))
         for name, guard in chain.items()

@@ -8,7 +8,9 @@ from service.model.reasons import Reason
 
 
 def changed_by_person(question: Question) -> Objection | None:
-    """An object that a person's tool changed a moment ago is let be: what they did has to show first."""
+    """An object that a person's tool changed a moment ago is let be:
+    what they did has to show first.
+    """
     limits, now = question.policy.persons, question.now
     rest = timedelta(seconds=limits.rest_s)
     for survey in question.known_surveys:

@@ -1,4 +1,6 @@
-"""A PodDisruptionBudget binds evictions only, and its owner means more by it: no room, no pod taken away."""
+"""A PodDisruptionBudget binds evictions only, and its owner means more by it:
+no room, no pod taken away.
+"""
 
 from datetime import timedelta
 

@@ -11,7 +11,9 @@ AGAIN_S = 30.0
 
 
 def explained(question: Question) -> Objection | None:
-    """While Kafka is down, more consumers cure nothing: the effect waits for its cause, and is asked again soon."""
+    """While Kafka is down, more consumers cure nothing: the effect waits for its cause,
+    and is asked again soon.
+    """
     return because(question.history.causes_open, question.now)
 
 

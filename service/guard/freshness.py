@@ -7,7 +7,9 @@ from service.model.reasons import Reason
 
 
 def freshness(question: Question) -> Objection | None:
-    """Evidence older than the limit argues for nothing; evidence of the future says that the clock was set back."""
+    """Evidence older than the limit argues for nothing;
+    evidence of the future says that the clock was set back.
+    """
     seen_at = question.proposal.evidence_at
     age_s = (question.now - seen_at).total_seconds() if seen_at else float("inf")
     limit_s = question.policy.evidence_max_age_s

@@ -10,7 +10,9 @@ AGAIN_S = 30.0
 
 
 def min_ready(question: Question) -> Objection | None:
-    """An action that takes no ready pod away is none of its business, however few there are. Unknown denies."""
+    """An action that takes no ready pod away is none of its business,
+    however few there are. Unknown denies.
+    """
     around, again = question.around, question.now + timedelta(seconds=AGAIN_S)
     if around is None:
         return None

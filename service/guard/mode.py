@@ -6,7 +6,9 @@ from service.model.reasons import Reason
 
 
 def mode(question: Question) -> Objection | None:
-    """Observing stops here; a dry run goes on to the server, which does nothing. Consent is asked for last."""
+    """Observing stops here; a dry run goes on to the server, which does nothing.
+    Consent is asked for last.
+    """
     if question.mode is not Mode.OBSERVE:
         return None
     return Objection(Reason.MODE_OBSERVE, f"would {question.proposal.request}")

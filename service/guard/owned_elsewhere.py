@@ -7,7 +7,9 @@ from service.model.reasons import Reason
 
 
 def owned_elsewhere(question: Question) -> Objection | None:
-    """GitOps, an operator or an autoscaler holds the field: its owner is named, for a person. Unknown denies."""
+    """GitOps, an operator or an autoscaler holds the field: its owner is named,
+    for a person. Unknown denies.
+    """
     if question.unknown is not None:
         why = f"{question.unknown.reason}: {question.unknown.detail}"
         return Objection(Reason.OWNER_UNKNOWN, why, question.now + timedelta(seconds=30))

@@ -8,7 +8,9 @@ from service.model.reasons import Reason
 
 
 def protected(question: Question) -> Objection | None:
-    """The target, and each object that the action writes to, against what is written as `NAMESPACE[/NAME]`."""
+    """The target, and each object that the action writes to,
+    against what is written as `NAMESPACE[/NAME]`.
+    """
     for namespace, name in _touched(question):
         for pattern in question.policy.protected:
             within, _, named = pattern.partition("/")

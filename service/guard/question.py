@@ -59,7 +59,8 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """All that a guard may look at. `surveys` are the objects that the request writes, read just now.
+    """All that a guard may look at. `surveys` are the objects that the
+    request writes, read just now.
 
     `around` is what stands around the target; None where the action touches nothing of Kubernetes.
     """

@@ -1,8 +1,8 @@
 """When a maintenance window is open. Pure: `now` is given, time zones come from the IANA database.
 
-A recurring window opens at the local times that its cron expression names, and lasts an elapsed time. On the night
-the clocks go back a time that is there twice opens it once; on the night they go forward a time that is missing
-opens it when the clocks have jumped.
+A recurring window opens at the local times that its cron expression names, and lasts an
+elapsed time. On the night the clocks go back a time that is there twice opens it once;
+on the night they go forward a time that is missing opens it when the clocks have jumped.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,9 @@ LONGEST_S = 7 * 86_400.0  # of one opening
 
 
 def closes(when: Once | Recurring, now: datetime) -> datetime | None:
-    """When the window that is open now closes, in UTC; None while it is closed. Its end is not in it."""
+    """When the window that is open now closes, in UTC; None while it is
+    closed. Its end is not in it.
+    """
     if isinstance(when, Once):
         return when.ends_at if when.starts_at <= now < when.ends_at else None
     opened_at = _last_opening(when, now)
@@ -57,7 +59,9 @@ def check(when: Once | Recurring) -> None:
 
 
 def _last_opening(when: Recurring, now: datetime) -> datetime | None:
-    """The last opening that is not over. Forward, because backward misses one on the night of 25 hours."""
+    """The last opening that is not over. Forward, because backward misses one
+    on the night of 25 hours.
+    """
     for span_s in sorted({min(near_s, when.lasts_s) for near_s in (*_NEAR_S, when.lasts_s)}):
         found = None
         since = now - timedelta(seconds=span_s)

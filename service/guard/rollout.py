@@ -10,7 +10,9 @@ AGAIN_S = 15.0
 
 
 def rollout(question: Question) -> Objection | None:
-    """What is seen then is neither the old version nor the new one, and a write on top would start another."""
+    """What is seen then is neither the old version nor the new one,
+    and a write on top would start another.
+    """
     if not isinstance(question.around, Known) or not question.around.value.rollout:
         return None
     again = question.now + timedelta(seconds=AGAIN_S)

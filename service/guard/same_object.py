@@ -5,7 +5,9 @@ from service.model.reasons import Reason
 
 
 def same_object(question: Question) -> Objection | None:
-    """Deleted and made anew under the same name, it is another one, and the evidence is not about it."""
+    """Deleted and made anew under the same name, it is another one,
+    and the evidence is not about it.
+    """
     ref = question.target.ref
     if ref is None or question.seen_uid is None:
         return None

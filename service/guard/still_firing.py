@@ -11,11 +11,12 @@ PEACE_S = 300.0  # silences and inhibitions last longer
 
 
 def still_firing(question: Question) -> Objection | None:
-    """A webhook may be the frozen retry of an alert that has resolved since: where Alertmanager is configured, it is
-    asked right before acting. Where it is not, the webhook is all there is to know.
+    """A webhook may be the frozen retry of an alert that has resolved since: where
+    Alertmanager is configured, it is asked right before acting. Where it is not,
+    the webhook is all there is to know.
 
-    An Alertmanager that is away denies for now: whoever configured it wants its word, and the way by which a
-    "resolved" would come is the one that is broken.
+    An Alertmanager that is away denies for now: whoever configured it wants its word,
+    and the way by which a "resolved" would come is the one that is broken.
     """
     reading = question.standing
     if reading is None:

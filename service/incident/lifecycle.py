@@ -1,4 +1,6 @@
-"""(state, event) -> (state, reason, due). Every edge stands in `TABLE`; what is not in it is a bug of the caller."""
+"""(state, event) -> (state, reason, due). Every edge stands in `TABLE`;
+what is not in it is a bug of the caller.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -59,7 +61,9 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How often an incident without a remedy is looked at again, how seldom at last, and for how long. Seconds."""
+    """How often an incident without a remedy is looked at again, how seldom at last,
+    and for how long. Seconds.
+    """
 
     recheck_s: float
     escalate_after_s: float
@@ -87,7 +91,9 @@ def _later(incident: Incident, event: Event, patience: Patience, now: datetime) 
 
 
 def _seldom(incident: Incident, event: Event, patience: Patience, now: datetime) -> datetime | None:
-    """Ever less often while looks change nothing: an alert that is never resolved may not be read for ever."""
+    """Ever less often while looks change nothing: an alert that is never resolved
+    may not be read for ever.
+    """
     pause_s = patience.recheck_s * 2 ** min(incident.quiet, 20)
     return now + timedelta(seconds=min(pause_s, max(patience.seldom_s, patience.recheck_s)))
 
@@ -163,8 +169,8 @@ TABLE: Mapping[IncidentState, Mapping[EventKind, Edge]] = {
 }
 # What ends by itself, or by a person's word: whatever still fires then is looked at again.
 HOLDS = frozenset({Reason.SWITCHED_OFF, Reason.MAINTENANCE})
-# What ends with time. Where it takes longer than a person should wait, one is called, and when it has ended it is
-# looked at again all the same.
+# What ends with time. Where it takes longer than a person should wait, one is called,
+# and when it has ended it is looked at again all the same.
 TIMED = frozenset({
     Reason.BUDGET_RUNG, Reason.BUDGET_TARGET, Reason.BUDGET_PLAYBOOK, Reason.BUDGET_NAMESPACE,
     Reason.BUDGET_OVERALL, Reason.BLAST_RADIUS, Reason.CANARY, Reason.BREAKER_OPEN,
@@ -180,7 +186,8 @@ _TRIES_PATIENCE = {
     EventKind.NEVER_SENT,
 }
 
-# Nobody waits for a remedy of what has been silenced, or does not fire any more: it waits without end.
+# Nobody waits for a remedy of what has been silenced, or does not fire any
+# more: it waits without end.
 _NOBODY_WAITS = {Reason.SILENCED, Reason.INHIBITED, Reason.NOT_FIRING}
 
 
@@ -245,8 +252,8 @@ def _kind_of(outcome: Outcome) -> EventKind:
 def from_return(was: OutcomeKind | None, outcome: Outcome, result: ActionResult | None) -> Event:
     """The event of a return's end; `was` is the outcome of the action that it takes back.
 
-    After a change that only did not heal the next rung may act, once the change is gone, or is another hand's by
-    now. What was made worse, or could not be taken back, is for people.
+    After a change that only did not heal the next rung may act, once the change is gone, or is
+    another hand's by now. What was made worse, or could not be taken back, is for people.
     """
     event = Event(EventKind.OVER, outcome.reason, outcome.detail)
     theirs = outcome.kind is OutcomeKind.REVERTED or (
@@ -260,7 +267,9 @@ def from_return(was: OutcomeKind | None, outcome: Outcome, result: ActionResult 
 
 
 def outcome_of(result: ActionResult) -> Outcome | None:
-    """The outcome of an action that ended without anything to verify; None: it was done, and is verified."""
+    """The outcome of an action that ended without anything to verify; None:
+    it was done, and is verified.
+    """
     match result.applied:
         case Applied.FAILED if result.reason is Reason.INDETERMINATE:
             # It may have been done. Nothing more is tried on top of what nobody knows.

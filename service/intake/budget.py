@@ -1,4 +1,6 @@
-"""One bound for the bytes of all webhooks under way: being read, waiting for their commit, being sorted."""
+"""One bound for the bytes of all webhooks under way: being read,
+waiting for their commit, being sorted.
+"""
 
 import asyncio
 from collections import deque
@@ -7,7 +9,9 @@ from contextlib import asynccontextmanager
 
 
 class ByteBudget:
-    """`total` bytes. Receiving takes what is free or nothing; sorting waits for its turn, and goes first."""
+    """`total` bytes. Receiving takes what is free or nothing;
+    sorting waits for its turn, and goes first.
+    """
 
     def __init__(self, total: int) -> None:
         self._total = total

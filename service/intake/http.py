@@ -1,9 +1,9 @@
 """`POST /api/v1/alertmanager`: read, check, commit, answer.
 
-What Alertmanager does with an answer decides the codes: 2xx ends the matter; 5xx is sent again at once; any
-4xx is sent again at every group interval for ever. So what can never become valid is kept as a dead letter and
-answered 200 with the reason in the body; only bad credentials, and without credentials a body that a foreign web
-page could have sent, get a 4xx.
+What Alertmanager does with an answer decides the codes: 2xx ends the matter; 5xx is sent again
+at once; any 4xx is sent again at every group interval for ever. So what can never become valid
+is kept as a dead letter and answered 200 with the reason in the body; only bad credentials,
+and without credentials a body that a foreign web page could have sent, get a 4xx.
 """
 
 import asyncio
@@ -47,7 +47,9 @@ class Intake:
         return [web.post(PATH, self.post), web.post(PATH + "/", self.post)]
 
     def close(self) -> None:
-        """The service stops: what is under way has a second to arrive, what comes is asked to come again."""
+        """The service stops: what is under way has a second to arrive,
+        what comes is asked to come again.
+        """
         self.closing = True
         soon = asyncio.get_running_loop().time() + _CLOSING_WITHIN_S
         for timeout in self._reading:
@@ -56,8 +58,9 @@ class Intake:
                 timeout.reschedule(soon)
 
     async def post(self, request: web.Request) -> web.Response:
-        """Answers 200 after the commit, 401 for bad credentials, 415 for a type that is not JSON, 503 for `come
-        again`."""
+        """Answers 200 after the commit, 401 for bad credentials,
+        415 for a type that is not JSON, 503 for `come again`.
+        """
         with self._metrics.webhook_seconds.time():
             reason, response = await self._receive(request)
         self._metrics.webhooks.labels(reason).inc()
@@ -159,8 +162,11 @@ class _Body:
         return True
 
     async def read(self, stream: StreamReader) -> None:
-        """Reads to the end. Of a body over the limit only the first part is kept, and it is read all the same:
-        closing on a sender in the middle of its body looks like an outage to it, and it would come again."""
+        """Reads to the end. Of a body over the limit only the first part is kept,
+        and it is read all the same:
+        closing on a sender in the middle of its body looks like an outage to it,
+        and it would come again.
+        """
         async for chunk in stream.iter_any():
             self.size += len(chunk)
             if self.size <= self._limit:
@@ -173,7 +179,9 @@ class _Body:
                 del self.bytes[DEAD_BODY_BYTES:]
 
     async def content(self, encoding: str | None) -> bytearray:
-        """What the bytes say, unpacked. Raises BadInput(too_large | bad_encoding), Unavailable(intake_full)."""
+        """What the bytes say, unpacked. Raises BadInput(too_large | bad_encoding),
+        Unavailable(intake_full).
+        """
         if self.size > self._limit:
             raise BadInput(Reason.TOO_LARGE, f"{self.size} bytes; at most {self._limit} are read")
         match (encoding or "identity").strip().lower():

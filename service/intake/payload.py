@@ -1,9 +1,12 @@
-"""Alertmanager's webhook payload, version 4, decoded. Unknown fields are ignored: later versions add some.
+"""Alertmanager's webhook payload, version 4, decoded. Unknown fields are ignored:
+later versions add some.
 
-Every string is untrusted: labels and annotations are bounded here, once, for all who read them later.
+Every string is untrusted: labels and annotations are bounded here, once,
+for all who read them later.
 
-What is valid is said once, by `AlertBody` and `Envelope`. A large body is read in parts by the same two: its array
-of alerts is cut at commas between alerts, so that every part is JSON exactly when the whole is.
+What is valid is said once, by `AlertBody` and `Envelope`. A large body is read
+in parts by the same two: its array of alerts is cut at commas between alerts,
+so that every part is JSON exactly when the whole is.
 """
 
 import json
@@ -35,7 +38,8 @@ PIECE_LIMIT = (
     2 * 2**20
 )  # bytes of one alert, or of all beside the alerts: decoded they take ten times as much
 
-# An error of each item, kept until all are told, takes 600 times the room of the body: the first one is enough.
+# An error of each item, kept until all are told, takes 600 times the room of the body:
+# the first one is enough.
 Texts = Annotated[dict[str, str], FailFast()]
 
 
@@ -52,7 +56,9 @@ class AlertBody(TypedDict):
 
 
 class Envelope(TypedDict):
-    """A webhook but for its alerts, of which only the list is wanted here; only what is used is read."""
+    """A webhook but for its alerts, of which only the list is wanted here;
+    only what is used is read.
+    """
 
     version: str
     alerts: list[Any]  # Any: whatever stands there, judged one by one
@@ -95,7 +101,9 @@ class Bad(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some alerts of a webhook, in its order. `count` is how many of its alerts they are, good and bad."""
+    """Some alerts of a webhook, in its order. `count` is how many of its
+    alerts they are, good and bad.
+    """
 
     alerts: Sequence[Alert]
     bad: Sequence[Bad]
@@ -110,8 +118,10 @@ _WEBHOOK: TypeAdapter[WebhookBody] = TypeAdapter(WebhookBody)
 
 
 def check(body: bytes | bytearray, cut: Cut = _CUT) -> Checked:
-    """What is in `body`. Raises BadInput(not_json | wrong_version | wrong_shape), with where and what, when there is
-    no webhook in it or no good alert. For a body over WHOLE_BYTES it takes long: call it off the event loop."""
+    """What is in `body`. Raises BadInput(not_json | wrong_version | wrong_shape),
+    with where and what, when there is no webhook in it or no good alert. For a body
+    over WHOLE_BYTES it takes long: call it off the event loop.
+    """
     if len(body) <= cut.whole:
         try:
             webhook = _WEBHOOK.validate_json(body)
@@ -133,7 +143,8 @@ def check(body: bytes | bytearray, cut: Cut = _CUT) -> Checked:
 
 
 def decode(body: bytes | bytearray, skip: int = 0, cut: Cut = _CUT) -> Iterator[Part]:
-    """The alerts in `body` but for the first `skip`, bounded and cleaned, in parts. Raises BadInput as `check` does.
+    """The alerts in `body` but for the first `skip`, bounded and cleaned, in parts.
+    Raises BadInput as `check` does.
 
     Each part takes some milliseconds.
     """
@@ -179,7 +190,8 @@ def _check_version(version: str) -> None:
 
 
 def _judged(part: bytes, begins_at: int) -> tuple[list[AlertBody], list[Bad]]:
-    """The good alerts and the bad ones of a JSON array, whose first is the `begins_at`th of its webhook.
+    """The good alerts and the bad ones of a JSON array, whose first is the
+    `begins_at`th of its webhook.
 
     Raises BadInput(not_json).
     """
@@ -203,7 +215,9 @@ def _judged(part: bytes, begins_at: int) -> tuple[list[AlertBody], list[Bad]]:
 
 
 def _opened(body: bytes | bytearray, cut: Cut) -> tuple[Envelope, Iterator[bytes]]:
-    """The envelope, and the alerts as JSON arrays of some alerts each. Raises BadInput; so does the iterator."""
+    """The envelope, and the alerts as JSON arrays of some alerts each.
+    Raises BadInput; so does the iterator.
+    """
     span = _alerts_span(body) if len(body) > cut.whole else None
     if span is None and len(body) > PIECE_LIMIT:
         raise BadInput(Reason.WRONG_SHAPE, f"a large body without one array of alerts{_HINT}")
@@ -231,7 +245,9 @@ _KEY_ROOM = 64  # bytes in which `"alerts": [` ends, blanks and escapes included
 
 
 def _alerts_span(body: bytes | bytearray) -> tuple[int, int] | None:
-    """Where the items of the top level's `alerts` stand; None where that cannot be told, as in what is no JSON."""
+    """Where the items of the top level's `alerts` stand; None where that cannot be
+    told, as in what is no JSON.
+    """
     depth, at = 0, 0
     start: int | None = None
     span: tuple[int, int] | None = None
@@ -318,7 +334,8 @@ def _mistakes(error: ValidationError, where: str = "") -> str:
 def _alert(body: AlertBody) -> Alert:
     ends_at = body.get("endsAt")
     status = body["status"]
-    # Alertmanager writes the zero time for "has not ended"; year 1 overflows on the way to other zones.
+    # Alertmanager writes the zero time for "has not ended";
+    # year 1 overflows on the way to other zones.
     over = ends_at is not None and ends_at.year > 1 and status is AlertStatus.RESOLVED
     return Alert(
         fingerprint=_clean(body["fingerprint"]),

@@ -1,4 +1,5 @@
-"""The only place that reads a clock. Logic gets `now` as an argument; whoever waits asks the clock to.
+"""The only place that reads a clock. Logic gets `now` as an argument;
+whoever waits asks the clock to.
 
 `VirtualClock` is for tests and rehearsals: waiting takes no time and moves the clock.
 """
@@ -66,7 +67,9 @@ class ClockWatch:
         return self._clock.now().timestamp() - self._clock.monotonic()
 
     def step_s(self) -> float:
-        """By how many seconds the clock has jumped since the last call; 0.0 for what is only drift."""
+        """By how many seconds the clock has jumped since the last call; 0.0 for what is only
+        drift.
+        """
         offset = self._now()
         jumped = offset - self._offset
         self._offset = offset

@@ -12,7 +12,9 @@ from service.model.reasons import Reason
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """An instant of `time.monotonic()`. Waiting for backends is real time even where the clock is virtual."""
+    """An instant of `time.monotonic()`. Waiting for backends is real time even
+    where the clock is virtual.
+    """
 
     at: float
 
@@ -30,7 +32,9 @@ class Deadline:
 
     @asynccontextmanager
     async def enforced(self, what: str) -> AsyncIterator[None]:
-        """Ends the body at the deadline with Unavailable(late); a TimeoutError of the body's own stays as it is."""
+        """Ends the body at the deadline with Unavailable(late);
+        a TimeoutError of the body's own stays as it is.
+        """
         budget_s = self.remaining_s()
         scope = asyncio.timeout(budget_s)
         try:

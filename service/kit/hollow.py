@@ -1,8 +1,9 @@
 """Imports of a package without the parts of it that are never used here.
 
-kubernetes_asyncio loads 1,400 model and API classes for the sake of one HTTP client, and cel a whole terminal
-toolkit for its own command line: 44 MiB and 0.4 s together, measured. Inside the block below, modules under the
-named prefixes come up empty, each of their names a placeholder that fails when it is used.
+kubernetes_asyncio loads 1,400 model and API classes for the sake of one HTTP client,
+and cel a whole terminal toolkit for its own command line: 44 MiB and 0.4 s together,
+measured. Inside the block below, modules under the named prefixes come up empty,
+each of their names a placeholder that fails when it is used.
 """
 
 import sys
@@ -47,7 +48,8 @@ class _Hollow(MetaPathFinder, Loader):
 
 @contextmanager
 def absent(name: str) -> Iterator[None]:
-    """What is imported inside the block finds no module of this name, and does what it does without it.
+    """What is imported inside the block finds no module of this name,
+    and does what it does without it.
 
     For a package that is an option of another. A module that is loaded already stays.
     """
@@ -64,7 +66,9 @@ def absent(name: str) -> Iterator[None]:
 
 @contextmanager
 def hollow(*prefixes: str) -> Iterator[None]:
-    """What is imported inside the block for the first time comes without the modules under `prefixes`."""
+    """What is imported inside the block for the first time comes without the
+    modules under `prefixes`.
+    """
     finder = _Hollow(prefixes)
     sys.meta_path.insert(0, finder)
     try:

@@ -11,7 +11,9 @@ async def running(
     eternal: Coroutine[object, object, None],
     on_death: Callable[[str, BaseException | None], None],
 ) -> AsyncIterator[asyncio.Task[None]]:
-    """Runs `eternal` until the block ends. A task that ends by itself is a fault: `on_death` hears of it."""
+    """Runs `eternal` until the block ends. A task that ends by itself is a
+    fault: `on_death` hears of it.
+    """
     task = asyncio.create_task(eternal, name=name)
     leaving = False
 

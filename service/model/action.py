@@ -1,7 +1,9 @@
-"""What may be done to a target: concrete, bounded requests, and the intent that is durable before each.
+"""What may be done to a target: concrete, bounded requests,
+and the intent that is durable before each.
 
-A request says exactly what the world shall look like (replicas 4, not one more), so that doing it twice is
-doing it once and reading the target back tells whether it was done. The kinds of request are not listed here:
+A request says exactly what the world shall look like (replicas 4, not one more), so that
+doing it twice is doing it once and reading the target back tells whether it was done.
+The kinds of request are not listed here:
 each owns a file in `act/`.
 """
 
@@ -36,7 +38,9 @@ class Mode(StrEnum):
 
 
 class Request(Protocol):
-    """One kind's request: frozen, absolute, idempotent. `str()` is its sentence: `scale X from 2 to 3`."""
+    """One kind's request: frozen, absolute, idempotent.
+    `str()` is its sentence: `scale X from 2 to 3`.
+    """
 
     @property
     def target(self) -> Target: ...
@@ -58,7 +62,9 @@ class NotPossible:
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """A right on the Kubernetes API that a kind of action needs. `fields` says what it writes, for people."""
+    """A right on the Kubernetes API that a kind of action needs.
+    `fields` says what it writes, for people.
+    """
 
     group: str  # "" for the core group
     resource: str  # `deployments`, `deployments/scale`
@@ -118,7 +124,9 @@ class ActionKind(Protocol[A, R]):
         ...
 
     def writes(self, request: R, action_id: str, /) -> Sequence[Write]:
-        """The fields of the Kubernetes API that the request sets; none for a request to another backend."""
+        """The fields of the Kubernetes API that the request sets;
+        none for a request to another backend.
+        """
         ...
 
     def takes(self, request: R, /) -> Sequence[str]:
@@ -139,8 +147,8 @@ class ActionKind(Protocol[A, R]):
 class Intent(Generic[R]):
     """The promise to do one action once, committed before the action is sent.
 
-    `uids` are those of the objects that were seen, by their path: another object under the same name is not
-    written to. `returns` is the action that this one takes back, where it is a return.
+    `uids` are those of the objects that were seen, by their path: another object under the same
+    name is not written to. `returns` is the action that this one takes back, where it is a return.
     """
 
     action_id: str

@@ -15,7 +15,9 @@ class AlertStatus(StrEnum):
 
 
 class EpisodeKey(NamedTuple):
-    """One firing of one alert. The fingerprint alone names the label set, which may fire again later."""
+    """One firing of one alert. The fingerprint alone names the label set,
+    which may fire again later.
+    """
 
     fingerprint: str
     starts_at: datetime
@@ -49,7 +51,9 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How many of an incident's alerts Alertmanager holds: active, silenced, or inhibited by another alert."""
+    """How many of an incident's alerts Alertmanager holds: active, silenced,
+    or inhibited by another alert.
+    """
 
     active: int = 0
     silenced: int = 0

@@ -46,7 +46,9 @@ class FieldChange:
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """One proposal. `due_at` is when it expires, or, under `veto`, when it is done unless somebody says no."""
+    """One proposal. `due_at` is when it expires, or, under `veto`,
+    when it is done unless somebody says no.
+    """
 
     id: str
     incident_id: str

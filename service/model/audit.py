@@ -18,7 +18,9 @@ class LineKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AuditLine:
-    """A line. `mac` is over everything above it and the line before; the last two are in no hash."""
+    """A line. `mac` is over everything above it and the line before; the last two are in no
+    hash.
+    """
 
     seq: int  # 1, 2, 3 ...
     kind: str
@@ -36,7 +38,9 @@ class AuditLine:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """How long the chain was at a time, and the last line's MAC, which stands for all lines up to it."""
+    """How long the chain was at a time, and the last line's MAC,
+    which stands for all lines up to it.
+    """
 
     count: int
     hash: str

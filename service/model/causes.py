@@ -1,4 +1,6 @@
-"""Which playbooks explain which: while Kafka is down, late data is its effect, and nothing of its own."""
+"""Which playbooks explain which: while Kafka is down, late data is its
+effect, and nothing of its own.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,7 +8,9 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Causes:
-    """Playbook -> the playbooks that explain it, within one namespace. Nothing explains itself, over any detour."""
+    """Playbook -> the playbooks that explain it, within one namespace.
+    Nothing explains itself, over any detour.
+    """
 
     explained_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 

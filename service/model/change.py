@@ -32,11 +32,13 @@ class NewApproval:
 
 @dataclass(frozen=True, slots=True)
 class CourseChange:
-    """How a course stands now. What people write into its row (who approved, who wants it stopped) is left alone,
-    unless `asks_again`: then the approval is taken back, for what was approved is not what would be done.
+    """How a course stands now. What people write into its row (who approved, who wants
+    it stopped) is left alone, unless `asks_again`: then the approval is taken back,
+    for what was approved is not what would be done.
 
-    `new`: it is to be written for the first time. `over`: what was asked for by a person has ended with it. `was` is
-    the state that it was seen in, where people may have changed that meanwhile: then nothing is written.
+    `new`: it is to be written for the first time. `over`: what was asked for by a person has ended
+    with it. `was` is the state that it was seen in, where people may have changed that meanwhile:
+    then nothing is written.
     """
 
     course: Course
@@ -48,11 +50,14 @@ class CourseChange:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The end of one step. `quiet` counts looks that found what the last one found; they share one record.
+    """The end of one step. `quiet` counts looks that found what the last one
+    found; they share one record.
 
-    `proposed` becomes a proposal that waits; `approval` is what becomes of the one that waited. `seen_approval` and
-    `seen_control` are what people had said when the step was taken: if that has changed, the next one is due at once.
-    `frees` are the playbooks whose incidents in the namespace need not wait any more when this one closes.
+    `proposed` becomes a proposal that waits; `approval` is what becomes of the one that waited.
+    `seen_approval` and `seen_control` are what people had said when the step was taken: if that has
+    changed, the next one is due at once.
+    `frees` are the playbooks whose incidents in the namespace need not wait any
+    more when this one closes.
     """
 
     move: Move

@@ -22,7 +22,9 @@ class Spoken:
 
 @dataclass(frozen=True, slots=True)
 class Ceiling:
-    """The mode that was set while the service ran. It holds while the setting is what it was then."""
+    """The mode that was set while the service ran. It holds while the setting is what it was
+    then.
+    """
 
     mode: Mode
     setting: Mode
@@ -47,7 +49,8 @@ class Once:
 
 @dataclass(frozen=True, slots=True)
 class Recurring:
-    """A window that opens again and again: at the times of `cron` in `zone`, for so many elapsed seconds.
+    """A window that opens again and again: at the times of `cron` in `zone`,
+    for so many elapsed seconds.
 
     None opens at or after `until`.
     """

@@ -1,4 +1,5 @@
-"""A course of several actions in a written order, as a saga takes it: its steps, and how far it has come.
+"""A course of several actions in a written order, as a saga takes it: its steps,
+and how far it has come.
 
 Never here: what comes next (saga/course.py), or doing it.
 """
@@ -23,7 +24,9 @@ class Settles(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CourseStep:
-    """One action. `go_on` does the same by hand, `go_back` takes it back: a person gets them when a course stops."""
+    """One action. `go_on` does the same by hand, `go_back` takes it back:
+    a person gets them when a course stops.
+    """
 
     name: str
     kind: str  # of action
@@ -59,9 +62,11 @@ class CourseState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """One run of a saga. `at` is the index of the step that is due or under way, and `since` when it became that.
+    """One run of a saga. `at` is the index of the step that is due or under way,
+    and `since` when it became that.
 
-    `uids` are those of the objects that the steps write, by path, as they were seen before the first step.
+    `uids` are those of the objects that the steps write, by path,
+    as they were seen before the first step.
     `asked_by` is empty for a course that an alert has begun.
     """
 

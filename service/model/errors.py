@@ -3,11 +3,12 @@
     ParamedicError
     ├── BadInput        the sender's: a webhook or a question that can never be answered
     ├── BadConfig       the operator's: refuse to start, say file, line and what to write instead
-    ├── Unavailable     nobody's for long: a backend is away, slow or shedding load; may be asked again
-    ├── Refused         the backend's word: 400, 401, 403, 404, 409, 422; asking again changes nothing
+    ├── Unavailable     nobody's for long: a backend is away, slow or shedding load; asked again
+    ├── Refused         the backend's word: 400, 401, 403, 404, 409, 422; asking again is no use
     └── Indeterminate   a write was sent and its reply lost: read back before anything else
 
-Not healed, denied and Unknown are values, not errors. Anything else that is raised is a bug of ours.
+Not healed, denied and Unknown are values, not errors.
+Anything else that is raised is a bug of ours.
 """
 
 from service.model.reasons import Reason
@@ -31,7 +32,9 @@ class BadConfig(Exception):
 
 
 class Unavailable(ParamedicError):
-    """A backend gave no usable answer in time. `retry_after_s` is its own wish, where it had one."""
+    """A backend gave no usable answer in time. `retry_after_s` is its own wish, where it had
+    one.
+    """
 
     def __init__(self, reason: Reason, detail: str, retry_after_s: float | None = None) -> None:
         super().__init__(reason, detail)
@@ -39,7 +42,9 @@ class Unavailable(ParamedicError):
 
 
 class Refused(ParamedicError):
-    """A backend understood the request and said no. `status` is its code (HTTP status or error code)."""
+    """A backend understood the request and said no. `status` is its code
+    (HTTP status or error code).
+    """
 
     def __init__(self, reason: Reason, detail: str, status: int) -> None:
         super().__init__(reason, detail)

@@ -1,8 +1,9 @@
-"""What was seen. A reading is Known or Unknown, and always says from where, when and how long it took.
+"""What was seen. A reading is Known or Unknown, and always says from where,
+when and how long it took.
 
-Each chapter of the playbook has one evidence type: a dataclass whose fields are readings, one per probe. Its
-field names, and those of the reading's value, are what conditions may name: `evidence.kafka.lag_total`. The
-types of the values stand beside the probes that read them.
+Each chapter of the playbook has one evidence type: a dataclass whose fields are readings, one per
+probe. Its field names, and those of the reading's value, are what conditions may name:
+`evidence.kafka.lag_total`. The types of the values stand beside the probes that read them.
 """
 
 import math
@@ -21,7 +22,9 @@ V_co = TypeVar("V_co", covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Known(Generic[V_co]):
-    """A probe's answer: the value, the source it was read from, when it was read and how long that took."""
+    """A probe's answer: the value, the source it was read from,
+    when it was read and how long that took.
+    """
 
     value: V_co
     source: str
@@ -45,7 +48,9 @@ Reading: TypeAlias = Known[V_co] | Unknown
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Base of the chapters' evidence types: each field holds a `Reading`; the target is read with every chapter."""
+    """Base of the chapters' evidence types: each field holds a `Reading`;
+    the target is read with every chapter.
+    """
 
     target: Reading[Seen]
 
@@ -63,10 +68,12 @@ class Evidence:
         return min((r.at for r in self.readings().values() if isinstance(r, Known)), default=now)
 
 
-# The reading whose fields a playbook declares itself: Prometheus queries by name, under `with.series`.
+# The reading whose fields a playbook declares itself:
+# Prometheus queries by name, under `with.series`.
 SERIES = "series"
 
-# A condition's view of the evidence: plain maps, with what is Unknown left out (see playbooks/conditions.py).
+# A condition's view of the evidence: plain maps, with what is Unknown left out (see
+# playbooks/conditions.py).
 Facts: TypeAlias = Mapping[str, Any]  # Any: CEL takes any nesting of maps, lists and scalars
 
 
@@ -87,10 +94,11 @@ def _shapes(
 
 
 def facts(evidence: Evidence) -> Facts:
-    """The evidence as conditions see it: Known fields only, so that naming an Unknown one is no answer.
+    """The evidence as conditions see it: Known fields only,
+    so that naming an Unknown one is no answer.
 
-    A value of None inside a Known reading is Unknown too, and left out as well. Instants and durations stay
-    what they are: CEL compares them.
+    A value of None inside a Known reading is Unknown too, and left out as well.
+    Instants and durations stay what they are: CEL compares them.
     """
     seen: dict[str, Any] = {}
     for name, reading in evidence.readings().items():
@@ -103,7 +111,9 @@ def facts(evidence: Evidence) -> Facts:
 
 
 def plain(value: object) -> Any:  # Any: see Facts
-    """A reading's value as maps, lists and scalars. Raises TypeError for what CEL has no form for."""
+    """A reading's value as maps, lists and scalars. Raises TypeError for what CEL has no form
+    for.
+    """
     if type(value) in _SCALARS:  # nearly always, and asked of each field of each reading
         return value
     if isinstance(value, Enum):
@@ -140,8 +150,8 @@ def _known(items: Mapping[str, object]) -> dict[str, Any]:
     return {name: plain(item) for name, item in items.items() if item is not None}
 
 
-# In JSON an instant, a duration and a number that JSON does not have are maps of one key with a `$`; a key that
-# begins with one gets another in front.
+# In JSON an instant, a duration and a number that JSON does not have are maps of one key with a
+# `$`; a key that begins with one gets another in front.
 _INSTANT, _DURATION, _FLOAT = "$instant", "$duration", "$float"
 
 
@@ -163,7 +173,9 @@ def to_json(value: Any) -> Any:  # Any: facts, and JSON values
 
 
 def from_json(value: Any) -> Any:  # Any: see to_json
-    """The facts that `to_json` wrote. Raises ValueError or TypeError for a tag that it never writes."""
+    """The facts that `to_json` wrote. Raises ValueError or TypeError for a
+    tag that it never writes.
+    """
     match value:
         case {"$instant": text, **rest} if not rest:
             return datetime.fromisoformat(text)

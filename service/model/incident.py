@@ -59,7 +59,9 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far an action has come: its attempts while it is being done, its readings while it is being verified."""
+    """How far an action has come: its attempts while it is being done,
+    its readings while it is being verified.
+    """
 
     attempts: int = 0
     started: bool = False  # it goes on at its backend, however long that takes
@@ -109,13 +111,17 @@ class Incident:
 
     @property
     def diagnose_only(self) -> bool:
-        """Every alert that fires says `remediate="diagnose"`: people want to know, and nothing is to be done."""
+        """Every alert that fires says `remediate="diagnose"`: people want to know,
+        and nothing is to be done.
+        """
         return all(a.labels.get("remediate") == "diagnose" for a in self.firing)
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to take one step of one incident. Each claim of an incident has a higher number than the last."""
+    """The right to take one step of one incident. Each claim of an incident has a
+    higher number than the last.
+    """
 
     incident_id: str
     owner: str

@@ -8,9 +8,11 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """One step of an incident. `id` grows with time and is never given twice; `data` is as `model/step.py` has it.
+    """One step of an incident. `id` grows with time and is never given twice;
+    `data` is as `model/step.py` has it.
 
-    The kind `again` stands for any number of looks that have changed nothing; it is written anew at each of them.
+    The kind `again` stands for any number of looks that have changed nothing;
+    it is written anew at each of them.
     """
 
     id: int

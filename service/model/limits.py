@@ -17,7 +17,9 @@ class BlastLimits:
 
 @dataclass(frozen=True, slots=True)
 class PeopleLimits:
-    """How long after a person's change an object is let be, and by which field managers persons are known."""
+    """How long after a person's change an object is let be,
+    and by which field managers persons are known.
+    """
 
     rest_s: float = 300.0
     managers: tuple[str, ...] = (
@@ -34,7 +36,9 @@ class CanaryLimits:
 
 @dataclass(frozen=True, slots=True)
 class BreakerLimits:
-    """More new incidents than `opened` in `window_s` seconds: nothing is acted on for `cooldown_s`."""
+    """More new incidents than `opened` in `window_s` seconds: nothing is acted on for
+    `cooldown_s`.
+    """
 
     opened: int = 50
     window_s: float = 600.0

@@ -1,4 +1,6 @@
-"""Matchers in Alertmanager's own syntax: `alertname="X"`, `severity=~"a|b"`, `team!="x"`, `job!~"y.*"`."""
+"""Matchers in Alertmanager's own syntax: `alertname="X"`, `severity=~"a|b"`,
+`team!="x"`, `job!~"y.*"`.
+"""
 
 import re
 from collections.abc import Mapping

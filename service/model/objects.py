@@ -40,7 +40,8 @@ class ObjectRef:
 class Write:
     """One field that a request sets, and to what; a value of None takes the field away.
 
-    Not `known`: what the value will be is not to be said beforehand, only who holds the field is asked for.
+    Not `known`: what the value will be is not to be said beforehand,
+    only who holds the field is asked for.
     """
 
     ref: ObjectRef
@@ -71,7 +72,9 @@ class System(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds a field. `restores`: it writes the field back by itself when somebody else has changed it."""
+    """Who holds a field. `restores`: it writes the field back by itself when
+    somebody else has changed it.
+    """
 
     system: System
     name: str  # as a person would look for it: "Kustomization flux-system/carbon"
@@ -81,12 +84,14 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """One object as it stands: which one it is, who holds the fields that were asked for, and their values.
+    """One object as it stands: which one it is, who holds the fields that were
+    asked for, and their values.
 
     An object that does not exist has an empty uid, and nobody holds anything of it.
 
-    `holders` and `values` are keyed by the field path with dots; a field that nobody holds, or that is not there,
-    is not in the map. `changes` is who has changed the object since it was made, by field manager, and when last;
+    `holders` and `values` are keyed by the field path with dots; a field that nobody holds,
+    or that is not there, is not in the map. `changes` is who has changed the object since it
+    was made, by field manager, and when last;
     what a controller says in the status is none.
     """
 
@@ -111,8 +116,9 @@ class DisruptionBudget:
 class Surroundings:
     """What stands around a target when it is acted on: read at once with the surveys.
 
-    `ready` is None for a target that runs no pods by itself. `least` are the fewest ready pods while the action
-    goes on: `ready` where it takes none away. `rollout` tells of one that is in progress.
+    `ready` is None for a target that runs no pods by itself. `least` are the
+    fewest ready pods while the action goes on: `ready` where it takes none away.
+    `rollout` tells of one that is in progress.
     """
 
     workloads: int  # Deployments and StatefulSets of the namespace

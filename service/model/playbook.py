@@ -1,4 +1,5 @@
-"""A playbook: which alerts it answers, what it aims at, the ladder of remedies, and what healed means.
+"""A playbook: which alerts it answers, what it aims at, the ladder of
+remedies, and what healed means.
 
 Conditions and templates arrive compiled, behind the two protocols here,
 so that route and decide can use them without knowing CEL.
@@ -32,7 +33,9 @@ class Condition(Protocol):
     def text(self) -> str: ...
 
     def judge(self, facts: Mapping[str, Any]) -> Truth:
-        """The condition's truth under `{"evidence": ..., "before": ..., "now": ...}` (Any: see Facts)."""
+        """The condition's truth under `{"evidence": ..., "before": ...,
+        "now": ...}` (Any: see Facts).
+        """
         ...
 
 
@@ -44,7 +47,9 @@ class Template(Protocol):
     def text(self) -> str: ...
 
     def render(self, facts: Mapping[str, Any]) -> object | None:
-        """The value (of its own type where the text is one expression), or None when a part is missing."""
+        """The value (of its own type where the text is one expression),
+        or None when a part is missing.
+        """
         ...
 
 
@@ -81,7 +86,9 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class VerifyPlan:
-    """How an action is proved: wait, then read until `readings` good ones in a row, at most `within_s`."""
+    """How an action is proved: wait, then read until `readings` good ones in a
+    row, at most `within_s`.
+    """
 
     settle_s: float
     within_s: float
@@ -91,7 +98,8 @@ class VerifyPlan:
 
 @dataclass(frozen=True, slots=True)
 class ConsentPlan:
-    """How long a proposal waits for a yes (`approve`) or a no (`veto`), and whether two people have to say yes.
+    """How long a proposal waits for a yes (`approve`) or a no (`veto`),
+    and whether two people have to say yes.
 
     None: as long as the settings say.
     """
@@ -113,7 +121,8 @@ Argument: TypeAlias = (
 class Do:
     """The action of a rung: its kind and its arguments, templates still open.
 
-    `check` makes the kind's arguments of filled ones; it raises ValueError with a sentence for what is out of bounds.
+    `check` makes the kind's arguments of filled ones; it raises ValueError with a sentence
+    for what is out of bounds.
     """
 
     kind: AnyKind
@@ -157,19 +166,24 @@ class Playbook:
     worse: Condition | None
     limits: Limits
     source: str  # file:line
-    # What its remedies are made for, of what runs pods. A pod leads to its owner, unless it is among them.
+    # What its remedies are made for, of what runs pods. A pod leads to its owner,
+    # unless it is among them.
     workloads: tuple[TargetKind, ...] = WORKLOADS
 
     def matches(self, labels: Mapping[str, str]) -> bool:
         return all(m.matches(labels) for m in self.matchers)
 
     def params_for(self, target: Target) -> Mapping[str, object]:
-        """`with` for one target. Raises BadInput(target_unresolved) when a template has no value for it."""
+        """`with` for one target. Raises BadInput(target_unresolved) when a
+        template has no value for it.
+        """
         return filled(self.params, target, f"playbook {self.name}: with")
 
 
 def filled(params: Mapping[str, object], target: Target, place: str) -> Mapping[str, object]:
-    """Parameters for one target; `place` is where they stand. Raises BadInput(target_unresolved)."""
+    """Parameters for one target; `place` is where they stand. Raises
+    BadInput(target_unresolved).
+    """
     view = {"target": target.view}
     return {name: _filled(value, view, f"{place}.{name}") for name, value in params.items()}
 

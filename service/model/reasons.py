@@ -1,8 +1,8 @@
 """The closed list of reasons. No verdict without one of these words.
 
-The same word stands in the log event, the metric label, the ledger and the decision record, so that a person
-who sees it in one place can search for it in all others. A new reason needs a line here and in the README's
-table; a test compares the two.
+The same word stands in the log event, the metric label, the ledger and the decision record,
+so that a person who sees it in one place can search for it in all others. A new reason needs
+a line here and in the README's table; a test compares the two.
 """
 
 from enum import StrEnum

@@ -92,7 +92,9 @@ class OpenCause(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BreakerState:
-    """New incidents lately, and until when the circuit breaker holds everything; None: it does not."""
+    """New incidents lately, and until when the circuit breaker holds everything; None: it does
+    not.
+    """
 
     opened: int = 0
     until: datetime | None = None
@@ -100,10 +102,11 @@ class BreakerState:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What the ledger knows when the guards are asked; read inside the transaction that writes the intent.
+    """What the ledger knows when the guards are asked; read inside the
+    transaction that writes the intent.
 
-    Each list has the newest lines only, newest first: as many as the guards count in its scope, and all that have
-    no outcome yet. `under_treatment` are all that have none, anywhere.
+    Each list has the newest lines only, newest first: as many as the guards count in its scope,
+    and all that have no outcome yet. `under_treatment` are all that have none, anywhere.
     """
 
     firing_alerts: int

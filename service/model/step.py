@@ -1,4 +1,6 @@
-"""What happens to an incident, step by step: each is written once, and becomes a row, a log line and a metric."""
+"""What happens to an incident, step by step: each is written once, and becomes a row,
+a log line and a metric.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -61,7 +63,9 @@ class Ruled:
 
 @dataclass(frozen=True, slots=True)
 class Proposed:
-    """The action waits for a person's word until `due_at`; under `veto` it is done then, unless somebody says no."""
+    """The action waits for a person's word until `due_at`; under `veto` it is done then,
+    unless somebody says no.
+    """
 
     kind: ClassVar[str] = "proposed"
     at: datetime
@@ -113,7 +117,9 @@ class Tried:
 
 @dataclass(frozen=True, slots=True)
 class Touched:
-    """An object of the Kubernetes API that an action is about; `uid` is empty where it was not seen."""
+    """An object of the Kubernetes API that an action is about;
+    `uid` is empty where it was not seen.
+    """
 
     api: str  # `apps/v1`
     kind: str
@@ -217,7 +223,9 @@ class Coursed:
 
 @dataclass(frozen=True, slots=True)
 class Retargeted:
-    """The alert named a pod, and its owner is meant. `joined`: the open incident there that has its alerts now."""
+    """The alert named a pod, and its owner is meant. `joined`:
+    the open incident there that has its alerts now.
+    """
 
     kind: ClassVar[str] = "retargeted"
     at: datetime

@@ -19,7 +19,8 @@ class TargetKind(StrEnum):
     POD = "Pod"
     PERSISTENT_VOLUME_CLAIM = "PersistentVolumeClaim"
 
-    # Things of other systems, or with no object that would be read. A Secret is one of them: it is never read.
+    # Things of other systems, or with no object that would be read.
+    # A Secret is one of them: it is never read.
     CONSUMER_GROUP = "ConsumerGroup"
     TOPIC = "Topic"
     TABLE = "Table"
@@ -92,7 +93,9 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Where a pod's chain of controlling owners leads: to a target, or, without one, `detail` says why not."""
+    """Where a pod's chain of controlling owners leads: to a target, or,
+    without one, `detail` says why not.
+    """
 
     chain: tuple[str, ...]  # the pod first
     target: Target | None = None

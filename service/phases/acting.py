@@ -55,7 +55,9 @@ async def act(
     began, started_at = rooms.clock.monotonic(), rooms.clock.now()
 
     async def confirm() -> None:
-        """Right before a write: is the incident still ours, and has nobody forbidden it meanwhile?"""
+        """Right before a write: is the incident still ours, and has nobody forbidden it
+        meanwhile?
+        """
         await rooms.incidents.confirm(held.claim)
         if under_way.progress.started:
             return  # what has begun is brought to its end
@@ -104,7 +106,8 @@ def _ended(
             return ActionResult(attempt.applied, attempt.reason, attempt.detail, now)
         case NotYet() if not progress.started:
             pause_s = max(attempt.retry_after_s, _backoff_s(progress.attempts))
-            # What is wanted is what was there before: that may be late, where a remedy would be stale.
+            # What is wanted is what was there before: that may be late,
+            # where a remedy would be stale.
             tries = rooms.attempts
             all_s = tries.unsure_s if intent.returns is not None else tries.all_s
             if 0 <= (now - intent.intended_at).total_seconds() <= all_s - pause_s:
@@ -131,9 +134,11 @@ def _backoff_s(attempts: int) -> float:
 
 
 def lapsed(incident: Incident, intent: Intent[Any], rooms: Rooms, now: datetime) -> Reason | None:
-    """Why an action that was not done yet may not be done now: the world or the operator has moved on.
+    """Why an action that was not done yet may not be done now:
+    the world or the operator has moved on.
 
-    A return asks for no alert and no fresh evidence: it finds what the action wrote, or it does nothing.
+    A return asks for no alert and no fresh evidence: it finds what the action
+    wrote, or it does nothing.
     """
     policy = rooms.policy()
     playbook = rooms.playbooks.get(incident.playbook)
@@ -154,7 +159,9 @@ def lapsed(incident: Incident, intent: Intent[Any], rooms: Rooms, now: datetime)
 def forbidden(
     incident: Incident, intent: Intent[Any], rooms: Rooms, control: Control
 ) -> Reason | None:
-    """Why people do not want it any more: a lower ceiling, the kill switch, a maintenance window."""
+    """Why people do not want it any more: a lower ceiling, the kill switch, a maintenance
+    window.
+    """
     now = rooms.clock.now()
     rung = remedy(rooms.playbooks.get(incident.playbook), intent.rung)
     if rung is not None:
@@ -162,7 +169,8 @@ def forbidden(
         approved = course is not None and course.approved_by and not course.state.ended
         mode = Mode.AUTO if approved else rung.mode
         if intent.returns is not None:
-            # What was allowed before, by the rung or by a person, may be taken back: only the ceiling counts.
+            # What was allowed before, by the rung or by a person, may be taken back:
+            # only the ceiling counts.
             mode = intent.mode
         mode = mode.capped(rooms.policy().under(control).ceiling)
         # Two people's yes to a course is what the ceiling `approve` asks for.

@@ -32,10 +32,12 @@ from service.store.names import new_id
 async def admit(
     held: Held, proposal: Proposal, evidence: Evidence, steps: Sequence[Step], rooms: Rooms
 ) -> Intent[Any] | None:
-    """Asks the guards inside the ledger's transaction. The intent, durable; or None, and the no is written.
+    """Asks the guards inside the ledger's transaction. The intent, durable;
+    or None, and the no is written.
 
-    An action that only lacks a person's word becomes a proposal that waits for it. One that has it, or that nobody
-    has said no to, comes here again with its incident's `approval`, and every guard is asked anew.
+    An action that only lacks a person's word becomes a proposal that waits for it. One that
+    has it, or that nobody has said no to, comes here again with its incident's `approval`,
+    and every guard is asked anew.
     """
     incident, playbook = held.incident, rooms.playbooks[held.incident.playbook]
     if proposal.request is None or proposal.rung is None or proposal.kind is None:
@@ -120,7 +122,9 @@ def _called(ruling: Ruling, intent: Intent[Any], now: datetime) -> tuple[Called,
 
 
 def _consent(incident: Incident, history: History) -> Mode | None:
-    """The lowest mode that is content with what people said, or did not say, about the incident's proposal."""
+    """The lowest mode that is content with what people said, or did not say,
+    about the incident's proposal.
+    """
     approval = incident.approval
     if approval is None or history.approval != approval.state:
         return None  # somebody has spoken since it was read
@@ -135,7 +139,8 @@ def _event(ruling: Ruling, incident: Incident, new: NewApproval | None, action: 
     if ruling.reason is Reason.ALERT_RESOLVED:
         return resolved(incident)
     if incident.approval is not None and ruling.guard == "consent":
-        # Another word, or another mode, than the one it came with: what it means is looked at in the next step.
+        # Another word, or another mode, than the one it came with:
+        # what it means is looked at in the next step.
         return Event(EventKind.ASKED, ruling.reason, ruling.detail)
     return from_denial(ruling)
 

@@ -12,14 +12,18 @@ from service.phases.rooms import Rooms
 
 
 def to_be_aimed(incident: Incident, rooms: Rooms) -> bool:
-    """Whether a new incident is about something that runs pods, and that its playbook has no remedies for."""
+    """Whether a new incident is about something that runs pods,
+    and that its playbook has no remedies for.
+    """
     kind = incident.target.kind
     fits = kind not in RUNNING or kind in rooms.playbooks[incident.playbook].workloads
     return incident.state is IncidentState.OPEN and not fits
 
 
 async def aim(held: Held, rooms: Rooms) -> None:
-    """Looks for the owner of the pod, once; whatever else runs pods has none to look for, and goes to a person."""
+    """Looks for the owner of the pod, once; whatever else runs pods has none to look
+    for, and goes to a person.
+    """
     incident = held.incident
     kinds = rooms.playbooks[incident.playbook].workloads
     if incident.target.kind is not TargetKind.POD:
@@ -41,7 +45,9 @@ async def aim(held: Held, rooms: Rooms) -> None:
 
 
 async def _retarget(held: Held, owner: Owner, target: Target, rooms: Rooms) -> None:
-    """Aims at the owner, or, where the playbook has an open incident on it already, joins that one and closes."""
+    """Aims at the owner, or, where the playbook has an open incident on it already,
+    joins that one and closes.
+    """
     incident, now = held.incident, rooms.clock.now()
 
     def tell(other_id: str | None) -> Change:

@@ -1,7 +1,8 @@
-"""Asking: a course that one person has asked for waits until another one has approved it, or nobody did in time.
+"""Asking: a course that one person has asked for waits until another one has approved
+it, or nobody did in time.
 
-What is approved is what is done: the steps are written down before anybody can approve them, and drawn up anew
-right before the first; where the platform has changed in between, it is asked again.
+What is approved is what is done: the steps are written down before anybody can approve them, and
+drawn up anew right before the first; where the platform has changed in between, it is asked again.
 """
 
 from collections.abc import Sequence
@@ -93,7 +94,9 @@ async def _nothing(
     now: datetime,
     rooms: Rooms,
 ) -> None:
-    """What was asked for cannot be drawn up: a rung for people says why, or the evidence has to be read again."""
+    """What was asked for cannot be drawn up: a rung for people says why,
+    or the evidence has to be read again.
+    """
     kind = rooms.kinds.get(proposal.kind or "")
     request = proposal.request
     if kind is None or not kind.for_people:

@@ -1,7 +1,7 @@
 """Admitting a step of a course: its guards are asked inside the transaction that writes its intent.
 
-Before the first step all that the steps write is looked at, so that what somebody else would put back is found
-while nothing is done yet. Never here: doing it, or what follows.
+Before the first step all that the steps write is looked at, so that what somebody else would put
+back is found while nothing is done yet. Never here: doing it, or what follows.
 """
 
 from collections.abc import Sequence
@@ -29,8 +29,9 @@ from service.phases.rooms import Rooms
 from service.phases.ruling import ruled, scopes_of
 from service.saga.course import Ended, begin, held
 
-# What is asked before the first step alone: the alert may resolve once the first service is back, and what a course
-# as a whole may do was allowed with it. Every other guard, also one that is new, is asked before each step.
+# What is asked before the first step alone: the alert may resolve once the first service is back,
+# and what a course as a whole may do was allowed with it. Every other guard, also one that is new,
+# is asked before each step.
 BEFORE_THE_FIRST = frozenset(
     {
         "firing",
@@ -48,7 +49,9 @@ BEFORE_THE_FIRST = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """The step that is due. `first`: nothing of the course has been done, and every guard is asked."""
+    """The step that is due. `first`: nothing of the course has been done, and every guard is
+    asked.
+    """
 
     course: Course
     step: CourseStep
@@ -126,7 +129,9 @@ def _denied(
     rooms: Rooms,
     now: datetime,
 ) -> Change:
-    """What follows from a guard's no: what an alert would begin is looked at anew, anything else waits or ends."""
+    """What follows from a guard's no: what an alert would begin is looked at anew,
+    anything else waits or ends.
+    """
     course = due.course
     if due.first and not course.asked_by:
         event = from_denial(ruling)
@@ -135,7 +140,8 @@ def _denied(
         to = advance(incident, event, rooms.patience, now)
         return Change(to, (*taken, moved(incident, to, now)), frees=frees(incident, to, rooms))
     stored = incident.course or course
-    # Another object under the name is a new look's to find for an alert; a course was about the one it has seen.
+    # Another object under the name is a new look's to find for an alert;
+    # a course was about the one it has seen.
     retry_at = None if ruling.reason is Reason.TARGET_REPLACED else ruling.retry_at
     then = held(stored, ruling.reason, ruling.detail, now, retry_at)
     if history.stop_by and ruling.reason is Reason.STOPPED:
@@ -152,7 +158,9 @@ def _denied(
 
 
 def request_of(step: CourseStep, rooms: Rooms) -> Request | NotPossible:
-    """The step's request, within the bounds of its kind. Raises LookupError for a kind that is gone."""
+    """The step's request, within the bounds of its kind.
+    Raises LookupError for a kind that is gone.
+    """
     kind = rooms.kinds[step.kind]
     try:
         arguments: Any = TypeAdapter(kind.arguments).validate_python(dict(step.arguments))
@@ -172,7 +180,9 @@ def policy_of(course: Course, rooms: Rooms) -> Policy:
 async def survey(
     steps: Sequence[CourseStep], requests: Sequence[Request], action_id: str, rooms: Rooms
 ) -> Reading[tuple[Survey, ...]]:
-    """All that the steps write, as it stands now; a field that several of them write is asked for once."""
+    """All that the steps write, as it stands now; a field that several of them
+    write is asked for once.
+    """
     writes: dict[tuple[str, str], Write] = {}
     for step, request in zip(steps, requests, strict=True):
         for write in rooms.kinds[step.kind].writes(request, action_id):

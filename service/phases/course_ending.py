@@ -1,4 +1,5 @@
-"""The end of a course before its last proof: a person is called with what is done, what is not, and how to go on.
+"""The end of a course before its last proof: a person is called with what is done,
+what is not, and how to go on.
 
 Never here: whether it ends (saga/course.py).
 """
@@ -54,7 +55,8 @@ def over(
     to = advance(incident, Event(kind, ended.reason, say), rooms.patience, now)
     told = (coursed(course, ended.reason, ended.detail, now), called, moved(incident, to, now))
     new = incident.course is None or incident.course.id != course.id
-    # What was asked for and has changed nothing is over with its no; anything else is a person's to end.
+    # What was asked for and has changed nothing is over with its no;
+    # anything else is a person's to end.
     untouched = bool(course.asked_by) and len(ended.left) == len(course.steps)
     was = incident.course.state if untouched and incident.course is not None else None
     return Change(

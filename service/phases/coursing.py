@@ -1,7 +1,9 @@
-"""Coursing: one step of a course of several actions, from its beginning to the proof after its last step.
+"""Coursing: one step of a course of several actions, from its beginning to the
+proof after its last step.
 
-Each action is admitted, sent, read back and looked at as any other, under the incident's claim; where the course
-stands is written in the same transaction. What comes next is asked of saga/course.py.
+Each action is admitted, sent, read back and looked at as any other, under the
+incident's claim; where the course stands is written in the same transaction.
+What comes next is asked of saga/course.py.
 """
 
 from collections.abc import Sequence
@@ -44,7 +46,9 @@ _UNKNOWN_AGAIN_S = 10.0
 
 
 async def follow(held_: Held, course: Course, rooms: Rooms) -> None:
-    """One step of a course that has begun: its action, a look at what it has done, or the next one's admission."""
+    """One step of a course that has begun: its action, a look at what it has done,
+    or the next one's admission.
+    """
     under_way = held_.incident.under_way
     if under_way is None:
         return await _next_step(held_, course, rooms)
@@ -151,7 +155,9 @@ async def _act(held_: Held, under_way: UnderWay, rooms: Rooms, *, look_first: bo
 async def _acted(
     held_: Held, under_way: UnderWay, result: ActionResult, took_s: float, rooms: Rooms
 ) -> None:
-    """The step's action has ended: it is looked at, or it has settled with its end, or the course is over."""
+    """The step's action has ended: it is looked at, or it has settled with its
+    end, or the course is over.
+    """
     intent, course = under_way.intent, _of(held_.incident)
     acted = Acted(
         result.at, intent.action_id, intent.rung, intent.kind, str(intent.request), result, took_s
@@ -192,7 +198,9 @@ async def _onward(
     rooms: Rooms,
     result: ActionResult | None = None,
 ) -> None:
-    """The step has its outcome: the next one is due, or all are done and are proved, or the course is over."""
+    """The step has its outcome: the next one is due, or all are done and are
+    proved, or the course is over.
+    """
     incident, intent, now = held_.incident, under_way.intent, outcome.at
     verified = Verified(now, intent.action_id, intent.rung, outcome)
     action = ActionChange(intent.action_id, result=result, outcome=outcome)
@@ -216,7 +224,9 @@ async def _prove(
     rooms: Rooms,
     result: ActionResult | None,
 ) -> None:
-    """Every step is done: the last one's line stays open until the playbook's healed condition has been read."""
+    """Every step is done: the last one's line stays open until the playbook's healed
+    condition has been read.
+    """
     incident, intent, now = held_.incident, under_way.intent, ended.course.since
     again = begin_proof(plan_of(incident, intent, rooms), under_way.progress, now)
     course = replace(ended.course, state=CourseState.PROVING, detail=ended.detail)
@@ -251,8 +261,8 @@ def _worse(incident: Incident, evidence: Evidence, rooms: Rooms, now: datetime) 
 def _lapsed(incident: Incident, intent: Intent[Any], rooms: Rooms, now: datetime) -> Reason | None:
     """Why a step that was not sent yet may not be sent now.
 
-    Not its age: a course that a crash has broken off goes on, for the write itself compares what it would change
-    with what was seen.
+    Not its age: a course that a crash has broken off goes on, for the write itself compares what it
+    would change with what was seen.
     """
     course = _of(incident)
     policy = policy_of(course, rooms)

@@ -1,4 +1,6 @@
-"""Looking and deciding: the evidence, the first rung that holds, and the call where it is one for people."""
+"""Looking and deciding: the evidence, the first rung that holds,
+and the call where it is one for people.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -35,7 +37,8 @@ async def decide(incident: Incident, evidence: Evidence, rooms: Rooms) -> tuple[
 async def call(held: Held, proposal: Proposal, steps: Sequence[Step], rooms: Rooms) -> None:
     """The rung that holds is one for people: what it says, with its commands, is the step.
 
-    While what explains it has an open incident, nobody is called twice for one fault: it waits, as an action would.
+    While what explains it has an open incident, nobody is called twice for one fault:
+    it waits, as an action would.
     """
     incident, now = held.incident, rooms.clock.now()
     causes = rooms.causes.of(incident.playbook)

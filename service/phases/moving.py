@@ -104,7 +104,9 @@ def _course_over(
 
 
 def quiet_looks(incident: Incident, to: Move) -> int:
-    """How many looks in a row have found the same: they share one record, for an alert may fire for weeks."""
+    """How many looks in a row have found the same: they share one record,
+    for an alert may fire for weeks.
+    """
     same = (incident.state, incident.reason) == (to.state, to.reason)
     resting = to.state in (IncidentState.OPEN, IncidentState.HEALED)
     return incident.quiet + 1 if same and resting else 0
@@ -134,7 +136,9 @@ def seen(incident: Incident, to: Move) -> ApprovalState | None:
 
 
 def labels_of(incident: Incident) -> tuple[Mapping[str, str], ...]:
-    """The labels of the alerts that fire, with what a matcher of people may also name: playbook and namespace."""
+    """The labels of the alerts that fire, with what a matcher of people may also
+    name: playbook and namespace.
+    """
     more = {"playbook": incident.playbook, "namespace": incident.target.namespace}
     return tuple({**alert.labels, **more} for alert in incident.firing)
 

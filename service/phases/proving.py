@@ -62,7 +62,8 @@ async def verify(held: Held, under_way: UnderWay, rooms: Rooms) -> None:
 
 
 def _not_before(under_way: UnderWay, plan: VerifyPlan, now: datetime) -> datetime | None:
-    """When the next reading is wanted, if an alert woke the incident before: a change has to settle first.
+    """When the next reading is wanted, if an alert woke the incident before:
+    a change has to settle first.
 
     Farther away than any pause of the plan, it is an instant of before the clock was set back.
     """
@@ -84,7 +85,9 @@ async def changed_back(intent: Intent[Any], rooms: Rooms) -> str | None:
 
 
 async def close(held: Held, rooms: Rooms) -> None:
-    """No alert fires any more, and nothing is under way. What was written is looked at once more."""
+    """No alert fires any more, and nothing is under way. What was written is looked at once
+    more.
+    """
     incident, outcome = held.incident, None
     last = await rooms.ledger.last_done(rooms.kinds, incident.id)
     event = resolved(incident)
@@ -101,7 +104,9 @@ def remedy(playbook: Playbook | None, rung: str) -> Remedy | None:
 
 
 def plan_of(incident: Incident, intent: Intent[Any], rooms: Rooms) -> VerifyPlan:
-    """The rung's plan. Of a rung that was renamed since, any rung's plan proves the same condition."""
+    """The rung's plan. Of a rung that was renamed since, any rung's plan proves the same
+    condition.
+    """
     playbook = rooms.playbooks[incident.playbook]
     rung = remedy(playbook, intent.rung) or next(iter(playbook.remedies), None)
     return rung.verify if rung is not None else VerifyPlan(30.0, 600.0, 3, 10.0)

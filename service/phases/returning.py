@@ -1,7 +1,8 @@
 """Returning: an action did not help, and what it changed goes back, as an action of its own.
 
-The intent of the return is written in the transaction that settles the action, so there is one return of an action
-or none, whatever dies in between. While a guard holds it back the action waits with its verdict.
+The intent of the return is written in the transaction that settles the action,
+so there is one return of an action or none, whatever dies in between. While a
+guard holds it back the action waits with its verdict.
 """
 
 from collections.abc import Callable, Sequence
@@ -81,7 +82,9 @@ async def _admit(
     surveys: Reading[tuple[Survey, ...]],
     rooms: Rooms,
 ) -> None:
-    """The guards are asked inside the transaction that settles the action and writes the return's intent."""
+    """The guards are asked inside the transaction that settles the action and
+    writes the return's intent.
+    """
     incident, before = held.incident, said.under_way.before
     judge = _judge(incident, back, said, surveys, rooms)
     policy, limits = rooms.policy(), rooms.playbooks[incident.playbook].limits
@@ -91,12 +94,15 @@ async def _admit(
     )
     rooms.journal.tell(incident, change.steps)
     if ruling.allowed:
-        # The next step does it, as it would after a crash: there is one way from an intent to its action.
+        # The next step does it, as it would after a crash:
+        # there is one way from an intent to its action.
         await rooms.incidents.release(held.claim)
 
 
 async def _not_ours(kind: AnyKind, intent: Intent[Any], rooms: Rooms) -> Stays | None:
-    """Why what is there now is another hand's. Where that cannot be told, the guards hold it back."""
+    """Why what is there now is another hand's. Where that cannot be told, the guards hold it
+    back.
+    """
     writes = kind.writes(intent.request, intent.action_id)
     surveys = await rooms.survey(writes)
     if not isinstance(surveys, Known):
@@ -119,7 +125,9 @@ class _Said:
     steps: tuple[Step, ...]
 
     def first(self, now: datetime) -> tuple[Step, ...]:
-        """The verdict and what is to follow from it, told once however often the guards are asked."""
+        """The verdict and what is to follow from it, told once however often the guards are
+        asked.
+        """
         if self.under_way.progress.verdict is not None:
             return self.steps
         intent = self.under_way.intent

@@ -21,12 +21,14 @@ from service.record.journal import Journal
 from service.store.incidents import Incidents
 from service.store.ledger import Ledger
 
-# The playbook's chapter, run under its deadline; and the objects that an action writes, as they stand now.
+# The playbook's chapter, run under its deadline; and the objects that an action
+# writes, as they stand now.
 Diagnose: TypeAlias = Callable[[Playbook, Incident], Awaitable[Evidence]]
 SurveyWrites: TypeAlias = Callable[[Sequence[Write]], Awaitable[Reading[tuple[Survey, ...]]]]
 # How alerts stand in Alertmanager now.
 AskAlertmanager: TypeAlias = Callable[[Sequence[Alert]], Awaitable[Reading[Standing]]]
-# What stands around the target of an action: of its writes, and of the names of the pods that it takes away.
+# What stands around the target of an action: of its writes,
+# and of the names of the pods that it takes away.
 LookAround: TypeAlias = Callable[
     [Target, Sequence[Write], Sequence[str]], Awaitable[Reading[Surroundings]]
 ]
@@ -38,7 +40,9 @@ HasSettled: TypeAlias = Callable[[CourseStep], Awaitable[Reading[bool]]]
 
 @dataclass(frozen=True, slots=True)
 class Attempts:
-    """How an action is tried. Seconds: of one attempt, of all while nothing was sent, and of reading back."""
+    """How an action is tried. Seconds: of one attempt, of all while nothing was
+    sent, and of reading back.
+    """
 
     one_s: float = 10.0
     all_s: float = 30.0
@@ -47,7 +51,9 @@ class Attempts:
 
 @dataclass(frozen=True, slots=True)
 class Rooms:
-    """`policy` is asked anew at each step: a ceiling may be lowered while an action is under way."""
+    """`policy` is asked anew at each step: a ceiling may be lowered while an action is under
+    way.
+    """
 
     playbooks: Mapping[str, Playbook]
     causes: Causes

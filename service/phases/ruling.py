@@ -1,4 +1,5 @@
-"""What every admission asks for and tells, whatever is admitted: a remedy, a step of a saga, a return.
+"""What every admission asks for and tells, whatever is admitted: a remedy,
+a step of a saga, a return.
 
 Never here: what follows from the answer.
 """

@@ -1,7 +1,8 @@
 """Waiting: a proposal and a person's word; and what a hold that has ended means for an incident.
 
-The word is durable where it was said (`desk/`). Here it is taken up: what was approved, or announced and not said no
-to, is looked at once more on fresh evidence, asked of every guard, and done only if it still is what was proposed.
+The word is durable where it was said (`desk/`). Here it is taken up: what was approved, or
+announced and not said no to, is looked at once more on fresh evidence, asked of every guard,
+and done only if it still is what was proposed.
 """
 
 from datetime import datetime, timedelta
@@ -28,7 +29,9 @@ _BLIND_S = 10.0  # until evidence that was Unknown is gathered again
 
 
 async def wait(held: Held, rooms: Rooms) -> tuple[Intent[Any], Evidence] | None:
-    """One look at a proposal that waits. The intent, durable, with its evidence; or None, and the step is written."""
+    """One look at a proposal that waits. The intent, durable, with its evidence; or None,
+    and the step is written.
+    """
     incident, now = held.incident, rooms.clock.now()
     policy = rooms.policy().under(await rooms.incidents.control(now))
     event = _word(incident, policy, rooms, now)
@@ -46,7 +49,9 @@ async def wait(held: Held, rooms: Rooms) -> tuple[Intent[Any], Evidence] | None:
 
 
 def _word(incident: Incident, policy: Policy, rooms: Rooms, now: datetime) -> Event | None:
-    """What has been said, where that is all there is to do; None: it may be done, if it still is the same."""
+    """What has been said, where that is all there is to do; None: it may be done,
+    if it still is the same.
+    """
     approval = incident.approval
     if approval is None:
         return Event(EventKind.WITHDRAWN, Reason.PROPOSAL_CHANGED, "there is no proposal any more")
@@ -111,7 +116,9 @@ def _changed(
 
 
 async def stay(held: Held, rooms: Rooms) -> None:
-    """An escalated incident is due. With a person it stays, unless what held its action back has ended."""
+    """An escalated incident is due. With a person it stays,
+    unless what held its action back has ended.
+    """
     incident, now = held.incident, rooms.clock.now()
     reason = incident.reason or Reason.LADDER_EXHAUSTED
     if reason in TIMED:

@@ -1,6 +1,8 @@
-"""Which systems have to agree before a condition holds: what one of them says wrongly is then no reason to act.
+"""Which systems have to agree before a condition holds: what one of them says wrongly
+is then no reason to act.
 
-Never here: which system a reading comes from (the chapter knows), or what needs two of them (the kind of action).
+Never here: which system a reading comes from (the chapter knows),
+or what needs two of them (the kind of action).
 """
 
 from collections.abc import Mapping
@@ -23,7 +25,9 @@ WANTED = 2
 
 
 def agreeing(node: Node, origins: Mapping[str, str]) -> frozenset[str]:
-    """The systems without whose word the condition cannot hold. Of an `||` only what all of its sides need."""
+    """The systems without whose word the condition cannot hold.
+    Of an `||` only what all of its sides need.
+    """
     return _needed(node, origins, True)
 
 

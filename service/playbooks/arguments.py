@@ -1,7 +1,8 @@
-"""Values that a playbook gives to a dataclass: a rung's arguments under `do:`, a chapter's parameters under `with:`.
+"""Values that a playbook gives to a dataclass: a rung's arguments under `do:`,
+a chapter's parameters under `with:`.
 
-A value is plain, or a text with templates in it, or a list or map of such values. What is plain is held against
-the annotated bounds now; of a template its type is.
+A value is plain, or a text with templates in it, or a list or map of such values.
+What is plain is held against the annotated bounds now; of a template its type is.
 Never here: the fields of the file itself (format.py).
 """
 
@@ -45,7 +46,9 @@ class Values:
     mistakes: Mistakes
 
     def compiled(self, given: Mapping[str, object], place: Place) -> dict[str, Argument]:
-        """The values by the dataclass's own names. A name that ends in `_` is written without it."""
+        """The values by the dataclass's own names. A name that ends in `_` is written without
+        it.
+        """
         known = {f.name.rstrip("_"): f for f in dataclasses.fields(self.fields)}
         meant = self._unknown([n for n in given if n not in known], known, place)
         for name, field in known.items():
@@ -160,7 +163,9 @@ def _wanted(hint: Any) -> list[Type]:  # Any: a type hint
 
 
 def _inner(hint: Any, step: str | int) -> Any:  # Any: type hints
-    """The annotation of what stands at one step inside a value: an element, a map's value, a field."""
+    """The annotation of what stands at one step inside a value: an element, a map's value, a
+    field.
+    """
     while get_origin(hint) is Annotated:
         hint = get_args(hint)[0]
     origin, arguments = get_origin(hint), [a for a in get_args(hint) if a is not Ellipsis]

@@ -21,16 +21,19 @@ _MOST = 100  # causes of one playbook
 
 
 def beside(folder: Path, playbooks: Collection[str]) -> Causes:
-    """The table beside a folder of playbooks; an empty one where there is no such file. Raises BadConfig."""
+    """The table beside a folder of playbooks; an empty one where there is no
+    such file. Raises BadConfig.
+    """
     file = folder.parent / NAME
     return load(file, playbooks) if file.exists() else Causes()
 
 
 def load(file: Path, playbooks: Collection[str]) -> Causes:
-    """The table. `playbooks` are the names of those that are loaded. Raises BadConfig with all mistakes.
+    """The table. `playbooks` are the names of those that are loaded.
+    Raises BadConfig with all mistakes.
 
-    A name may be that of a playbook which is not loaded, for a folder need not hold all of them; but a pair of
-    names of which neither is loaded says nothing, and one of them is misspelt.
+    A name may be that of a playbook which is not loaded, for a folder need not hold all of them;
+    but a pair of names of which neither is loaded says nothing, and one of them is misspelt.
     """
     content, mistakes = source.read(file, begins=_BEGINS)
     table = _table(content, mistakes) if content is not None else {}

@@ -1,8 +1,9 @@
 """Conditions and templates in CEL, checked against the evidence type before anything runs.
 
-A condition is Unknown when it needs a reading that is Unknown. CEL's own rule does the work: what is Unknown is
-left out of the facts, naming it is an error, `false && error` is false, `true || error` is true, and any error
-that is left over means Unknown. `has()` would turn Unknown into an argument, so a rung's `when` may not use it.
+A condition is Unknown when it needs a reading that is Unknown. CEL's own rule does the work:
+what is Unknown is left out of the facts, naming it is an error, `false && error` is false,
+`true || error` is true, and any error that is left over means Unknown. `has()` would turn
+Unknown into an argument, so a rung's `when` may not use it.
 """
 
 from collections.abc import Collection, Mapping
@@ -48,7 +49,9 @@ class Expression:
     kind: Type
 
     def value(self, facts: Mapping[str, Any]) -> object | None:
-        """The value under these facts, or None when there is none: something that it names is Unknown."""
+        """The value under these facts, or None when there is none:
+        something that it names is Unknown.
+        """
         try:
             found: object = self.program.execute(_named(facts, self.paths))
         except _NO_ANSWER:
@@ -97,7 +100,9 @@ def condition(
     may_ask_has: bool = False,
     may_be_constant: bool = False,
 ) -> CelCondition:
-    """A checked condition. Raises ValueError with the mistake, and UnknownName with the good names."""
+    """A checked condition. Raises ValueError with the mistake, and UnknownName with the good
+    names.
+    """
     expression, asks_has = _expression(text, vocabulary, may_name)
     if asks_has and not may_ask_has:
         raise _wrong(
@@ -120,7 +125,9 @@ def never(text: str) -> CelCondition:
 
 
 def template(text: str, vocabulary: Vocabulary | None, *, may_name: Collection[str]) -> CelTemplate:
-    """A checked template over the roots it may name. Raises ValueError, and UnknownName as above."""
+    """A checked template over the roots it may name. Raises ValueError, and UnknownName as
+    above.
+    """
     parts: list[str | Expression] = []
     place = 0
     while (begins := text.find("{{", place)) >= 0:

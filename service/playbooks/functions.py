@@ -57,7 +57,9 @@ def comparable(left: Type, right: Type) -> bool:
 
 
 def operator(node: Call, kinds: Sequence[Type]) -> Type | None:
-    """What an operator gives, or None for a function. Raises ValueError for types that do not fit."""
+    """What an operator gives, or None for a function. Raises ValueError for types that do not
+    fit.
+    """
     sign = node.function
     match sign, kinds:
         case "!" | "-_", [operand]:
@@ -133,7 +135,9 @@ def _check_choice(node: Call, left: Type, right: Type) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """One way to call a function. `tried` evaluates it with a literal, which may be a mistake of its own."""
+    """One way to call a function. `tried` evaluates it with a literal,
+    which may be a mistake of its own.
+    """
 
     needs: tuple[Callable[[Type], bool], ...]
     gives: Type

@@ -1,4 +1,5 @@
-"""The type of an expression, found without running it: every name at every depth, every operator, every function.
+"""The type of an expression, found without running it: every name at every depth,
+every operator, every function.
 
 Never here: parsing (syntax.py), or what the names are (vocabulary.py).
 """
@@ -36,7 +37,9 @@ class UnknownName(ValueError):
 
 @dataclass(slots=True)
 class Inference:
-    """Finds types under `roots`. `paths` are the values that were named, `asks_has` whether has() was used."""
+    """Finds types under `roots`. `paths` are the values that were named,
+    `asks_has` whether has() was used.
+    """
 
     roots: Mapping[str, Type]
     paths: set[Path] = field(default_factory=set)
@@ -127,7 +130,9 @@ class Inference:
         return UnknownName(f"{shown}.{node.field}", [f"{shown}.{n}" for n in operand.fields])
 
     def _path(self, node: Node, scope: Mapping[str, Type]) -> Path | None:
-        """`evidence.kafka.lag_total` as steps, where it is a plain path from a root through records."""
+        """`evidence.kafka.lag_total` as steps, where it is a plain path
+        from a root through records.
+        """
         if isinstance(node, Name):
             return (node.name,) if node.name in self.roots and node.name not in scope else None
         if isinstance(node, Select) and (above := self._path(node.operand, scope)):

@@ -1,4 +1,6 @@
-"""Reads, checks and compiles playbook files. All mistakes of all files are told at once, each with its line."""
+"""Reads, checks and compiles playbook files. All mistakes of all files are told at
+once, each with its line.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -49,7 +51,9 @@ class Chapter(Protocol):
 
 
 def load(folder: Path, chapters: Mapping[str, Chapter], kinds: Kinds) -> tuple[Playbook, ...]:
-    """Every playbook of a folder, in the order of file names. Raises BadConfig with all mistakes."""
+    """Every playbook of a folder, in the order of file names. Raises BadConfig with all
+    mistakes.
+    """
     if not folder.is_dir():
         raise BadConfig(f"{folder}: no such folder; point `playbooks` at the folder of playbooks")
     files = sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")])
@@ -198,7 +202,8 @@ class _Builder:
         above: Place = ("remedies", place)
         ((name, given),) = rung.do.items()
         kind = self.kinds.get(name)
-        # The last rung may call a person whatever was seen; any other would hide those below, or act on nothing.
+        # The last rung may call a person whatever was seen;
+        # any other would hide those below, or act on nothing.
         last_resort = place == len(parsed.remedies) - 1 and (kind is None or kind.for_people)
         when = self.condition(
             rung.when,
@@ -245,7 +250,9 @@ class _Builder:
         )
 
     def _return_on(self, rung: Rung, kind: AnyKind, above: Place) -> ReturnOn:
-        """When the change goes back. A rung that may be tried again builds on what it did: then only worse does."""
+        """When the change goes back. A rung that may be tried again builds on what it
+        did: then only worse does.
+        """
         if not kind.reversible:
             if rung.return_ is not None:
                 told = f"{kind.name} cannot be taken back, so there is nothing to say here"

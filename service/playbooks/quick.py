@@ -1,4 +1,5 @@
-"""Reads and checks the parameters of quick diagnostics, `quick.yaml` beside the folder of playbooks.
+"""Reads and checks the parameters of quick diagnostics,
+`quick.yaml` beside the folder of playbooks.
 
 Never here: looking (diagnose/chapters/quick.py).
 """
@@ -27,7 +28,9 @@ _BEGINS = "this is a map; it begins with `with:`, then the parameters of quick d
 
 
 def beside(folder: Path, chapter: Chapter) -> ForTarget:
-    """The parameters beside a folder of playbooks; without such a file the chapter's defaults. Raises BadConfig."""
+    """The parameters beside a folder of playbooks; without such a file the chapter's
+    defaults. Raises BadConfig.
+    """
     file = folder.parent / NAME
     return load(file, chapter) if file.exists() else _for_target({}, chapter, NAME)
 

@@ -1,8 +1,9 @@
 """A playbook's text as plain data, with the line of every value.
 
-YAML is read in the plain form that people write by hand: maps, lists, texts, numbers, true and false. What makes
-a file larger or other than it looks (aliases, merge keys, tags, several documents) is refused, and so is what no
-playbook needs (more than 64 KiB, 20 levels or 3,000 values), so that any file at all is answered within a second.
+YAML is read in the plain form that people write by hand: maps, lists, texts, numbers,
+true and false. What makes a file larger or other than it looks (aliases, merge keys,
+tags, several documents) is refused, and so is what no playbook needs (more than 64 KiB,
+20 levels or 3,000 values), so that any file at all is answered within a second.
 Never here: what a playbook has to hold.
 """
 
@@ -65,7 +66,9 @@ _PLAYBOOK = "a playbook is a map; it begins with `playbook: its-name`"
 
 
 def read(file: Path, *, begins: str = _PLAYBOOK) -> tuple[Mapping[str, object] | None, Mistakes]:
-    """The file's content, or None, and what is wrong with it. Raises nothing. `begins` tells how a map begins."""
+    """The file's content, or None, and what is wrong with it. Raises nothing.
+    `begins` tells how a map begins.
+    """
     mistakes = Mistakes(file)
     try:
         text = _text(file, mistakes)

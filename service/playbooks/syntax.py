@@ -1,7 +1,7 @@
 """CEL expressions as trees, so that names and types can be checked before anything runs.
 
-The CEL library compiles and runs; it shows no tree. This reads the part of the language that playbooks may use,
-and refuses the rest (messages, bytes, unsigned numbers, null) with a sentence.
+The CEL library compiles and runs; it shows no tree. This reads the part of the language that
+playbooks may use, and refuses the rest (messages, bytes, unsigned numbers, null) with a sentence.
 Never here: what a name means or whether types fit (inference.py).
 """
 

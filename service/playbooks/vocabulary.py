@@ -1,6 +1,7 @@
 """What conditions and templates may name, with types: read off the evidence's dataclasses.
 
-Lives here: the types, how a Python type becomes one, and made-up values of each. Never here: expressions.
+Lives here: the types, how a Python type becomes one, and made-up values of each.
+Never here: expressions.
 """
 
 import itertools
@@ -155,7 +156,9 @@ def _of_list(origin: type, arguments: tuple[Any, ...], place: str, inside: Any) 
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """What the conditions of one playbook may name under `evidence` and `before`, and made-up values of it."""
+    """What the conditions of one playbook may name under `evidence` and `before`,
+    and made-up values of it.
+    """
 
     evidence: Record
     samples: Sequence[Mapping[str, Any]] = field(repr=False)
@@ -186,7 +189,8 @@ def _samples(kind: Record) -> Iterator[dict[str, Any]]:
         place = itertools.count()
 
         def side(flips: tuple[int, ...] = flips, place: Iterator[int] = place) -> int:
-            # Four bits spread over the fields: neighbours differ, and so does a field from round to round.
+            # Four bits spread over the fields: neighbours differ,
+            # and so does a field from round to round.
             n = next(place)
             return flips[n % 4] ^ flips[(n // 4) % 4] ^ (n & 1)
 

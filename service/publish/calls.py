@@ -1,7 +1,8 @@
 """A call for help as an alert of Paramedic's own: its name, labels and what a person reads. Pure.
 
-The labels are the alert's identity: they say who and what, and never what may change while the call stands. The name
-begins with `Paramedic`: that is how one that a catch-all route brings back is known (route/sorting.py).
+The labels are the alert's identity: they say who and what, and never what may change while the call
+stands. The name begins with `Paramedic`: that is how one that a catch-all route brings back is
+known (route/sorting.py).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -129,7 +130,9 @@ def _done(told: Sequence[Told]) -> str:
 
 
 def _seen(told: Sequence[Told]) -> str:
-    """The last evidence, a line for each reading: its plain values, as many as can be taken in at a glance."""
+    """The last evidence, a line for each reading: its plain values,
+    as many as can be taken in at a glance.
+    """
     last = next((s for s in reversed(told) if s.kind == "diagnosed"), None)
     readings: Mapping[str, Any] = last.data.get("evidence") or {} if last is not None else {}
     lines = []

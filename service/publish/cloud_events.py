@@ -1,4 +1,5 @@
-"""A step as a CloudEvent in Kafka's binary mode: attributes are headers, the value is the step as JSON.
+"""A step as a CloudEvent in Kafka's binary mode: attributes are headers,
+the value is the step as JSON.
 
 Never here: sending it.
 """

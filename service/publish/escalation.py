@@ -1,9 +1,11 @@
-"""Calls for help: alerts of Paramedic's own, posted to every Alertmanager, for what waits for a person.
+"""Calls for help: alerts of Paramedic's own, posted to every Alertmanager,
+for what waits for a person.
 
-What waits is in the store, so nothing is lost with a process or while a receiver is away: the journal says when to
-look, and each look posts what is new and ends what is over. Alerts end by themselves when nobody renews them; so
-they are renewed, at each Alertmanager by itself, for as long as they are open. One Alertmanager that takes a call is
-enough for it to count as told: the other one of a pair gets it as soon as it is back.
+What waits is in the store, so nothing is lost with a process or while a receiver is away:
+the journal says when to look, and each look posts what is new and ends what is over.
+Alerts end by themselves when nobody renews them; so they are renewed, at each Alertmanager
+by itself, for as long as they are open. One Alertmanager that takes a call is enough for
+it to count as told: the other one of a pair gets it as soon as it is back.
 """
 
 import asyncio
@@ -75,7 +77,9 @@ class CallForHelp:
         self._standing = open_now
 
     async def tend(self, deadline: Deadline) -> None:
-        """Renews all calls at each Alertmanager whose time has come. Raises nothing of the model's errors."""
+        """Renews all calls at each Alertmanager whose time has come.
+        Raises nothing of the model's errors.
+        """
         due = [n for n, at in enumerate(self._due) if at <= self._clock.monotonic()]
         if not due:
             return
@@ -91,7 +95,8 @@ class CallForHelp:
             self._standing = open_now
 
     async def _open_now(self, moved: Set[str] = frozenset()) -> dict[str, tuple[Waiting, Call]]:
-        """What waits now; what was told of an incident is read again only when it stands elsewhere, or has `moved`:
+        """What waits now; what was told of an incident is read again only when it stands
+        elsewhere, or has `moved`:
         a proposal may have come in the place of another one.
         """
         waiting = await self._escalations.waiting()
@@ -110,7 +115,9 @@ class CallForHelp:
         }
 
     async def _as_posted(self, incident_id: str, was: str) -> Call | None:
-        """The call of an incident as it stood when it was in that state; None where its row is gone."""
+        """The call of an incident as it stood when it was in that state;
+        None where its row is gone.
+        """
         found = await self._escalations.named([incident_id])
         if not found:
             return None
@@ -150,8 +157,8 @@ def _left(data: Mapping[str, object]) -> bool:
 
 
 def _over(steps: Sequence[JournalEntry]) -> list[tuple[str, str]]:
-    """Incidents that have left a state in which they wait for a person, and which state it was. A proposal that is
-    taken up leaves no move behind, only its own end.
+    """Incidents that have left a state in which they wait for a person, and which state it was.
+    A proposal that is taken up leaves no move behind, only its own end.
     """
     left = [
         (s.incident_id, str(s.data["was"])) for s in steps if s.kind == "moved" and _left(s.data)

@@ -1,6 +1,8 @@
-"""Follows the journal for one sink: batches behind a durable cursor, retried for as long as the receiver is away.
+"""Follows the journal for one sink: batches behind a durable cursor,
+retried for as long as the receiver is away.
 
-Each sink has a follower of its own, so a dead receiver delays only itself. Never here: what is made of a step.
+Each sink has a follower of its own, so a dead receiver delays only itself.
+Never here: what is made of a step.
 """
 
 import asyncio
@@ -37,7 +39,9 @@ def _unobserved(sink: str, result: str) -> None:
 
 
 class Follower:
-    """Brings one sink up to date, again and again. `owner` names this process among its replicas."""
+    """Brings one sink up to date, again and again. `owner` names this process among its
+    replicas.
+    """
 
     def __init__(
         self,
@@ -79,7 +83,8 @@ class Follower:
             await self._clock.sleep(pause_s)
 
     async def follow(self) -> bool:
-        """One batch, when there is one and it is this sink's time; False when there is nothing to do now.
+        """One batch, when there is one and it is this sink's time;
+        False when there is nothing to do now.
 
         Raises Unavailable when the store is away.
         """

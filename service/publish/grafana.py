@@ -1,7 +1,8 @@
 """Each remediation as a region on Grafana's dashboards: from the intent to the outcome.
 
-The region is posted when the intent is durable and amended when the outcome is; the tag `rid:` with the action's id
-is how it is found again. What is still running has no end, which Grafana draws as a line.
+The region is posted when the intent is durable and amended when the outcome is; the tag
+`rid:` with the action's id is how it is found again. What is still running has no end,
+which Grafana draws as a line.
 """
 
 import asyncio
@@ -47,7 +48,9 @@ class Remediation:
 
 @dataclass(frozen=True, slots=True)
 class GrafanaSink:
-    """Annotations by tag: `remediation`, `playbook:`, `rung:`, `outcome:`, `namespace:` and `rid:`."""
+    """Annotations by tag: `remediation`, `playbook:`, `rung:`, `outcome:`, `namespace:` and
+    `rid:`.
+    """
 
     annotations: Annotations
     links: Outlets
@@ -91,7 +94,9 @@ class GrafanaSink:
 
 
 def remediations(steps: Iterable[JournalEntry]) -> Iterable[Remediation]:
-    """The actions that steps tell of, in their order. What was only tried out, or only proposed, is none."""
+    """The actions that steps tell of, in their order. What was only tried out,
+    or only proposed, is none.
+    """
     found: dict[str, Remediation] = {}
     for step in steps:
         action_id = step.data.get("action_id")

@@ -1,7 +1,9 @@
-"""Kubernetes Events on the objects that an action is about: what was done to them, and whether it helped.
+"""Kubernetes Events on the objects that an action is about:
+what was done to them, and whether it helped.
 
-Each Event is one action's and one step's: its name is made of both, so that making it twice is making it once, and no
-two are the same, which is what the API would have counted in a series. The cluster forgets Events after an hour.
+Each Event is one action's and one step's: its name is made of both, so that making it twice is
+making it once, and no two are the same, which is what the API would have counted in a series.
+The cluster forgets Events after an hour.
 """
 
 from collections.abc import Mapping, Sequence
@@ -80,7 +82,9 @@ def said_of(step: JournalEntry) -> Said | None:
 def event_of(
     step: JournalEntry, said: Said, about: Mapping[str, Any], number: int
 ) -> dict[str, Any]:
-    """The Event as core/v1 has it, in its newer form; `number` is the object's among those of the step."""
+    """The Event as core/v1 has it, in its newer form;
+    `number` is the object's among those of the step.
+    """
     action_id = step.data["action_id"]
     of = f" [{action_id}, {step.playbook}, incident {step.incident_id}]"
     note = said.note[: _LONGEST_NOTE - len(of)] + of

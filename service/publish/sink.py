@@ -1,9 +1,9 @@
 """The contract of a sink: one file in this room per sink, and its line in `SINKS`.
 
-Delivery is at least once: after a crash, a lost reply or a takeover by another replica a batch comes again. A sink
-therefore names each thing that it makes by the step's id (an annotation's tag, a message's key, a CloudEvent's id),
-so that delivering twice is delivering once. An entry of kind `again` is delivered when it is made; looks that are
-folded into it later are not told again.
+Delivery is at least once: after a crash, a lost reply or a takeover by another replica a batch
+comes again. A sink therefore names each thing that it makes by the step's id (an annotation's tag,
+a message's key, a CloudEvent's id), so that delivering twice is delivering once. An entry of kind
+`again` is delivered when it is made; looks that are folded into it later are not told again.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,8 +31,9 @@ class Sink(Protocol):
     async def deliver(self, steps: Sequence[JournalEntry], deadline: Deadline) -> None:
         """Delivers steps in their order; one that does not concern this sink is passed over.
 
-        Raises Unavailable or Indeterminate (all come again later), or Refused: where the receiver calls a step
-        itself invalid or too large, that step is left out for good, anything else comes again later.
+        Raises Unavailable or Indeterminate (all come again later), or Refused: where the
+        receiver calls a step itself invalid or too large, that step is left out for good,
+        anything else comes again later.
         """
         ...
 
@@ -42,7 +43,9 @@ class Tended(Protocol):
     """A sink that has something to do by itself, such as to renew what ends without it."""
 
     async def tend(self, deadline: Deadline) -> None:
-        """Called by its one follower about once a second, between deliveries. Raises as `deliver` does."""
+        """Called by its one follower about once a second, between deliveries.
+        Raises as `deliver` does.
+        """
         ...
 
 
@@ -69,7 +72,8 @@ class Outlets:
 class SinkKind:
     """A sink as the registry has it; `bind` gives None where its receiver is not configured.
 
-    A sink that was never seen begins with what is told from now on; `from_the_first`: with all that is kept.
+    A sink that was never seen begins with what is told from now on;
+    `from_the_first`: with all that is kept.
     """
 
     name: str

@@ -1,4 +1,5 @@
-"""The journal: a step that was written becomes a log line and its metrics here, once, after its commit.
+"""The journal: a step that was written becomes a log line and its metrics
+here, once, after its commit.
 
 Never here: writing the row, which the transaction does that the step tells of.
 """

@@ -1,4 +1,6 @@
-"""Structured logs: JSON lines for machines, colours on a terminal. One event, one line, reasons as words."""
+"""Structured logs: JSON lines for machines, colours on a terminal. One event,
+one line, reasons as words.
+"""
 
 import logging
 import sys

@@ -1,4 +1,5 @@
-"""Paramedic's own metrics. Label values are bounded: playbooks, rungs and reasons, never pods or ids.
+"""Paramedic's own metrics. Label values are bounded: playbooks,
+rungs and reasons, never pods or ids.
 
 The README's table is compared with this file by a test.
 """

@@ -1,4 +1,5 @@
-"""Counters whose values are the store's: they go on after a restart where they were, and all replicas say the same.
+"""Counters whose values are the store's: they go on after a restart where they were,
+and all replicas say the same.
 
 Never here: counting. What the store says is put here before a scrape is answered.
 """
@@ -12,7 +13,9 @@ from prometheus_client.registry import Collector
 
 
 class TotalsCounter(Collector):
-    """One counter. Until it was set it has no series: a scrape that could not ask the store says nothing of it."""
+    """One counter. Until it was set it has no series: a scrape that could not ask the
+    store says nothing of it.
+    """
 
     def __init__(
         self, name: str, help_text: str, labels: Sequence[str], *, registry: CollectorRegistry

@@ -1,7 +1,8 @@
-"""What one delivery of an alert means for what is already known of it. Alertmanager delivers at least once.
+"""What one delivery of an alert means for what is already known of it.
+Alertmanager delivers at least once.
 
-Time is the time at which a delivery was received, never the time at which it is looked at: an inbox that was not
-read for days must not make old words young.
+Time is the time at which a delivery was received, never the time at which it is looked at:
+an inbox that was not read for days must not make old words young.
 """
 
 from dataclasses import dataclass, replace
@@ -52,9 +53,10 @@ def advance(
 ) -> tuple[Episode | None, Change]:
     """The episode after a delivery, and what the delivery changed.
 
-    `ended_at` is the latest end known of any episode of this fingerprint: what says to have started before that is
-    late (a frozen body that was retried; the second Prometheus replica, whose starts differ). The episode is None
-    for a late delivery of an episode that was never seen: there is nothing to keep.
+    `ended_at` is the latest end known of any episode of this fingerprint: what says to have
+    started before that is late (a frozen body that was retried; the second Prometheus replica,
+    whose starts differ). The episode is None for a late delivery of an episode that was never
+    seen: there is nothing to keep.
     """
     resolved = alert.status is AlertStatus.RESOLVED
     if resolved:
@@ -91,7 +93,9 @@ def advance(
 
 
 def ended(episode: Episode, at: datetime | None, seen_at: datetime, reason: EndReason) -> Episode:
-    """An episode that ends without a "resolved" of its own; `at` is None where nobody knows when it did."""
+    """An episode that ends without a "resolved" of its own;
+    `at` is None where nobody knows when it did.
+    """
     alert = replace(episode.alert, status=AlertStatus.RESOLVED, ends_at=at)
     return replace(episode, alert=alert, resolved_seen_at=seen_at, end_reason=reason.value)
 

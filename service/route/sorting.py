@@ -1,7 +1,8 @@
 """Sorting: (deliveries, what is known) -> what changes. Two steps, both pure.
 
-`places` says where each alert would go, so that the store can be asked for the open incidents there; `sort` then
-says what changes. Nothing that is handed in is changed, and neither function reads a clock.
+`places` says where each alert would go, so that the store can be asked for the open
+incidents there; `sort` then says what changes. Nothing that is handed in is changed,
+and neither function reads a clock.
 """
 
 from collections import Counter
@@ -169,7 +170,8 @@ class _Book:
         if after is None:
             return
         opens = change in (Change.NEW, Change.REFIRED)
-        # What was routed nowhere is routed anew when it is told again: a playbook came, or the word is fresh.
+        # What was routed nowhere is routed anew when it is told again:
+        # a playbook came, or the word is fresh.
         if opens or (change is Change.REPEAT and after.firing and after.incident_id is None):
             after = self._route(key, after, received_at)
         self._put(key, after)
@@ -192,7 +194,8 @@ class _Book:
             self._ended_at[key.fingerprint] = max(latest, end)
 
     def _still_heard(self, fingerprint: str, received_at: datetime) -> None:
-        # A late start is a word about the label set all the same: the episode that fires is still told of.
+        # A late start is a word about the label set all the same:
+        # the episode that fires is still told of.
         for key in self._firing.get(fingerprint, ()):
             episode = self._states[key]
             if received_at > episode.last_seen_at:
@@ -204,12 +207,13 @@ class _Book:
     ) -> None:
         """Ends the episodes of this fingerprint whose own "resolved" never comes.
 
-        An alert that starts anew has ended before, even if its "resolved" was lost on the way. And one that has
-        ended has done so under every start it was told with: two Prometheus replicas give one label set two
-        starts, and Alertmanager resolves the one that it kept.
+        An alert that starts anew has ended before, even if its "resolved" was lost on the way.
+        And one that has ended has done so under every start it was told with: two Prometheus
+        replicas give one label set two starts, and Alertmanager resolves the one that it kept.
 
-        Starts and ends are compared as they were told: they are of one clock, which may be hours from ours. Only
-        the end that is kept is capped by ours, or a start in 2099 would make all that comes after it late.
+        Starts and ends are compared as they were told: they are of one clock,
+        which may be hours from ours. Only the end that is kept is capped by ours,
+        or a start in 2099 would make all that comes after it late.
         """
         firing = self._firing.get(key.fingerprint, ())
         if not firing or (len(firing) == 1 and key in firing):

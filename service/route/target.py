@@ -13,11 +13,13 @@ from service.model.target import Target, TargetKind
 _EXPORTED = "exported_"
 _OWN = re.compile(r"Paramedic[A-Z]")  # alert names
 
-# Names of Kubernetes. Anything else would be a second key for one object (`svc-0/status`) or a path of its own.
+# Names of Kubernetes. Anything else would be a second key for one object
+# (`svc-0/status`) or a path of its own.
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 _LONGEST_NAME = 253
-# What a certificate or a destination may be called: it stands in queries, and in commands that a person copies.
+# What a certificate or a destination may be called: it stands in queries,
+# and in commands that a person copies.
 _ADDRESS = re.compile(r"[A-Za-z0-9*][A-Za-z0-9._:/@*,=+-]*")
 _ADDRESSED = (TargetKind.CERTIFICATE, TargetKind.DESTINATION)
 
@@ -58,7 +60,8 @@ def destination(
 ) -> Destination | Unrouted:
     """The first playbook that matches, with the target it names.
 
-    Paramedic's own alerts lead to none, whatever matches: an incident about a call for help would call for help.
+    Paramedic's own alerts lead to none, whatever matches: an incident about a call for
+    help would call for help.
     """
     if _OWN.match(alert.name):
         return Unrouted(Reason.OWN_ALERT, f"{alert.name} is one of Paramedic's own")
@@ -80,7 +83,9 @@ def destination(
 
 
 def first(templates: Sequence[TargetTemplate], labels: Mapping[str, str]) -> Target | str:
-    """The target that the first of the templates names which can, or what is missing for each of them."""
+    """The target that the first of the templates names which can,
+    or what is missing for each of them.
+    """
     missing: list[str] = []
     for template in templates:
         target = resolve(template, labels)
@@ -109,13 +114,17 @@ def resolve(template: TargetTemplate, labels: Mapping[str, str]) -> Target | str
 
 @lru_cache(1_000)
 def _plain_label(text: str) -> str | None:
-    """The label that a template is nothing but: read directly, a hundred times as quick as by its expression."""
+    """The label that a template is nothing but: read directly,
+    a hundred times as quick as by its expression.
+    """
     found = _PLAIN_LABEL.fullmatch(text)
     return found[1] if found else None
 
 
 def _misnamed(target: Target) -> str | None:
-    """What is wrong with its names. Those of other systems have rules of their own; only what prints is taken."""
+    """What is wrong with its names. Those of other systems have rules of their own;
+    only what prints is taken.
+    """
     if not _LABEL.fullmatch(target.namespace):
         return f"its target's namespace {target.namespace[:64]!r} is not a DNS-1123 label"
     if target.ref is None:

@@ -1,4 +1,6 @@
-"""How a course goes on: act, look again, or end. Pure; the index and the instants are the caller's row."""
+"""How a course goes on: act, look again, or end. Pure; the index and the
+instants are the caller's row.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -34,7 +36,9 @@ class LookAgain:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The course is over. `left` are the steps that were not done, for a person to go on with or to leave."""
+    """The course is over. `left` are the steps that were not done,
+    for a person to go on with or to leave.
+    """
 
     reason: Reason
     detail: str
@@ -57,7 +61,9 @@ def begin(course: Course) -> Act | Ended:
 
 
 def after_action(course: Course, result: ActionResult) -> Next:
-    """The step's action has ended: it is looked at until it has settled, or the course ends here."""
+    """The step's action has ended: it is looked at until it has settled, or the course ends
+    here.
+    """
     step = course.steps[course.at]
     if result.applied is not Applied.DONE:
         dry = result.applied is Applied.DRY
@@ -77,8 +83,8 @@ def after_look(
     acted_at: datetime,
     now: datetime,
 ) -> Next:
-    """The step's target was looked at: `settled` is None where that could not be read. Looks are a second apart at
-    first, and later up to five.
+    """The step's target was looked at: `settled` is None where that could not be read.
+    Looks are a second apart at first, and later up to five.
 
     What cannot be read is not settled, and its time is the step's own: no step begins on a guess.
     """
@@ -97,10 +103,11 @@ def after_look(
 def held(
     course: Course, reason: Reason, detail: str, now: datetime, retry_at: datetime | None
 ) -> LookAgain | Ended:
-    """The step that is due may not begin now. It waits as long as the step may last, then the course ends.
+    """The step that is due may not begin now. It waits as long as the step may
+    last, then the course ends.
 
-    What people hold by a pause or a window is held for as long as they say: that time is none of the step's, and is
-    left out of it to within a minute.
+    What people hold by a pause or a window is held for as long as they say:
+    that time is none of the step's, and is left out of it to within a minute.
     """
     step = course.steps[course.at]
     if retry_at is not None and reason in _BY_PEOPLE:
@@ -110,7 +117,8 @@ def held(
     if retry_at is None or waited_s >= step.within_s:
         told = f"{place(course)}, was not begun: {reason}: {detail}"
         return Ended(reason, told, course, course.steps[course.at :])
-    # No guard's wish is longer than what is left: a step that may not begin at all is told of in its time.
+    # No guard's wish is longer than what is left: a step that may not begin at all
+    # is told of in its time.
     ends_at = course.since + timedelta(seconds=step.within_s)
     soon_at = now + timedelta(seconds=_SOONEST_S)
     return LookAgain(step, course, max(soon_at, min(retry_at, ends_at)))

@@ -1,4 +1,6 @@
-"""Chapter 7.1: the services are restarted in their order, and each rollout is watched before the next begins."""
+"""Chapter 7.1: the services are restarted in their order, and each rollout is
+watched before the next begins.
+"""
 
 from collections.abc import Sequence
 

@@ -1,7 +1,8 @@
-"""Chapter 7.3: everything that writes is stopped, the database is restored, and everything comes back.
+"""Chapter 7.3: everything that writes is stopped, the database is restored,
+and everything comes back.
 
-The counts are remembered in the course's own row before its first step, so that a crash in the middle does not take
-the zero for what was there before.
+The counts are remembered in the course's own row before its first step, so that a crash in the
+middle does not take the zero for what was there before.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,8 +16,9 @@ from service.model.target import Target
 class Recovery:
     """What is restored, and what has to stand still meanwhile.
 
-    `replicas` are the counts as they were seen by `Target.key`; `afterwards` those to come back to where a workload
-    was down already: a platform that is to be recovered may have been scaled to 0 by the person who found it.
+    `replicas` are the counts as they were seen by `Target.key`; `afterwards` those to come back to
+    where a workload was down already: a platform that is to be recovered may have been scaled to 0
+    by the person who found it.
     """
 
     database: str
@@ -29,7 +31,9 @@ class Recovery:
 
 
 def steps(recovery: Recovery, within_s: float = 600.0) -> tuple[CourseStep, ...]:
-    """Down in reverse order, restore, up in order. Raises LookupError for a workload whose count is not known."""
+    """Down in reverse order, restore, up in order. Raises LookupError for a workload
+    whose count is not known.
+    """
     down = [
         _scaled(target, recovery.replicas[target.key], 0, "stop", within_s)
         for target in reversed(recovery.workloads)

@@ -1,4 +1,6 @@
-"""What a person is told when a course has stopped: what is done, what is not, and how to go on or back. Pure."""
+"""What a person is told when a course has stopped: what is done, what is not,
+and how to go on or back. Pure.
+"""
 
 from collections.abc import Sequence
 

@@ -1,8 +1,10 @@
-"""Every setting, typed, with its unit, its default and why; the only reader of the environment and of files.
+"""Every setting, typed, with its unit, its default and why;
+the only reader of the environment and of files.
 
-A setting comes from the environment (`PARAMEDIC_MODE=auto`, nested `PARAMEDIC_KAFKA__BOOTSTRAP=kafka:9092`) or
-from one YAML file named by `PARAMEDIC_CONFIG`; the environment wins. Secrets come from files only, so that they
-stand in no process list and can be rotated. A wrong setting stops the start with a sentence (`BadConfig`).
+A setting comes from the environment (`PARAMEDIC_MODE=auto`, nested
+`PARAMEDIC_KAFKA__BOOTSTRAP=kafka:9092`) or from one YAML file named by `PARAMEDIC_CONFIG`;
+the environment wins. Secrets come from files only, so that they stand in no process list and
+can be rotated. A wrong setting stops the start with a sentence (`BadConfig`).
 One file a concern.
 """
 

@@ -1,4 +1,6 @@
-"""The Alertmanagers that are asked whether an alert still fires, and told when a person is needed."""
+"""The Alertmanagers that are asked whether an alert still fires, and told when a person is
+needed.
+"""
 
 from typing import Annotated
 

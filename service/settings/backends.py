@@ -1,4 +1,6 @@
-"""What is looked at and acted on: Kubernetes, Kafka, ClickHouse, Prometheus, the Schema Registry."""
+"""What is looked at and acted on: Kubernetes, Kafka, ClickHouse, Prometheus, the Schema
+Registry.
+"""
 
 import os
 

@@ -1,4 +1,6 @@
-"""What settings are made of: a group that refuses unknown names, a file that has to be there, a list in one text."""
+"""What settings are made of: a group that refuses unknown names,
+a file that has to be there, a list in one text.
+"""
 
 import json
 from pathlib import Path

@@ -114,7 +114,8 @@ def _refuse_unknown(environment: Mapping[str, str]) -> None:
     groups = {name.rpartition("__")[0] for name in names} - {""}  # a whole group as JSON
     known = names | groups | {"PARAMEDIC_CONFIG", "PARAMEDIC_SERVERS"}
     for name in sorted(environment):
-        # Kubernetes puts PARAMEDIC_PORT... and PARAMEDIC_SERVICE_... there for a Service of this name.
+        # Kubernetes puts PARAMEDIC_PORT... and PARAMEDIC_SERVICE_...
+        # there for a Service of this name.
         linked = re.match(r"PARAMEDIC_(PORT|SERVICE_)", name)
         if name.startswith(_PREFIX) and name not in known and not linked:
             near = difflib.get_close_matches(name, known, n=1)
@@ -134,7 +135,8 @@ def _read_yaml(path: Path) -> dict[str, object]:
     except UnicodeDecodeError:
         raise BadConfig(f"PARAMEDIC_CONFIG={path}: is not UTF-8 text") from None
     except yaml.YAMLError as error:
-        # The parser quotes what it stumbled on, and that may be a secret. `from None` for the same reason.
+        # The parser quotes what it stumbled on, and that may be a secret.
+        # `from None` for the same reason.
         raise BadConfig(f"PARAMEDIC_CONFIG={path}: is not valid YAML{_place(error)}") from None
     if content is None:
         return {}

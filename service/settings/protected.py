@@ -13,8 +13,8 @@ _SERVICE = re.compile(r"[a-z0-9-]+\.([a-z0-9-]+)\.svc(\..+)?")
 def protected(settings: Settings, account: Path = _ACCOUNT) -> tuple[str, ...]:
     """Patterns `NAMESPACE[/NAME]`: the setting, Paramedic's own namespace, and its store's.
 
-    Its own is the setting's, or what its service account says. A store's host `NAME.NAMESPACE.svc` names its
-    namespace; a bare NAME is in Paramedic's own.
+    Its own is the setting's, or what its service account says. A store's host `NAME.NAMESPACE.svc`
+    names its namespace; a bare NAME is in Paramedic's own.
     """
     own = settings.guard.own_namespace
     if not own and account.is_file():

@@ -7,7 +7,8 @@ from service.model.reasons import Reason
 
 
 def secret(path: Path | None) -> str | None:
-    """The content of a secret file without its last newline; read anew at each call, so rotation works.
+    """The content of a secret file without its last newline;
+    read anew at each call, so rotation works.
 
     Raises Unavailable(credentials_unreadable), as in the moment in which a file is being replaced.
     """

@@ -41,13 +41,15 @@ class Approvals:
     ) -> Row:
         """Writes what a person says, as a step of the incident, and makes the incident due.
 
-        Saying the same again changes nothing. Raises Refused: 404 for no such proposal, 409 for one that is over or
-        was answered otherwise, 403 for the second of two people who is the first one.
+        Saying the same again changes nothing. Raises Refused: 404 for no such proposal,
+        409 for one that is over or was answered otherwise, 403 for the second of two
+        people who is the first one.
         """
 
         def commit(tx: sa.Connection) -> Row:
             one = sa.select(approvals).where(approvals.c.id == approval_id)
-            # The incident first, as a step writes them: neither then waits for what the other has locked.
+            # The incident first, as a step writes them:
+            # neither then waits for what the other has locked.
             its = sa.select(approvals.c.incident_id).where(approvals.c.id == approval_id)
             incident = sa.select(incidents.c.id).where(incidents.c.id.in_(its))
             _ = tx.execute(incident.with_for_update()).scalar()

@@ -82,7 +82,9 @@ class AuditReader:
     async def steps_between(
         self, from_at: datetime | None, to_at: datetime | None, after: int, limit: int
     ) -> list[tuple[JournalEntry, int | None, str | None]]:
-        """Steps of a time, by their numbers: each with number and MAC of the line that has it whole, if there is."""
+        """Steps of a time, by their numbers: each with number and MAC of the line that
+        has it whole, if there is.
+        """
         whole = sa.and_(
             audit.c.step_id == steps.c.id, audit.c.kind.in_([LineKind.STEP, LineKind.FOLDED])
         )
@@ -118,7 +120,9 @@ class AuditStore(AuditReader):
         self._outbox = Outbox(database)
 
     async def claim(self, owner: str, now: datetime, lease: timedelta) -> Cursor | None:
-        """The right to append, for `owner` alone until `now + lease`. It begins with the first step that there is."""
+        """The right to append, for `owner` alone until `now + lease`.
+        It begins with the first step that there is.
+        """
         return await self._outbox.claim(FOLLOWER, owner, now, lease, from_the_first=True)
 
     async def unread(self, after: int, limit: int) -> Sequence[JournalEntry]:
@@ -126,7 +130,9 @@ class AuditStore(AuditReader):
         return await self._outbox.after(after, limit)
 
     async def unfinished(self, incident_ids: Iterable[str]) -> list[JournalEntry]:
-        """The steps of these incidents that were chained when they might still grow, as they are now."""
+        """The steps of these incidents that were chained when they might
+        still grow, as they are now.
+        """
         query = (
             sa.select(*ENTRY)
             .select_from(audit)
@@ -145,9 +151,11 @@ class AuditStore(AuditReader):
         make: Callable[[int, str], Sequence[AuditLine]],
         finished: Sequence[int],
     ) -> bool:
-        """Appends what `make` makes of the last line's number and MAC. False: another replica has the chain by now.
+        """Appends what `make` makes of the last line's number and MAC. False:
+        another replica has the chain by now.
 
-        The cursor goes from step `was` to step `cursor` with it, and the steps `finished` will not grow any more.
+        The cursor goes from step `was` to step `cursor` with it,
+        and the steps `finished` will not grow any more.
         """
 
         def commit(tx: sa.Connection) -> bool:
@@ -168,7 +176,8 @@ class AuditStore(AuditReader):
         limit: int,
         make: Callable[[int, str, Sequence[int]], AuditLine],
     ) -> int:
-        """Deletes at most `limit` chained steps of incidents closed before `cutoff`, and appends the line about it.
+        """Deletes at most `limit` chained steps of incidents closed before `cutoff`,
+        and appends the line about it.
 
         Their lines stay, and say which line tells of their pruning. The number of steps deleted.
         """
@@ -199,7 +208,9 @@ class AuditStore(AuditReader):
 
 
 def _moved(tx: sa.Connection, owner: str, was: int | None, cursor: int | None) -> bool:
-    """Takes the row of the cursor, which is the lock on the chain's end, and moves it; False when it is not ours."""
+    """Takes the row of the cursor, which is the lock on the chain's end, and moves it;
+    False when it is not ours.
+    """
     mine = sa.update(sinks).where(sinks.c.name == FOLLOWER, sinks.c.owner == owner)
     if was is None:
         return tx.execute(mine.values(failures=0)).rowcount == 1

@@ -36,7 +36,9 @@ def state(tx: sa.Connection, limits: BreakerLimits, now: datetime) -> BreakerSta
 
 
 def trip(tx: sa.Connection, limits: BreakerLimits, found: BreakerState, now: datetime) -> bool:
-    """Trips it, within a transaction that is under way, where it is not open already; True: it has tripped now."""
+    """Trips it, within a transaction that is under way, where it is not open already;
+    True: it has tripped now.
+    """
     still_open = found.until is not None and found.until > now
     if still_open or found.opened <= limits.opened:
         return False

@@ -1,7 +1,8 @@
 """Many rows in few statements.
 
-The driver of SQLite gives the interpreter's lock back around every step of a statement, and beside a busy event
-loop has to wait for it each time: one statement for 64 rows is 64 times fewer waits than 64 executions.
+The driver of SQLite gives the interpreter's lock back around every step of a statement,
+and beside a busy event loop has to wait for it each time: one statement for 64 rows is 64
+times fewer waits than 64 executions.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +23,9 @@ _MOST_ROWS = 256
 def put(
     tx: sa.Connection, table: sa.Table, rows: Sequence[Values], replace_on: Sequence[str] = ()
 ) -> None:
-    """Inserts rows of the same columns; a row whose `replace_on` is there already replaces that one."""
+    """Inserts rows of the same columns; a row whose `replace_on` is there
+    already replaces that one.
+    """
     if not rows:
         return
     names = tuple(rows[0])
@@ -42,7 +45,9 @@ def put(
 
 
 def _portions(rows: int, columns: int) -> list[tuple[int, int]]:
-    """(start, how many): in powers of two, so that the driver's cache of statements holds them all."""
+    """(start, how many): in powers of two, so that the driver's cache of statements holds them
+    all.
+    """
     size = 1 << (min(_MOST_ROWS, _MOST_PARAMETERS // columns).bit_length() - 1)
     portions, start = [], 0
     while start < rows:

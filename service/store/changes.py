@@ -1,4 +1,6 @@
-"""What one step of an incident changes, written within a transaction that is under way: row, ledger line, steps."""
+"""What one step of an incident changes, written within a transaction that is under way:
+row, ledger line, steps.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -45,8 +47,8 @@ _WITHOUT_ACTION = (
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a write came to. Not `told`: the incident stays as it was and is due again, for an alert has joined
-    meanwhile, or a person has said something else about its course.
+    """What a write came to. Not `told`: the incident stays as it was and is due again, for an alert
+    has joined meanwhile, or a person has said something else about its course.
     """
 
     state: IncidentState
@@ -58,7 +60,8 @@ def write_change(tx: sa.Connection, claim: Claim, change: Change, now: datetime)
     """Writes a step within a transaction that is under way, and gives the claim back."""
     move = change.move
     if move.state is IncidentState.CLOSED and tx.dialect.name == "postgresql":
-        # Whoever lets an alert join locks the row first: it joins before the count, or finds the incident closed.
+        # Whoever lets an alert join locks the row first: it joins before the count,
+        # or finds the incident closed.
         tx.execute(_IS_HELD.with_for_update(), _named(claim))
     if change.course is not None and not write_course(tx, change.course):
         row = _write_row(tx, claim, {"owner": None, "claimed_until": None, "due_at": now})
@@ -83,7 +86,8 @@ def write_change(tx: sa.Connection, claim: Claim, change: Change, now: datetime)
         values["closed_at"] = now
     if change.outcome is not None:
         values["outcome"] = change.outcome
-    # In this order everywhere: what people say locks the same two, and so each waits for the other's commit.
+    # In this order everywhere: what people say locks the same two,
+    # and so each waits for the other's commit.
     overtaken = change.seen_control is not None and version(tx) != change.seen_control
     written = _write_row(tx, claim, values)
     if change.seen_approval is not None:
@@ -152,7 +156,8 @@ def _update_line(columns: tuple[str, ...]) -> sa.Executable:
     return sa.update(ledger).where(ledger.c.action_id == sa.bindparam("line")).values(values)
 
 
-# What waits in a namespace. One that is worked on just now is passed over: it looks for its causes itself, soon.
+# What waits in a namespace. One that is worked on just now is passed over:
+# it looks for its causes itself, soon.
 _WAITING = (
     sa.select(incidents.c.id)
     .where(incidents.c.target_namespace == sa.bindparam("namespace"))
@@ -167,7 +172,9 @@ _WAITING = (
 def wake_effects(
     tx: sa.Connection, namespace: str, playbooks: Sequence[str], now: datetime
 ) -> None:
-    """Makes the open incidents of some playbooks due, in one namespace: what explained them has ended."""
+    """Makes the open incidents of some playbooks due, in one namespace:
+    what explained them has ended.
+    """
     asked = {"namespace": namespace, "effects": list(playbooks), "now": now}
     waiting = tx.execute(_WAITING, asked).scalars().all()
     if waiting:
@@ -182,7 +189,9 @@ def _named(claim: Claim) -> Row:
 def _fold(
     tx: sa.Connection, incident_id: str, quiet: int, taken: Sequence[Step], now: datetime
 ) -> None:
-    """One row for any number of looks that have changed nothing: how many, and the last one whole."""
+    """One row for any number of looks that have changed nothing: how many, and the last one
+    whole.
+    """
     shown = {step.kind: _data(step) for step in taken}
     if quiet > 1:
         newest = sa.select(sa.func.max(steps.c.id)).where(steps.c.incident_id == incident_id)
@@ -215,7 +224,9 @@ def lost(claim: Claim) -> Refused:
 
 
 def unreadable(tx: sa.Connection, incident_id: str, now: datetime, error: Exception) -> None:
-    """A row of a newer version, or a broken one: that incident goes to a person, and stops no other."""
+    """A row of a newer version, or a broken one: that incident goes to a
+    person, and stops no other.
+    """
     log.error("incident cannot be read, escalated", incident=incident_id, error=str(error))
     detail = f"its row cannot be read: {error}"[:500]
     reason = Reason.UNREADABLE
@@ -293,7 +304,9 @@ def settle_open(
     detail: str,
     now: datetime,
 ) -> None:
-    """Gives every open line of the incident an outcome, so that none blocks its target; reads none of them."""
+    """Gives every open line of the incident an outcome, so that none blocks its
+    target; reads none of them.
+    """
     line = sa.update(ledger).where(
         ledger.c.incident_id == incident_id, ledger.c.settled_at.is_(None)
     )

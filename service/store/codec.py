@@ -15,7 +15,9 @@ def plain(value: object) -> Any:
 
 
 def request_from(kinds: Kinds, name: str, request: Mapping[str, Any]) -> Request:
-    """The request that the ledger remembers. Raises LookupError for a kind that is not there any more."""
+    """The request that the ledger remembers. Raises LookupError for a kind
+    that is not there any more.
+    """
     known = kinds.get(name)
     if known is None:
         raise LookupError(f"no kind of action is called {name!r}")

@@ -1,7 +1,10 @@
-"""What people have said about all actions: read by every step that acts, written with who, why and when.
+"""What people have said about all actions: read by every step that acts,
+written with who, why and when.
 
-Whoever holds an action back because of it reads it with `standing(locked=True)` in the transaction that writes so:
-what people say in that moment waits for the commit, and then finds the incident that it has to wake.
+Whoever holds an action back because of it reads it with `standing(locked=True)` in the
+transaction that writes so:
+what people say in that moment waits for the commit, and then finds the
+incident that it has to wake.
 Never here: who may say it (desk), or whether it holds an action back (guard).
 """
 
@@ -70,7 +73,9 @@ class Controls:
         return await self._said("mode", said, {"mode": ceiling.mode}, commit)
 
     async def say_pause(self, pause: Pause) -> Control:
-        """Pauses, or gives a pause another reason or end; what the last one holds learns of the new end."""
+        """Pauses, or gives a pause another reason or end;
+        what the last one holds learns of the new end.
+        """
         said = pause.said
 
         def commit(tx: sa.Connection) -> None:
@@ -108,7 +113,9 @@ class Controls:
         return await self._said("window", said, {"window": window.id, "when": when}, commit)
 
     async def end_window(self, window_id: str, said: Spoken) -> bool:
-        """Ends a window now; what it held back is looked at again. False: no such window is open or to come."""
+        """Ends a window now; what it held back is looked at again. False:
+        no such window is open or to come.
+        """
 
         def commit(tx: sa.Connection) -> bool:
             open_ones = sa.or_(windows.c.over_at.is_(None), windows.c.over_at > said.at)

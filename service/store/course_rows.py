@@ -46,7 +46,9 @@ def course_of(row: Row) -> Course:
 
 
 def courses_of(connection: sa.Connection, rows: Sequence[Mapping[Any, Any]]) -> dict[str, Row]:
-    """The rows of the courses that some rows of incidents name, by incident. Mostly none does: nothing is asked."""
+    """The rows of the courses that some rows of incidents name, by incident.
+    Mostly none does: nothing is asked.
+    """
     ids = [row["course_id"] for row in rows if row["course_id"]]
     if not ids:
         return {}
@@ -55,7 +57,8 @@ def courses_of(connection: sa.Connection, rows: Sequence[Mapping[Any, Any]]) -> 
 
 
 def write_course(tx: sa.Connection, change: CourseChange) -> bool:
-    """Writes how a course stands. A person's own columns are not touched, unless it is asked for again.
+    """Writes how a course stands. A person's own columns are not touched,
+    unless it is asked for again.
 
     False, and nothing is written, when a person has changed its state since it was seen.
     """

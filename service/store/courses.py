@@ -1,6 +1,7 @@
 """What people ask of courses: to begin one, to approve it, to stop it; and how each stands.
 
-Each wish is one transaction that checks and writes, so that of two people who approve at once one is told no.
+Each wish is one transaction that checks and writes, so that of two people who
+approve at once one is told no.
 Never here: a step of a course, which the worker takes under its claim.
 """
 
@@ -38,7 +39,8 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A course with the row of its incident and the lines of the ledger that are its steps, in their order.
+    """A course with the row of its incident and the lines of the ledger that are
+    its steps, in their order.
 
     `called` is what a person was told when it had ended.
     """
@@ -56,7 +58,9 @@ class Courses:
         self._database = database
 
     async def ask(self, asked: Asked, course: Course) -> Course:
-        """Opens the incident of what a person asks for. Raises Refused(target_busy) while there is one."""
+        """Opens the incident of what a person asks for.
+        Raises Refused(target_busy) while there is one.
+        """
 
         def commit(tx: sa.Connection) -> Course:
             only_sorter(tx)  # sorting opens incidents: never two in one place
@@ -77,7 +81,9 @@ class Courses:
         return await self._database.write(commit)
 
     async def approve(self, course_id: str, by: str, now: datetime) -> Course:
-        """Another person's yes. Raises Refused: not_found, role_missing (the same person), target_changed."""
+        """Another person's yes. Raises Refused: not_found,
+        role_missing (the same person), target_changed.
+        """
 
         def commit(tx: sa.Connection) -> Course:
             course = _locked(tx, course_id)
@@ -107,8 +113,8 @@ class Courses:
     async def stop(self, course_id: str, by: str, now: datetime) -> Course:
         """A person's wish that it ends: at once before its first step, then between two steps.
 
-        One that has ended with a person is taken as dealt with: its incident closes. Raises Refused(not_found), or
-        target_changed for one that has nothing left to stop.
+        One that has ended with a person is taken as dealt with: its incident closes.
+        Raises Refused(not_found), or target_changed for one that has nothing left to stop.
         """
 
         def commit(tx: sa.Connection) -> Course:

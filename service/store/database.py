@@ -1,7 +1,9 @@
 """The connection to SQLite or PostgreSQL: opening, migrating, writing, reading.
 
-A transaction is a plain function over a connection, run whole; the functions are the same for both databases.
-SQLite has one writer thread (store/sqlite.py); PostgreSQL is the step to several replicas (store/postgresql.py).
+A transaction is a plain function over a connection, run whole;
+the functions are the same for both databases.
+SQLite has one writer thread (store/sqlite.py); PostgreSQL is the step to several
+replicas (store/postgresql.py).
 """
 
 import asyncio
@@ -59,7 +61,9 @@ class Database:
 
     @classmethod
     async def open(cls, url: str) -> "Database":
-        """Opens and migrates. Raises BadConfig for a URL that cannot be, Unavailable for a database away."""
+        """Opens and migrates. Raises BadConfig for a URL that cannot be,
+        Unavailable for a database away.
+        """
         parsed = parse(url)
         if parsed.get_backend_name() == "sqlite":
             return cls(await _Sqlite.open(parsed))
@@ -80,10 +84,11 @@ class Database:
     async def write(
         self, transaction: Callable[[sa.Connection], T], *, optional: bool = False
     ) -> T:
-        """Runs `transaction` and commits, or rolls back and raises; Unavailable(store_down) for the database's
-        fault, Unavailable(store_replaced) when its file is another one by now.
+        """Runs `transaction` and commits, or rolls back and raises; Unavailable(store_down) for the
+        database's fault, Unavailable(store_replaced) when its file is another one by now.
 
-        A caller that is cancelled does not stop it: it commits or fails whole. An `optional` one is left out then.
+        A caller that is cancelled does not stop it: it commits or fails whole.
+        An `optional` one is left out then.
         """
         began = time.perf_counter()
         try:
@@ -105,7 +110,9 @@ class Database:
             sa.text("SELECT 1")
         ).scalar(),
     ) -> None:
-        """Proves within two seconds that a write transaction commits, by `proof`. Raises Unavailable."""
+        """Proves within two seconds that a write transaction commits,
+        by `proof`. Raises Unavailable.
+        """
         try:
             async with asyncio.timeout(PING_WITHIN_S):
                 await self.write(proof, optional=True)
@@ -115,7 +122,9 @@ class Database:
             ) from error
 
     async def watch(self) -> None:
-        """Returns never; raises Unavailable(store_replaced) when the file of SQLite is another one by now."""
+        """Returns never; raises Unavailable(store_replaced) when the file of
+        SQLite is another one by now.
+        """
         while True:
             await asyncio.to_thread(self._backend.check)
             await asyncio.sleep(_WATCH_EVERY_S)
@@ -132,7 +141,8 @@ class _Sqlite:
         self.writer = Writer(engine, file)
         self.readers = ThreadPoolExecutor(2, "store-read")
         self._lock_file = lock_file
-        # Held open: when the last connection is closed SQLite deletes the WAL, and `file` would miss it.
+        # Held open: when the last connection is closed SQLite deletes the WAL,
+        # and `file` would miss it.
         self._keeper = engine.connect()
 
     async def write(self, transaction: Callable[[sa.Connection], T], *, optional: bool) -> T:

@@ -1,6 +1,7 @@
 """Episodes in the store, and the incidents that they open or join: rows in, rows out.
 
-What a delivery means is decided in route/; here it is read and written, within a transaction that is under way.
+What a delivery means is decided in route/; here it is read and written,
+within a transaction that is under way.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -62,8 +63,8 @@ def known(tx: sa.Connection, keys: Iterable[EpisodeKey]) -> KnownRows:
     for some in _portions(sorted({key.fingerprint for key in wanted})):
         rows |= _by_key(tx.execute(_FIRING, {"names": some}))
         ended_at.update((name, end) for name, end in tx.execute(_ENDS, {"names": some}) if end)
-    # One that ended and was told of has an end, or nobody had heard of it: only then a key can be there that
-    # does not fire.
+    # One that ended and was told of has an end, or nobody had heard of it:
+    # only then a key can be there that does not fire.
     absent = [key for key in wanted if key not in rows]
     for keys_of_some in _portions(sorted(absent)):
         names = [key.fingerprint for key in keys_of_some]
@@ -83,7 +84,9 @@ def count_firing_in(tx: sa.Connection, incident_ids: Sequence[str]) -> dict[str,
 
 
 def open_incidents(tx: sa.Connection, target_keys: Sequence[str]) -> dict[tuple[str, str], str]:
-    """(playbook, target key) -> the open incident there. They stay open until the transaction ends."""
+    """(playbook, target key) -> the open incident there. They stay open until the transaction
+    ends.
+    """
     query = _OPEN if tx.dialect.name == "sqlite" else _OPEN.with_for_update()
     found: dict[tuple[str, str], str] = {}
     for some in _portions(target_keys):

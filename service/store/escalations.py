@@ -1,6 +1,8 @@
-"""What waits for a person now: open incidents that are escalated, or that wait for a word, and what was told of them.
+"""What waits for a person now: open incidents that are escalated, or that wait for a word,
+and what was told of them.
 
-Derived from the incidents and their steps alone: whoever starts anew knows at once who is to be called.
+Derived from the incidents and their steps alone: whoever starts anew knows at
+once who is to be called.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,7 @@
 """What the store is asked at a scrape: one read of counts, ages and totals, each found by an index.
 
-Totals of actions are counted from the ledger itself, whose lines are never deleted: whatever process dies, and
-whichever replica is asked, they say the same and only grow.
+Totals of actions are counted from the ledger itself, whose lines are never deleted:
+whatever process dies, and whichever replica is asked, they say the same and only grow.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,9 @@ _MOST = 2_000  # newest actions that budgets are counted from
 
 
 class ActionTotal(NamedTuple):
-    """How many lines of the ledger are alike. `applied` and `outcome` are None while there is none yet."""
+    """How many lines of the ledger are alike. `applied` and `outcome` are None
+    while there is none yet.
+    """
 
     playbook: str
     rung: str

@@ -1,4 +1,5 @@
-"""What the guards may know of the past, read within the transaction that writes an intent: one indexed query each.
+"""What the guards may know of the past, read within the transaction that writes an
+intent: one indexed query each.
 
 Never here: a rule (guard), or a write.
 """
@@ -46,7 +47,8 @@ _MOST_OPEN = 1_000
 class Scopes:
     """What the guards count, and with it how many of the newest lines of each scope they need.
 
-    `causes` are the playbooks that explain the incident's own. A step of a course is asked for on its own target.
+    `causes` are the playbooks that explain the incident's own.
+    A step of a course is asked for on its own target.
     """
 
     limits: Limits
@@ -166,7 +168,9 @@ def _with(newest: Sequence[PastAction], unsettled: Iterable[PastAction]) -> list
 def causes_open(
     tx: sa.Connection, incident: Incident, causes: Sequence[str]
 ) -> tuple[OpenCause, ...]:
-    """The open incidents of some playbooks in the incident's namespace, oldest first, a few of them."""
+    """The open incidents of some playbooks in the incident's namespace,
+    oldest first, a few of them.
+    """
     asked = {
         "namespace": incident.target.namespace,
         "causes": list(causes),

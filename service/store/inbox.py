@@ -1,6 +1,7 @@
 """Accepted webhooks and dead letters. `accept` returns when the body is on disk, and not before.
 
-Webhooks that arrive while a commit is under way share the next one: one statement and one fsync for many.
+Webhooks that arrive while a commit is under way share the next one:
+one statement and one fsync for many.
 """
 
 import asyncio
@@ -70,8 +71,8 @@ class Inbox:
         self._max_waiting = max_waiting
         self._max_dead_letters = max_dead_letters
         self._keep_body_bytes = keep_body_bytes
-        # Taken by the transaction itself, so that it commits all that came until then; a deque because that
-        # is another thread.
+        # Taken by the transaction itself, so that it commits all that came until then;
+        # a deque because that is another thread.
         self._pending: deque[_Pending] = deque()
         self._committing: asyncio.Task[None] | None = None
         self._last_id, self._own = 0, secrets.randbelow(1000)
@@ -138,7 +139,8 @@ class Inbox:
             self.accepting -= 1
 
     def _next_id(self, now: datetime) -> int:
-        """An id that sorts by time and is known before the insert, so that a batch is two plain statements.
+        """An id that sorts by time and is known before the insert,
+        so that a batch is two plain statements.
 
         Nanoseconds since 1970 with the last three digits this process's own: replicas do not meet.
         """
@@ -188,7 +190,9 @@ class Inbox:
     def _rows(
         self, tx: sa.Connection, batch: Sequence[_Pending], stored: dict[bytes, int]
     ) -> tuple[list[dict[str, Any]], int]:
-        """Rows for the batch, and how many bytes of bodies they add. `stored` is told which bodies those are."""
+        """Rows for the batch, and how many bytes of bodies they add.
+        `stored` is told which bodies those are.
+        """
         own = memoryview if tx.dialect.name == "sqlite" else bytes  # asyncpg takes only bytes
         rows: list[dict[str, Any]] = []
         added = 0
@@ -213,7 +217,9 @@ class Inbox:
     async def set_aside(
         self, body: bytes | bytearray, size: int, reason: Reason, detail: str
     ) -> None:
-        """Commits a dead letter of `size` bytes: the first 64 KiB, and why it can never be taken."""
+        """Commits a dead letter of `size` bytes: the first 64 KiB, and why it can never be
+        taken.
+        """
         row = self.dead_row(self._clock.now(), body, size, reason, detail)
         await self._database.write(lambda tx: self.write_dead(tx, [row]))
 
@@ -226,7 +232,9 @@ class Inbox:
                 "size": size, "body": bytes(body[:DEAD_BODY_BYTES])}  # fmt: skip
 
     def write_dead(self, tx: sa.Connection, rows: Sequence[Mapping[str, object]]) -> None:
-        """Adds dead letters within a transaction that is under way; the oldest over the limit go."""
+        """Adds dead letters within a transaction that is under way; the oldest over the limit
+        go.
+        """
         if not rows:
             return
         bulk.put(tx, dead_letters, rows)
@@ -265,11 +273,13 @@ class Inbox:
         return await self._database.read(ask)
 
     async def begin(self, limit: int = 1000, limit_bytes: int = 8 * 2**20) -> list[Webhook]:
-        """The oldest webhooks that wait: at least one, then as many as the limits let in. They are this process's.
+        """The oldest webhooks that wait: at least one, then as many as the limits let in.
+        They are this process's.
 
-        That their sorting has begun is durable before anything is done with them. One that a process died over is
-        handed out alone, so that it takes no other with it; one that two died over becomes a dead letter. Empty
-        while another replica sorts: one at a time, so that webhooks are sorted in their order.
+        That their sorting has begun is durable before anything is done with them. One
+        that a process died over is handed out alone, so that it takes no other with it;
+        one that two died over becomes a dead letter. Empty while another replica sorts:
+        one at a time, so that webhooks are sorted in their order.
         """
         now = self._clock.now()
 
@@ -316,7 +326,9 @@ class Inbox:
             )
 
     async def put_back(self) -> None:
-        """What this process has begun and not finished is nobody's again: it stops, and has not died over it."""
+        """What this process has begun and not finished is nobody's again: it stops,
+        and has not died over it.
+        """
         back = (
             sa.update(waiting)
             .where(waiting.c.owner == self.owner)
@@ -336,7 +348,9 @@ class Inbox:
         tx.execute(sa.delete(waiting).where(waiting.c.inbox_id == row.inbox_id))
 
     def still_mine(self, tx: sa.Connection, webhooks: Mapping[int, int]) -> set[int]:
-        """Those of `webhooks` (id -> alerts done) that nobody else has sorted further in the meantime."""
+        """Those of `webhooks` (id -> alerts done) that nobody else has sorted
+        further in the meantime.
+        """
         only_sorter(tx)
         found: set[int] = set()
         for some in _portions(list(webhooks)):
@@ -352,7 +366,9 @@ class Inbox:
             tx.execute(sa.delete(waiting).where(waiting.c.inbox_id.in_(some)))
 
     def advance(self, tx: sa.Connection, webhook_id: int, done: int) -> None:
-        """Marks the first `done` alerts of a webhook as sorted, within a transaction that is under way."""
+        """Marks the first `done` alerts of a webhook as sorted,
+        within a transaction that is under way.
+        """
         values = {"done": done, "owned_until": self._clock.now() + OWNED_FOR}
         tx.execute(sa.update(waiting).where(waiting.c.inbox_id == webhook_id).values(**values))
 
@@ -370,7 +386,9 @@ class Inbox:
         await self.trim()
 
     async def trim(self) -> None:
-        """Deletes the oldest sorted webhooks while all bodies together are over their cap in bytes."""
+        """Deletes the oldest sorted webhooks while all bodies together are over their cap in
+        bytes.
+        """
         while self.kept_bytes > self._keep_body_bytes:
             surplus = self.kept_bytes - int(self._keep_body_bytes * _TRIMMED_TO)
             freed = await self._database.write(
@@ -429,7 +447,8 @@ def _there(tx: sa.Connection, body_id: int) -> bool:
 def _delete_sorted(
     tx: sa.Connection, which: sa.ColumnElement[bool], most_bytes: int | None
 ) -> int | None:
-    """Deletes some of the oldest sorted webhooks; the bytes of bodies that it freed, None when there are none.
+    """Deletes some of the oldest sorted webhooks; the bytes of bodies that it freed,
+    None when there are none.
 
     One whose body a later one repeats stays until that one goes.
     """

@@ -1,7 +1,7 @@
 """Incidents: claiming them, and writing what one step of one has changed.
 
-A claim is a few seconds long and numbered; a write names its claim and is refused when another process has the
-incident by then. No decision lives here.
+A claim is a few seconds long and numbered; a write names its claim and is refused when another
+process has the incident by then. No decision lives here.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -51,10 +51,11 @@ class Incidents:
     async def claim(
         self, owner: str, now: datetime, lease: timedelta, limit: int = 1, busy: Sequence[str] = ()
     ) -> list[Held]:
-        """Up to `limit` due incidents that nobody works on, claimed for `owner` until `now + lease`.
+        """Up to `limit` due incidents that nobody works on,
+        claimed for `owner` until `now + lease`.
 
-        `busy` are those this process works on itself, whatever became of their claims. A row that cannot be read is
-        escalated with its reason, and stops no other.
+        `busy` are those this process works on itself, whatever became of their claims.
+        A row that cannot be read is escalated with its reason, and stops no other.
         """
         due = {"now": now, "beyond": now + 2 * lease, "busy": list(busy), "most": limit}
 
@@ -117,7 +118,9 @@ class Incidents:
         await self._database.write(lambda tx: tx.execute(free).rowcount)
 
     async def release_all(self) -> None:
-        """Drops every claim: right at the start of the one process that owns a SQLite file, and only then."""
+        """Drops every claim: right at the start of the one process that owns a
+        SQLite file, and only then.
+        """
         held = sa.update(incidents).where(incidents.c.owner.is_not(None))
         free = held.values(owner=None, claimed_until=None)
         await self._database.write(lambda tx: tx.execute(free).rowcount)
@@ -151,14 +154,18 @@ class Incidents:
         return await self._database.read(query)
 
     async def wake_all(self, now: datetime) -> None:
-        """Makes everything due that waits: after a step of the clock no `due_at` means what it meant."""
+        """Makes everything due that waits: after a step of the clock no
+        `due_at` means what it meant.
+        """
         waiting = sa.update(incidents).where(incidents.c.due_at > now)
         await self._database.write(lambda tx: tx.execute(waiting.values(due_at=now)).rowcount)
 
     # ------------------------------------------------------------------ writing
 
     async def write(self, claim: Claim, change: Change, now: datetime) -> Written:
-        """Commits a step and gives the claim back. Raises Refused(claim_lost); then nothing was written."""
+        """Commits a step and gives the claim back. Raises Refused(claim_lost);
+        then nothing was written.
+        """
 
         def commit(tx: sa.Connection) -> Written:
             return write_change(tx, claim, change, now)
@@ -173,10 +180,11 @@ class Incidents:
         tell: Callable[[str | None], Change],
         now: datetime,
     ) -> Change:
-        """Aims an incident at another target; where the playbook has an open one there, that one gets its alerts.
+        """Aims an incident at another target; where the playbook has an open one there,
+        that one gets its alerts.
 
-        `tell` is given the id of that one, or None, and says what to write, in the same transaction. Raises
-        Refused(claim_lost); then nothing was written.
+        `tell` is given the id of that one, or None, and says what to write, in the same
+        transaction. Raises Refused(claim_lost); then nothing was written.
         """
 
         def commit(tx: sa.Connection) -> Change:
@@ -199,10 +207,12 @@ class Incidents:
         return await self._database.write(commit)
 
     async def prune(self, cutoff: datetime, *, with_steps: bool = True) -> None:
-        """Deletes steps of incidents closed before `cutoff`, and alerts that ended and were last heard of before.
+        """Deletes steps of incidents closed before `cutoff`,
+        and alerts that ended and were last heard of before.
 
-        Incidents, the ledger and the audit chain stay: they are the audit, and small. A step that is chained stays
-        too: only who has the key can prune it (store/audit.py), for the chain has to tell of it.
+        Incidents, the ledger and the audit chain stay: they are the audit, and small. A
+        step that is chained stays too: only who has the key can prune it (store/audit.py),
+        for the chain has to tell of it.
         """
         closed = sa.select(incidents.c.id).where(incidents.c.closed_at < cutoff)
         chained = sa.exists().where(audit.c.step_id == steps.c.id)
@@ -254,7 +264,9 @@ class Incidents:
     async def record(
         self, incident_id: str, after: int = 0, limit: int = 1_000
     ) -> tuple[Row, list[Row], list[Row]] | None:
-        """The incident, its alerts (at most 1,000), and its steps after the step `after`, at most `limit`."""
+        """The incident, its alerts (at most 1,000), and its steps after the step
+        `after`, at most `limit`.
+        """
         found = await self._rows(sa.select(incidents).where(incidents.c.id == incident_id))
         if not found:
             return None
@@ -312,7 +324,8 @@ _NOW = sa.bindparam("now", type_=Instant())
 _ANY_DUE = (
     sa.select(incidents.c.id)
     .where(incidents.c.due_at <= _NOW)
-    # A claim that would last longer than a claim can was made before the clock was set back: it counts as over.
+    # A claim that would last longer than a claim can was made before the clock was set
+    # back: it counts as over.
     .where(
         sa.or_(
             incidents.c.claimed_until.is_(None),

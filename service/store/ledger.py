@@ -1,7 +1,8 @@
-"""The ledger of actions: intent before act, result, outcome. Budgets are counted from it, audits read it.
+"""The ledger of actions: intent before act, result, outcome.
+Budgets are counted from it, audits read it.
 
-`admit` is the key: the guards are asked inside the transaction that writes the intent, so two workers cannot both
-spend the last of a budget.
+`admit` is the key: the guards are asked inside the transaction that writes the intent,
+so two workers cannot both spend the last of a budget.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -48,17 +49,20 @@ class Ledger:
         before: Facts,
         now: datetime,
     ) -> tuple[Ruling, Change]:
-        """Asks `judge` and, if it allows, commits the intent in the same transaction as the ruling, with its mode.
+        """Asks `judge` and, if it allows, commits the intent in the same transaction as
+        the ruling, with its mode.
 
-        A ruling that allows keeps the claim: the action follows. One that denies is written as the step it is, and
-        the claim is given back. Raises Refused(claim_lost).
+        A ruling that allows keeps the claim: the action follows. One that denies is written as the
+        step it is, and the claim is given back. Raises Refused(claim_lost).
         """
 
         def decide(tx: sa.Connection) -> tuple[Ruling, Change]:
             if tx.dialect.name == "postgresql":
-                # SQLite has one writer. Here two would read the same history, and both spend the last of a budget.
+                # SQLite has one writer. Here two would read the same history,
+                # and both spend the last of a budget.
                 tx.execute(sa.text("LOCK TABLE ledger IN SHARE ROW EXCLUSIVE MODE"))
-                # Who says no just now waits for this commit, or is heard by it: `store/approvals.py` locks it too.
+                # Who says no just now waits for this commit, or is heard by it:
+                # `store/approvals.py` locks it too.
                 if incident.approval is not None:
                     mine = sa.select(incidents.c.id).where(incidents.c.id == incident.id)
                     _ = tx.execute(mine.with_for_update()).scalar()
@@ -95,7 +99,9 @@ class Ledger:
         return await self._database.read(lambda c: breaker.state(c, limits, now))
 
     async def open_causes(self, incident: Incident, causes: Sequence[str]) -> tuple[OpenCause, ...]:
-        """The open incidents of some playbooks in the incident's namespace, oldest first, a few of them."""
+        """The open incidents of some playbooks in the incident's namespace,
+        oldest first, a few of them.
+        """
         return await self._database.read(lambda c: causes_open(c, incident, causes))
 
     async def tried(self, incident_id: str) -> Mapping[str, int]:
@@ -110,7 +116,9 @@ class Ledger:
         return {str(rung): int(count) for rung, count in rows}
 
     async def last_done(self, kinds: Kinds, incident_id: str) -> Intent[Any] | None:
-        """The incident's newest action that was done; None where there is none, or its kind is gone."""
+        """The incident's newest action that was done; None where there is
+        none, or its kind is gone.
+        """
         query = (
             sa.select(ledger)
             .where(ledger.c.incident_id == incident_id, ledger.c.applied == Applied.DONE)
@@ -164,7 +172,9 @@ _UNDER_WAY = sa.select(ledger).where(
 
 
 def under_way(kinds: Kinds, row: Row) -> UnderWay:
-    """The action that a line tells of. Raises LookupError or ValueError for a line that cannot be read."""
+    """The action that a line tells of. Raises LookupError or ValueError for a
+    line that cannot be read.
+    """
     result = None
     if row["applied"]:
         result = ActionResult(

@@ -1,7 +1,7 @@
 """The journal as an outbox: steps in their order, behind a cursor per sink that survives restarts.
 
-On PostgreSQL serial numbers commit out of order: a step with a lower number may appear after one with a higher was
-read. So reading stops at a horizon below which no transaction is still at work.
+On PostgreSQL serial numbers commit out of order: a step with a lower number may appear after one
+with a higher was read. So reading stops at a horizon below which no transaction is still at work.
 """
 
 import asyncio
@@ -19,7 +19,8 @@ from service.store.schema import incidents, sinks, steps
 _POLL_S = 0.02
 _POLLS = 100
 
-# An INSERT locks its table before it takes its number: who holds no such lock, or not any more, adds no lower one.
+# An INSERT locks its table before it takes its number: who holds no such lock,
+# or not any more, adds no lower one.
 _WRITERS = sa.text(
     "SELECT virtualtransaction FROM pg_locks WHERE locktype = 'relation' AND mode = 'RowExclusiveLock'"
     " AND relation = 'steps'::regclass AND pid <> pg_backend_pid()"
@@ -37,7 +38,9 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Behind:
-    """How far a sink is behind: in step numbers, in seconds of the oldest that waits, and failures in a row."""
+    """How far a sink is behind: in step numbers, in seconds of the oldest that
+    waits, and failures in a row.
+    """
 
     steps: int
     waits_s: float
@@ -75,9 +78,11 @@ class Outbox:
         *,
         from_the_first: bool = False,
     ) -> Cursor | None:
-        """The sink's cursor, for `owner` alone until `now + lease`; None while another has it, or it is put off.
+        """The sink's cursor, for `owner` alone until `now + lease`;
+        None while another has it, or it is put off.
 
-        A sink that was never seen begins with what is told from now on, or with the first step that is kept.
+        A sink that was never seen begins with what is told from now on,
+        or with the first step that is kept.
         Nothing is written while it is put off.
         """
         known = sa.select(sinks).where(sinks.c.name == sink)
@@ -115,7 +120,9 @@ class Outbox:
         await self._database.write(add)
 
     async def after(self, step_id: int, limit: int) -> Sequence[JournalEntry]:
-        """At most `limit` steps after `step_id`, oldest first, none of which another will be put before."""
+        """At most `limit` steps after `step_id`, oldest first,
+        none of which another will be put before.
+        """
         newest = await self._horizon()
         if newest is None or newest <= step_id:
             return ()
@@ -129,7 +136,9 @@ class Outbox:
         return await self._database.read(lambda c: [JournalEntry(*row) for row in c.execute(query)])
 
     async def _horizon(self) -> int | None:
-        """The newest step, once all who were writing when it was looked up have ended; None: they take too long."""
+        """The newest step, once all who were writing when it was looked up have ended;
+        None: they take too long.
+        """
         found: int = await self._database.read(lambda c: c.execute(_NEWEST).scalar_one())
         if self._database.dialect != "postgresql":
             return found  # one writer: numbers are in the order of commits
@@ -145,7 +154,9 @@ class Outbox:
         return set(await self._database.read(lambda c: c.execute(_WRITERS).scalars().all()))
 
     async def advance(self, sink: str, owner: str, step_id: int) -> None:
-        """The sink has everything up to this step. Not written when another replica follows by now."""
+        """The sink has everything up to this step. Not written when another replica follows by
+        now.
+        """
         done = (
             sa.update(sinks)
             .where(sinks.c.name == sink, sinks.c.owner == owner, sinks.c.cursor < step_id)
@@ -161,7 +172,9 @@ class Outbox:
         )
 
     async def release_all(self) -> None:
-        """Drops every claim: right at the start of the one process that owns a SQLite file, and only then."""
+        """Drops every claim: right at the start of the one process that owns a
+        SQLite file, and only then.
+        """
         held = sa.update(sinks).where(sinks.c.owner.is_not(None))
         await self._database.write(
             lambda tx: tx.execute(held.values(owner=None, claimed_until=None)).rowcount

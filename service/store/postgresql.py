@@ -1,5 +1,5 @@
-"""PostgreSQL: the step to several replicas. Loaded only where it is used: its driver and what SQLAlchemy needs for
-it are a fifth of a second of every start.
+"""PostgreSQL: the step to several replicas. Loaded only where it is used: its driver and what
+SQLAlchemy needs for it are a fifth of a second of every start.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,6 @@
-"""Proposals of incidents as a step writes and reads them, within a transaction that is under way."""
+"""Proposals of incidents as a step writes and reads them, within a transaction that is under
+way.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -50,7 +52,8 @@ def end(
 ) -> tuple[Settled, ...]:
     """What became of the open proposal of an incident, where it has one: the step that tells of it.
 
-    What a person said stands: a proposal that he rejected stays so, also where the world has changed meanwhile.
+    What a person said stands: a proposal that he rejected stays so,
+    also where the world has changed meanwhile.
     """
     mine = sa.and_(approvals.c.incident_id == incident_id, IS_OPEN)
     values = {
@@ -99,7 +102,9 @@ def waiting_rows(
 
 
 def approval_of(kinds: Kinds, row: Row) -> Approval:
-    """The proposal that a row holds. Raises LookupError or ValueError for one that cannot be read."""
+    """The proposal that a row holds. Raises LookupError or ValueError for one that cannot be
+    read.
+    """
     return Approval(
         id=row["id"],
         incident_id=row["incident_id"],

@@ -1,4 +1,6 @@
-"""A store that another process works on, opened to be read: no lock is taken, nothing is migrated or written."""
+"""A store that another process works on, opened to be read: no lock is taken,
+nothing is migrated or written.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -36,7 +38,9 @@ class ReadOnly:
 
 @asynccontextmanager
 async def reading(url: str) -> AsyncIterator[ReadOnly]:
-    """The store at `url`. Raises BadConfig for one that is not there or is of another version, or Unavailable."""
+    """The store at `url`. Raises BadConfig for one that is not there or is of another
+    version, or Unavailable.
+    """
     parsed = parse(url)
     engine: sa.Engine | AsyncEngine
     if parsed.get_backend_name() == "sqlite":

@@ -1,6 +1,8 @@
-"""The tables, for SQLite and PostgreSQL alike. Migrations in `migrations/` build what this file describes.
+"""The tables, for SQLite and PostgreSQL alike. Migrations in `migrations/` build
+what this file describes.
 
-Instants are whole microseconds since 1970 (UTC) in a big integer: the same order and precision everywhere.
+Instants are whole microseconds since 1970 (UTC) in a big integer:
+the same order and precision everywhere.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -58,7 +60,8 @@ inbox = sa.Table(
     ),
 )
 
-# The webhooks that are not sorted yet. A row of its own, because marking the webhook would write its body again.
+# The webhooks that are not sorted yet. A row of its own,
+# because marking the webhook would write its body again.
 waiting = sa.Table(
     "waiting",
     metadata,
@@ -272,7 +275,8 @@ sinks = sa.Table(
     sa.Column("claimed_until", Instant),
 )
 
-# The audit chain, behind the journal. A line is never changed, but for the last two columns, which are in no hash:
+# The audit chain, behind the journal. A line is never changed,
+# but for the last two columns, which are in no hash:
 # what they say is held against other lines.
 audit = sa.Table(
     "audit",

@@ -1,7 +1,8 @@
-"""SQLite: the one writer thread with its group commit, the file it writes to, and who owns that file.
+"""SQLite: the one writer thread with its group commit, the file it writes
+to, and who owns that file.
 
-Every transaction that waits is run, each in a savepoint of its own, inside one BEGIN IMMEDIATE .. COMMIT: one fsync
-for many. All are answered after the commit; one that fails is taken back alone.
+Every transaction that waits is run, each in a savepoint of its own, inside one BEGIN IMMEDIATE ..
+COMMIT: one fsync for many. All are answered after the commit; one that fails is taken back alone.
 """
 
 import asyncio
@@ -30,7 +31,9 @@ FAULTS = (SQLAlchemyError, sqlite3.Error, OSError)
 
 
 class StoreFile:
-    """Which file was opened. A commit into a file that was deleted or replaced would be lost at the next start."""
+    """Which file was opened. A commit into a file that was deleted or replaced would
+    be lost at the next start.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -211,7 +214,9 @@ def down(what: str) -> Unavailable:
 
 
 def lock(path: Path) -> IO[str]:
-    """The right to the file, held until it is closed: two services would each believe in their own claims."""
+    """The right to the file, held until it is closed: two services would each
+    believe in their own claims.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock_file = path.with_name(path.name + ".lock").open("w")
@@ -228,7 +233,9 @@ def lock(path: Path) -> IO[str]:
 
 
 def engine(url: sa.URL) -> sa.Engine:
-    """Connections that keep what they took: WAL, and a commit that returned survives a power cut."""
+    """Connections that keep what they took: WAL, and a commit that returned survives a power
+    cut.
+    """
     made = sa.create_engine(url)
     sa.event.listen(made, "connect", _tune)
     sa.event.listen(made, "begin", _begin)

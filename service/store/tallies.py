@@ -1,6 +1,8 @@
-"""Totals over the whole journal, kept when its old steps are pruned: what the metrics of the audit start from.
+"""Totals over the whole journal, kept when its old steps are pruned:
+what the metrics of the audit start from.
 
-Adding and remembering how far it was added are one transaction, so that a step is counted once whatever dies.
+Adding and remembering how far it was added are one transaction,
+so that a step is counted once whatever dies.
 """
 
 import json
@@ -64,7 +66,8 @@ class Tallies:
 
 
 def _value(tx: sa.Connection, name: str, labels: str) -> int:
-    # One follower at a time adds, by its lease; were there two, the lock of this row has one wait for the other.
+    # One follower at a time adds, by its lease; were there two,
+    # the lock of this row has one wait for the other.
     query = (
         sa.select(tallies.c.value)
         .where(tallies.c.name == name, tallies.c.labels == labels)

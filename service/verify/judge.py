@@ -1,7 +1,9 @@
-"""What one reading means: an outcome, or when to read again. Pure; the streak comes in and goes out.
+"""What one reading means: an outcome, or when to read again. Pure;
+the streak comes in and goes out.
 
-Time in which nothing could be read is not time in which it did not heal: it lengthens the window, at most by the
-window's own length. Instants come from the wall clock, which may step; so no wait is longer than what is written.
+Time in which nothing could be read is not time in which it did not heal: it lengthens the window,
+at most by the window's own length. Instants come from the wall clock, which may step; so no wait is
+longer than what is written.
 """
 
 from dataclasses import dataclass, replace
@@ -14,7 +16,9 @@ from service.model.reasons import Reason
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One look after an action. `reverted` says which written field is not as it was written, and who holds it."""
+    """One look after an action. `reverted` says which written field is not as it was
+    written, and who holds it.
+    """
 
     healed: Truth
     worse: Truth = Truth.FAILS
@@ -48,7 +52,9 @@ def judge(
     began_at: datetime,
     now: datetime,
 ) -> Outcome | Again:
-    """The verdict of a reading that was begun at `began_at` and taken at `now`, or when to read again."""
+    """The verdict of a reading that was begun at `began_at` and taken at
+    `now`, or when to read again.
+    """
     if reading.reverted is not None:
         return Outcome(OutcomeKind.REVERTED, Reason.REVERTED, reading.reverted, now)
     in_a_row = progress.in_a_row + 1 if reading.healed is Truth.HOLDS else 0
@@ -67,7 +73,8 @@ def judge(
 def _lengthened(
     reading: Reading, progress: Progress, plan: VerifyPlan, began_at: datetime, now: datetime
 ) -> Progress:
-    """The window, moved by the time in which nobody could read; after a stop it has room for its readings.
+    """The window, moved by the time in which nobody could read;
+    after a stop it has room for its readings.
 
     Both are bounded: in all by the window's own length, and by three stops.
     """
@@ -80,7 +87,8 @@ def _lengthened(
         blind_s = max(0.0, (now - (progress.read_at or now)).total_seconds())
     more_s = min(blind_s, left_s)
     moved = ends_at + timedelta(seconds=more_s)
-    # Taken up after a stop: one look would condemn what has healed meanwhile, so there is room for a whole row.
+    # Taken up after a stop: one look would condemn what has healed meanwhile,
+    # so there is room for a whole row.
     lacking = plan.readings - 1 if reading.healed is Truth.HOLDS else plan.readings
     room = now + timedelta(seconds=lacking * plan.every_s)
     if late_s > plan.every_s and left_s > 0 and moved < room:

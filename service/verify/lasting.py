@@ -1,4 +1,6 @@
-"""Is what was written still there? Pure: the fields that the ledger knows against the objects as they stand now."""
+"""Is what was written still there? Pure: the fields that the ledger knows against the
+objects as they stand now.
+"""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,7 +10,9 @@ from service.model.objects import Survey, Write
 
 
 def reverted(writes: Sequence[Write], surveys: Sequence[Survey]) -> str | None:
-    """A sentence on the first object with a written field that is not as it was written; None: all last."""
+    """A sentence on the first object with a written field that is not as it was
+    written; None: all last.
+    """
     for survey in surveys:
         written = {w.key: w.value for w in writes if w.known and w.ref.path == survey.ref.path}
         if said := lasting(written, survey):
@@ -17,7 +21,8 @@ def reverted(writes: Sequence[Write], surveys: Sequence[Survey]) -> str | None:
 
 
 def lasting(written: Mapping[str, Any], survey: Survey) -> str | None:
-    """None while every written field still is as it was written; else what it is now and who holds it.
+    """None while every written field still is as it was written;
+    else what it is now and who holds it.
 
     `written` has the values by the field's key (`Write.key`); None for a field that was taken away.
     """
@@ -31,7 +36,8 @@ def _changed(written: Mapping[str, Any], survey: Survey) -> Iterator[str]:
         if now == value:
             continue
         holder = survey.holders.get(key)
-        # A revert erases our own entry, and a write through /scale may leave none at all (recorded).
+        # A revert erases our own entry, and a write through /scale may leave
+        # none at all (recorded).
         who = "who did it is unknown"
         if holder is not None:
             by = f" (as {holder.manager})" if holder.manager not in ("", holder.name) else ""

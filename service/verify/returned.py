@@ -1,7 +1,8 @@
 """What one reading means for a return: is the world as it was before the action? Pure.
 
-A return promises no healing. It is proved by readings in a row in which the written fields are as the return wrote
-them and the playbook's `worse` does not hold against the evidence from before the action.
+A return promises no healing. It is proved by readings in a row in which the written
+fields are as the return wrote them and the playbook's `worse` does not hold against the
+evidence from before the action.
 """
 
 from datetime import datetime
@@ -24,7 +25,9 @@ def judge_return(
     began_at: datetime,
     now: datetime,
 ) -> Outcome | Again:
-    """The return's verdict, or when to read again. A proved return is `not_healed (returned)`: it heals nothing."""
+    """The return's verdict, or when to read again. A proved return is `not_healed
+    (returned)`: it heals nothing.
+    """
     calm = Reading(_CALM[worse], reverted=reverted)
     verdict = judge(calm, progress, plan, playbook, began_at=began_at, now=now)
     if isinstance(verdict, Again):

@@ -1,7 +1,8 @@
 """How many connections there are, and for how long one may keep still.
 
-A connection that never sends a whole head costs a file descriptor for as long as it likes; some hundreds of them
-and nobody else is let in. So there is a bound, and beyond it the one that has been idle longest has to go.
+A connection that never sends a whole head costs a file descriptor for as long as it likes;
+some hundreds of them and nobody else is let in. So there is a bound, and beyond it the one
+that has been idle longest has to go.
 """
 
 import asyncio
@@ -17,7 +18,9 @@ _SWEEP_EVERY_S = 0.5
 
 
 def most_connections(wanted: int) -> int:
-    """`wanted`, or fewer where the process may not open as many files. Raises that limit as far as it may."""
+    """`wanted`, or fewer where the process may not open as many files.
+    Raises that limit as far as it may.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < _WANTED_FILES:
         raised = _WANTED_FILES if hard == resource.RLIM_INFINITY else min(hard, _WANTED_FILES)

@@ -1,7 +1,8 @@
-"""Who is asking: a person of the people file, or a machine by Bearer, Basic, or a client certificate (web/tls.py).
+"""Who is asking: a person of the people file, or a machine by Bearer, Basic,
+or a client certificate (web/tls.py).
 
-Secrets are read from their files at each request, so a rotated secret is taken up without a restart, and
-compared in constant time.
+Secrets are read from their files at each request, so a rotated secret is taken up without a
+restart, and compared in constant time.
 """
 
 import base64
@@ -46,7 +47,9 @@ class Credentials:
 
     @property
     def configured(self) -> bool:
-        """A sender has to show something: a secret, or a certificate that TLS has already demanded."""
+        """A sender has to show something: a secret, or a certificate that TLS has already
+        demanded.
+        """
         mine = self.settings
         return bool(mine.bearer_file or mine.basic_password_file or mine.tls_client_ca)
 
@@ -132,5 +135,6 @@ def _decoded(shown: str) -> str:
 
 
 def _same(shown: str, expected: str) -> bool:
-    # aiohttp hands bytes of a header that are not UTF-8 over as surrogates, which a plain encode() refuses.
+    # aiohttp hands bytes of a header that are not UTF-8 over as surrogates,
+    # which a plain encode() refuses.
     return hmac.compare_digest(shown.encode("utf-8", "surrogateescape"), expected.encode())

@@ -1,7 +1,8 @@
 """People who may ask and decide over HTTP: names, roles and tokens, from one YAML file.
 
-The file is read at each question, so that whoever was taken out is out at once; it is parsed anew only when it has
-changed. No sentence about a mistake shows a value: a token may stand where it does not belong.
+The file is read at each question, so that whoever was taken out is out at once; it
+is parsed anew only when it has changed. No sentence about a mistake shows a value:
+a token may stand where it does not belong.
 Never here: what a role is good for.
 """
 
@@ -56,7 +57,9 @@ class _Entry:
 
 
 def people(file: Path) -> Sequence[Person]:
-    """Everybody in the file. Raises BadConfig with a line a mistake, Unavailable while it cannot be read."""
+    """Everybody in the file. Raises BadConfig with a line a mistake,
+    Unavailable while it cannot be read.
+    """
     try:
         with file.open("rb") as opened:
             raw = opened.read(_LARGEST + 1)
@@ -89,7 +92,9 @@ def _entries(raw: bytes, file: Path, mistakes: list[str]) -> Sequence[_Entry]:
 
 @lru_cache(maxsize=4)
 def _parsed(raw: bytes, file: Path) -> tuple[Sequence[_Entry], Sequence[str]]:
-    """The file's entries and its mistakes. Token files are not read here: they may change without this one."""
+    """The file's entries and its mistakes. Token files are not read here:
+    they may change without this one.
+    """
     mistakes: list[str] = []
     if len(raw) > _LARGEST:
         return (), [f"{file}:1: it is larger than {_LARGEST // 1024} KiB; {_EXAMPLE}"]

@@ -30,7 +30,8 @@ async def serving(
     routes: Sequence[web.RouteDef],
     plain_routes: Sequence[web.RouteDef] = (),
 ) -> AsyncIterator[str]:
-    """Serves `routes` on the port, `plain_routes` on the plain port where one is wanted; gives the port's URL.
+    """Serves `routes` on the port, `plain_routes` on the plain port where one is
+    wanted; gives the port's URL.
 
     Leaving the block stops listening, then waits for the requests under way. Raises BadConfig.
     """
@@ -98,7 +99,9 @@ async def _listener(
 
 
 class _Seldom(logging.Filter):
-    """Lets a few lines of each kind through in a while: a flood of bad requests must not become one of lines."""
+    """Lets a few lines of each kind through in a while: a flood of bad requests must
+    not become one of lines.
+    """
 
     def __init__(self) -> None:
         super().__init__()

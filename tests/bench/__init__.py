@@ -1,1 +1,3 @@
-"""`make bench`: figures of this machine and this run, each a ratio to something measured beside it."""
+"""`make bench`: figures of this machine and this run, each a ratio to something measured beside
+it.
+"""

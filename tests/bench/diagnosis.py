@@ -1,4 +1,6 @@
-"""A diagnosis against its slowest probe: all probes wait at the same time, so the whole takes little longer."""
+"""A diagnosis against its slowest probe: all probes wait at the same time,
+so the whole takes little longer.
+"""
 
 import asyncio
 import statistics

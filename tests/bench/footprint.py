@@ -22,7 +22,9 @@ contexts: [{name: c, context: {cluster: c, user: u}}]
 
 
 async def run() -> None:
-    """Prints seconds to ready and resident memory, for a first start (with migration) and a later one."""
+    """Prints seconds to ready and resident memory, for a first start (with
+    migration) and a later one.
+    """
     with tempfile.TemporaryDirectory() as folder:
         kubeconfig = Path(folder) / "kubeconfig"
         kubeconfig.write_text(_KUBECONFIG)
@@ -39,7 +41,9 @@ async def run() -> None:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """With compiled modules, as they lie in an installed wheel, whatever this shell has told Python."""
+    """With compiled modules, as they lie in an installed wheel,
+    whatever this shell has told Python.
+    """
     inherited = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     return {**inherited, "PYTHONPYCACHEPREFIX": str(folder / "compiled")}
 

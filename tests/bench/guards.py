@@ -1,4 +1,6 @@
-"""One guard decision with all guards over 100,000 lines of the ledger: the history is read and every guard asked."""
+"""One guard decision with all guards over 100,000 lines of the ledger:
+the history is read and every guard asked.
+"""
 
 import statistics
 import tempfile
@@ -33,7 +35,9 @@ def _insert(rows: Sequence[Mapping[str, object]], tx: sa.Connection) -> int:
 
 
 async def _filled(made: World, incident: Incident) -> None:
-    """A week of actions: a tenth on the incident's own target and playbook, a few without an outcome."""
+    """A week of actions: a tenth on the incident's own target and playbook,
+    a few without an outcome.
+    """
     now = made.clock.now()
 
     def line(n: int) -> dict[str, object]:

@@ -1,8 +1,9 @@
 """Receiving, loaded by `wrk`, as ratios to a bare aiohttp handler that only reads the body.
 
-Receiving and sorting run in a process of their own (tests/path/rooms.py), the bare handler in another; both are
-loaded in turn, several times, and the ratio is taken pair by pair. Beside it: how long an answer takes at a steady
-rate, and how soon a storm is sorted while webhooks go on arriving. Figures go to build/bench.json.
+Receiving and sorting run in a process of their own (tests/path/rooms.py), the bare handler in
+another; both are loaded in turn, several times, and the ratio is taken pair by pair. Beside it: how
+long an answer takes at a steady rate, and how soon a storm is sorted while webhooks go on arriving.
+Figures go to build/bench.json.
 """
 
 import asyncio
@@ -140,7 +141,8 @@ async def bare() -> AsyncIterator[str]:
 async def loaded(url: str, alerts: int, folder: Path) -> float:
     """Webhooks a second, by wrk."""
     head, _, tail = webhook(alerts, 999_999_999_999).partition(b"999999999999")
-    # The serial that stands in each alert is replaced in the first only; a fingerprint and a body are new by it.
+    # The serial that stands in each alert is replaced in the first only;
+    # a fingerprint and a body are new by it.
     (folder / "head").write_bytes(head)
     (folder / "tail").write_bytes(tail)
     script = folder / "post.lua"
@@ -186,7 +188,9 @@ def p99(values: Sequence[float]) -> float:
 
 
 async def storm(url: str, store: Path) -> tuple[float, list[float]]:
-    """Seconds until 20,000 alerts about as many targets are sorted, and answers at 100 a second meanwhile."""
+    """Seconds until 20,000 alerts about as many targets are sorted,
+    and answers at 100 a second meanwhile.
+    """
     template = json.loads(webhook(1, 1))["alerts"][0]
     bodies = [
         packed(

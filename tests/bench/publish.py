@@ -1,6 +1,8 @@
-"""A sink that comes back: how long it takes over 10,000 steps, and what that costs a webhook meanwhile.
+"""A sink that comes back: how long it takes over 10,000 steps,
+and what that costs a webhook meanwhile.
 
-The service, its receivers (Grafana's rules, the emulated cluster, a Kafka broker) and the load are three processes.
+The service, its receivers (Grafana's rules, the emulated cluster,
+a Kafka broker) and the load are three processes.
 `python -m tests.bench.publish FOLDER` is the receivers'.
 """
 

@@ -1,4 +1,6 @@
-"""How incidents share the workers: until the last of 200 is diagnosed, and 10,000 under verification."""
+"""How incidents share the workers: until the last of 200 is diagnosed,
+and 10,000 under verification.
+"""
 
 import asyncio
 import logging
@@ -70,7 +72,9 @@ async def _fire(world: World, count: int) -> None:
 
 
 async def two_hundred(folder: Path, count: int = 200, probe_s: float = 1.0) -> float:
-    """Seconds until the last of 200 incidents is diagnosed: probes of 1 s, 8 slots, readings within 10 min."""
+    """Seconds until the last of 200 incidents is diagnosed: probes of 1 s,
+    8 slots, readings within 10 min.
+    """
     diagnosed: set[str] = set()
     done = asyncio.Event()
 
@@ -95,7 +99,9 @@ async def two_hundred(folder: Path, count: int = 200, probe_s: float = 1.0) -> f
 
 
 async def ten_thousand(folder: Path, count: int = 10_000) -> dict[str, float]:
-    """Seconds until 10,000 verifying incidents that are all due have had one reading each, and MiB added."""
+    """Seconds until 10,000 verifying incidents that are all due have had one
+    reading each, and MiB added.
+    """
     async with _world(folder, PLAN) as world:
         await _seed(world, count)
         read: set[str] = set()

@@ -1,8 +1,9 @@
-"""A recorded conversation sent again from its beginning: what one side calls X the other calls Y, and must go on to.
+"""A recorded conversation sent again from its beginning: what one side calls X the other
+calls Y, and must go on to.
 
-uids, resourceVersions, names of pods, hashes and instants differ between two servers. They are learnt from the first
-pair of answers that has them, put into later requests, and must then stay the same: an equal resourceVersion in the
-recording means that nothing was written, here too.
+uids, resourceVersions, names of pods, hashes and instants differ between two servers. They are
+learnt from the first pair of answers that has them, put into later requests, and must then stay the
+same: an equal resourceVersion in the recording means that nothing was written, here too.
 """
 
 import json

@@ -190,7 +190,9 @@ def _list_differences(recorded: Any, wanted: Any, body: Any) -> list[str]:
 
 
 def _comparable(recorded: Any, obj: Any) -> Any:
-    """Without what no two servers agree on: versions, uids and instants of objects made just now."""
+    """Without what no two servers agree on: versions, uids and instants of objects made just
+    now.
+    """
     plain = copy.deepcopy(obj)
     metadata = plain.get("metadata", {})
     metadata.pop("resourceVersion", None)

@@ -1,4 +1,6 @@
-"""A clock that moves only when a test says so: everything that is due on the way happens at its own instant."""
+"""A clock that moves only when a test says so: everything that is due on the way
+happens at its own instant.
+"""
 
 import asyncio
 import heapq

@@ -1,4 +1,6 @@
-"""What the recordings do not show in one exchange: pages, a namespace of one's own, metrics, gaps that say so."""
+"""What the recordings do not show in one exchange: pages, a namespace of one's own,
+metrics, gaps that say so.
+"""
 
 from typing import Any
 

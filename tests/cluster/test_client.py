@@ -1,4 +1,6 @@
-"""The library that the product uses, through a kubeconfig file: it finds the server, and believes its answers."""
+"""The library that the product uses, through a kubeconfig file: it finds the server,
+and believes its answers.
+"""
 
 import json
 from contextlib import AsyncExitStack

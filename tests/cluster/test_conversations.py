@@ -1,8 +1,9 @@
 """Recorded conversations about ownership, applies, guards and operators, sent again in their order.
 
-Every answer is compared: status, headers, refusals word for word, the whole object with its managedFields (times but
-for being there), and whether an unchanged object kept its resourceVersion. Left out: the status of workloads and what
-kube-controller-manager owns of it (test_rollouts has those), instants, hashes.
+Every answer is compared: status, headers, refusals word for word, the whole object with its
+managedFields (times but for being there), and whether an unchanged object kept its resourceVersion.
+Left out: the status of workloads and what kube-controller-manager owns of it (test_rollouts has
+those), instants, hashes.
 """
 
 import copy

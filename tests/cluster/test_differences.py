@@ -1,4 +1,6 @@
-"""Where this emulator once answered otherwise than the real server: each place, as the real server has it."""
+"""Where this emulator once answered otherwise than the real server: each place,
+as the real server has it.
+"""
 
 from typing import Any
 

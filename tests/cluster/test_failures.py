@@ -1,4 +1,6 @@
-"""Failures that a test scripts, in the form in which the recorded server showed them, and what heals each."""
+"""Failures that a test scripts, in the form in which the recorded server showed
+them, and what heals each.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -1,4 +1,6 @@
-"""events.k8s.io/v1: the objects of core/v1 under other names. test_replay sends the recorded exchanges again."""
+"""events.k8s.io/v1: the objects of core/v1 under other names.
+test_replay sends the recorded exchanges again.
+"""
 
 import aiohttp
 

@@ -1,4 +1,6 @@
-"""Pods do real work through the embedder's kubelet; they crash, back off, say so in logs and events."""
+"""Pods do real work through the embedder's kubelet; they crash, back off,
+say so in logs and events.
+"""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,6 @@
-"""Each recorded exchange, sent again: the answer must be the recorded one, and so must what changed in the store."""
+"""Each recorded exchange, sent again: the answer must be the recorded one,
+and so must what changed in the store.
+"""
 
 import json
 import re
@@ -79,7 +81,9 @@ async def _replay_one(cluster: Cluster, session: Any, recorded: Any) -> list[str
 
 
 def _effect(cluster: Cluster, recorded: Any, answer: Any) -> list[str]:
-    """What the write did to the store: a new version or none, and what was answered is what is kept."""
+    """What the write did to the store: a new version or none,
+    and what was answered is what is kept.
+    """
     before = recorded.get("before")
     if before is None:
         return []

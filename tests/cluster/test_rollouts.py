@@ -1,7 +1,9 @@
-"""Restart, scale, pause, autoscaler: the emulator goes through the statuses that the recorded server went through.
+"""Restart, scale, pause, autoscaler: the emulator goes through the statuses that the
+recorded server went through.
 
-A recording is a poll: it saw some states of many. Each state that it saw must be a state of the emulator, in the same
-order. Time is stepped; pods take 2.7 s to become ready and 1.2 s to go, as in the recordings.
+A recording is a poll: it saw some states of many. Each state that it
+saw must be a state of the emulator, in the same order. Time is stepped;
+pods take 2.7 s to become ready and 1.2 s to go, as in the recordings.
 """
 
 from collections.abc import AsyncIterator
@@ -39,7 +41,9 @@ State = dict[str, Any]
 
 
 class Rehearsal:
-    """A cluster in the recorded healthy state, its clock, and every status that one workload went through."""
+    """A cluster in the recorded healthy state, its clock, and every status that
+    one workload went through.
+    """
 
     def __init__(
         self, cluster: Cluster, clock: SteppedClock, session: aiohttp.ClientSession
@@ -390,7 +394,9 @@ async def test_with_the_controllers_down_everything_but_the_generation_looks_com
 
 
 async def test_an_undo_by_a_guarded_json_patch_brings_the_old_template_back_once() -> None:
-    """13i1: tests of uid and revision in front; asked again it is refused, for somebody has rolled out since."""
+    """13i1: tests of uid and revision in front; asked again it is refused,
+    for somebody has rolled out since.
+    """
     path = f"/apis/apps/v1/namespaces/{NS}/deployments/schema-registry"
     async with rehearsal() as it:
         before = it.cluster.get("deployments", NS, "schema-registry")

@@ -1,6 +1,8 @@
-"""156 facts that a naive emulator gets wrong, each seen on a real server: where each is held here, or why it is not.
+"""156 facts that a naive emulator gets wrong, each seen on a real server:
+where each is held here, or why it is not.
 
-`file:exchange` is an exchange of the recordings that the replay compares; anything else is a test of this folder.
+`file:exchange` is an exchange of the recordings that the replay compares;
+anything else is a test of this folder.
 """
 
 from importlib import import_module

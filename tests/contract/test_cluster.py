@@ -1,8 +1,10 @@
-"""What the workload probe and the hands take for granted of Kubernetes: held by the emulator and by a real cluster.
+"""What the workload probe and the hands take for granted of Kubernetes:
+held by the emulator and by a real cluster.
 
-The same functions run against both. The real one is asked only where KUBECONFIG_E2E names a kubeconfig whose account
-may create namespaces; there everything happens in a namespace of its own, `paramedic-e2e-<random>`, which is deleted
-at the end whatever happens. Its pods fit no node, so nothing is ever pulled or run.
+The same functions run against both. The real one is asked only where KUBECONFIG_E2E names a
+kubeconfig whose account may create namespaces; there everything happens in a namespace of its own,
+`paramedic-e2e-<random>`, which is deleted at the end whatever happens. Its pods fit no node, so
+nothing is ever pulled or run.
 """
 
 import asyncio
@@ -60,7 +62,9 @@ def soon(seconds: float = 20.0) -> Deadline:
 
 
 class Somebody(KubernetesWriter):
-    """Somebody else at the same cluster: makes, changes and deletes what the service never would."""
+    """Somebody else at the same cluster: makes, changes and deletes what the service never
+    would.
+    """
 
     def _may(self, method: str, path: str) -> bool:
         return True
@@ -83,7 +87,9 @@ class Somebody(KubernetesWriter):
 
 
 class Overtaken(KubernetesWriter):
-    """A writer whose first `times` patches are overtaken by somebody's change, after the hand has read."""
+    """A writer whose first `times` patches are overtaken by somebody's change,
+    after the hand has read.
+    """
 
     def __init__(
         self, settings: KubernetesSettings, change: Callable[[], Awaitable[object]], times: int
@@ -223,7 +229,9 @@ def _deployment(target: Target) -> Object:
 
 
 async def _at_rest(ground: Ground, target: Target) -> bool:
-    """The controllers have seen the newest spec and made all pods, and the scheduler has looked at them."""
+    """The controllers have seen the newest spec and made all pods,
+    and the scheduler has looked at them.
+    """
     if not await ground.observed(target):
         return False
     status, pods = (await ground.get(target)).get("status") or {}, await ground.see(target)

@@ -1,4 +1,6 @@
-"""Draws docs/dashboards: a night is rehearsed, a real Prometheus is given its metrics, and asked what panels ask."""
+"""Draws docs/dashboards: a night is rehearsed, a real Prometheus is given its metrics,
+and asked what panels ask.
+"""
 
 import asyncio
 import tempfile

@@ -1,4 +1,6 @@
-"""Draws a dashboard's panels as SVG from a Prometheus' answers. It resembles Grafana, and is not a screenshot."""
+"""Draws a dashboard's panels as SVG from a Prometheus' answers. It resembles Grafana,
+and is not a screenshot.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,6 +1,8 @@
-"""A rehearsed night: the whole service over a scripted platform on a virtual clock, and its metrics each minute.
+"""A rehearsed night: the whole service over a scripted platform on a virtual clock,
+and its metrics each minute.
 
-Eight hours: an incident that one action heals, one that takes two, one that nothing heals, one that cannot be seen.
+Eight hours: an incident that one action heals, one that takes two, one that nothing heals,
+one that cannot be seen.
 """
 
 import json
@@ -185,7 +187,9 @@ async def night(folder: Path) -> AsyncIterator[Night]:
 
 
 def openmetrics(minutes: Sequence[tuple[datetime, list[tuple[str, dict[str, str], float]]]]) -> str:
-    """The samples as text that promtool makes blocks of: series by series, each in the order of time."""
+    """The samples as text that promtool makes blocks of: series by series,
+    each in the order of time.
+    """
     series: dict[str, list[str]] = {}
     for at, samples in minutes:
         for name, labels, value in samples:

@@ -1,4 +1,6 @@
-"""Grafana's dashboards: provisioned as written, over metrics that exist, with queries that give something."""
+"""Grafana's dashboards: provisioned as written, over metrics that exist,
+with queries that give something.
+"""
 
 import asyncio
 import json

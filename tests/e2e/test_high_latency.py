@@ -1,6 +1,6 @@
-"""Chapter 3.1 on real servers: lag made of real messages fires the shipped rule in a real Prometheus, a real
-Alertmanager with the shipped configuration posts it, Paramedic kills the runaway query and scales out, the lag
-drains, the alert resolves, and the incident closes as healed.
+"""Chapter 3.1 on real servers: lag made of real messages fires the shipped rule in a real
+Prometheus, a real Alertmanager with the shipped configuration posts it, Paramedic kills the runaway
+query and scales out, the lag drains, the alert resolves, and the incident closes as healed.
 
 Only waits and thresholds are shorter than shipped, and addresses are those of the test.
 """
@@ -146,7 +146,9 @@ def _settings(world: Platform, prom: Prometheus, port: int, token: Path, folder:
 
 
 def _only_high_latency(folder: Path) -> Path:
-    """Its playbook alone: this platform has no exporters for the other chapters, and their alerts fire at once."""
+    """Its playbook alone: this platform has no exporters for the other chapters,
+    and their alerts fire at once.
+    """
     playbooks = hurry(ROOT / "rules" / "playbooks", folder / "playbooks")
     for file in playbooks.glob("*.yaml"):
         if not file.name.startswith("3.1"):

@@ -1,4 +1,6 @@
-"""Fixtures of the tests of the whole path: each that asks for a store runs on SQLite and on PostgreSQL."""
+"""Fixtures of the tests of the whole path: each that asks for a store runs on
+SQLite and on PostgreSQL.
+"""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path

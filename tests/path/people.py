@@ -1,4 +1,6 @@
-"""Named people who speak to a whole service, over HTTP and on the command line: Anna operates, Ben approves."""
+"""Named people who speak to a whole service, over HTTP and on the command line:
+Anna operates, Ben approves.
+"""
 
 import asyncio
 import sys
@@ -13,7 +15,9 @@ ANNA, BEN, MACHINE = "anna-0123456789-abcdef", "ben-0123456789-abcdefg", "machin
 
 
 def people_of(folder: Path) -> dict[str, Path]:
-    """Settings of the intake: Anna, Ben and a machine; each one's token is in a file of their name."""
+    """Settings of the intake: Anna, Ben and a machine; each one's token is in a file of their
+    name.
+    """
     for name, token in (("anna", ANNA), ("ben", BEN), ("machine", MACHINE)):
         (folder / name).write_text(token)
     people = folder / "people.yaml"

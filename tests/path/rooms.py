@@ -1,7 +1,8 @@
-"""Receiving and sorting alone: the web server, the inbox and the sorter on one store, without a worker.
+"""Receiving and sorting alone: the web server, the inbox and the sorter on one
+store, without a worker.
 
-`python -m tests.path.rooms` runs it in a process of its own, with the service's settings and one line on stdout
-that says where it listens.
+`python -m tests.path.rooms` runs it in a process of its own, with the service's settings and one
+line on stdout that says where it listens.
 """
 
 import asyncio
@@ -36,7 +37,9 @@ from service.web import server
 
 @dataclass(slots=True)
 class Rooms:
-    """What is built. `url` is empty without a port; `ended` are the parts that ended by themselves."""
+    """What is built. `url` is empty without a port; `ended` are the parts that ended by
+    themselves.
+    """
 
     settings: Settings
     database: Database

@@ -1,4 +1,6 @@
-"""A platform for courses: three services and a database, each with a count, and every effect counted."""
+"""A platform for courses: three services and a database, each with a count,
+and every effect counted.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

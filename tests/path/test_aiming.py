@@ -1,4 +1,6 @@
-"""An alert that names a pod: the incident is about what owns the pod, as the emulated cluster says, or a person's."""
+"""An alert that names a pod: the incident is about what owns the pod,
+as the emulated cluster says, or a person's.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence

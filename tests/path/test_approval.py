@@ -1,4 +1,6 @@
-"""From an alert to a person's word, and what comes of it: yes, no, silence, veto, and a world that has changed."""
+"""From an alert to a person's word, and what comes of it: yes, no, silence, veto,
+and a world that has changed.
+"""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -238,7 +240,7 @@ async def test_what_resolves_while_it_waits_is_closed_and_its_proposal_withdrawn
     assert await asking.desk.proposals(9, every=False) == []
 
 
-# ------------------------------------------------------------------ veto
+# ---------------------------------------------------------------------- veto
 
 
 async def test_what_is_announced_is_done_when_nobody_says_no(announcing: World) -> None:
@@ -291,7 +293,9 @@ async def test_a_veto_in_the_very_moment_of_admission_is_heard(announcing: World
 async def test_a_word_that_comes_while_a_worker_has_the_incident_is_not_overlooked(
     asking: World,
 ) -> None:
-    """Something made it due; before the worker writes that it goes on waiting, somebody says yes."""
+    """Something made it due; before the worker writes that it goes on waiting, somebody says
+    yes.
+    """
     row = await proposal(asking)
     await asking.incidents.wake_all(asking.clock.now())
     (held,) = await asking.claim()
@@ -362,7 +366,7 @@ async def test_where_nobody_could_answer_nothing_is_proposed_and_a_person_is_cal
         assert await made.desk.proposals(9, every=True) == []
 
 
-# ------------------------------------------------------------------ crashes, and two workers
+# ---------------------------------------------------------------------- crashes, and two workers
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before the commit", "after it"])

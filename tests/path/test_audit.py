@@ -1,4 +1,6 @@
-"""The audit chain over the real store: what is forged is found, and what may change by right does not break it."""
+"""The audit chain over the real store: what is forged is found,
+and what may change by right does not break it.
+"""
 
 import asyncio
 import json
@@ -234,7 +236,9 @@ async def test_a_forgery_is_found_and_named_with_the_first_wrong_row(
 
 
 async def test_a_line_of_another_history_does_not_fit_into_this_one(audited: Audited) -> None:
-    """A backup was restored: both histories have lines by our key, and one cannot stand in the other."""
+    """A backup was restored: both histories have lines by our key,
+    and one cannot stand in the other.
+    """
     await audited.tell(10)
     await audited.chain()
     lines = await audited.lines()
@@ -577,7 +581,7 @@ def test_lines_of_tomorrow_verify_as_those_of_today() -> None:
 PINNED = "d9cd88902719a9753e5a9c97abcd534b6f046af0f43c3b2bcd5255ca18b91461"
 
 
-# ---------------------------------------------------------------------- the command line, and export
+# ---------------------------------------- the command line, and export
 
 
 def paramedic(*words: str) -> tuple[int, str]:

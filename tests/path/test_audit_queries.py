@@ -1,4 +1,6 @@
-"""The README's four questions of the audit, asked of a real Prometheus that scraped a rehearsed night."""
+"""The README's four questions of the audit, asked of a real Prometheus that
+scraped a rehearsed night.
+"""
 
 import asyncio
 import math
@@ -39,7 +41,9 @@ QUERIES = re.findall(
 
 @dataclass
 class Process:
-    """The service's process as Prometheus sees it: `up` or away. Its metrics begin anew with the world's."""
+    """The service's process as Prometheus sees it: `up` or away.
+    Its metrics begin anew with the world's.
+    """
 
     made: World
     url: str = ""
@@ -113,7 +117,9 @@ Prune: TypeAlias = Callable[[datetime], Awaitable[None]]
 
 
 async def a_night(process: Process, prune: Prune) -> None:
-    """One remedy that heals, one after whose write the process dies, one that does not help, one that is denied."""
+    """One remedy that heals, one after whose write the process dies,
+    one that does not help, one that is denied.
+    """
     made = process.made
     await incident(made, "heals", replicas_needed=3)
     made.platform.replicas = 2

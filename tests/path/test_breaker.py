@@ -1,4 +1,6 @@
-"""The circuit breaker over HTTP and on the command line, on the whole service: shown, lifted, refused."""
+"""The circuit breaker over HTTP and on the command line, on the whole
+service: shown, lifted, refused.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

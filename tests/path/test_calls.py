@@ -1,4 +1,6 @@
-"""Calls for help: from what is in the store, to every Alertmanager, for as long as they stand, whatever dies."""
+"""Calls for help: from what is in the store, to every Alertmanager,
+for as long as they stand, whatever dies.
+"""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager

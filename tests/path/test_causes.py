@@ -1,4 +1,6 @@
-"""An effect waits while its cause is open, is looked at as soon as that one closes, and is never acted on first."""
+"""An effect waits while its cause is open, is looked at as soon as that one closes,
+and is never acted on first.
+"""
 
 from collections.abc import Mapping
 from datetime import timedelta

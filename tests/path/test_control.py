@@ -1,4 +1,6 @@
-"""What people say about all actions, over the whole path: the ceiling, the kill switch, windows, and how they end."""
+"""What people say about all actions, over the whole path: the ceiling, the kill switch,
+windows, and how they end.
+"""
 
 import os
 from collections.abc import Awaitable, Callable
@@ -97,7 +99,9 @@ async def test_what_waits_for_a_clock_that_jumped_is_looked_at_again_when_it_can
 
 
 class Speaking(Platform):
-    """A platform at whose door somebody speaks: the request is on its way, and `confirm` is asked after it."""
+    """A platform at whose door somebody speaks: the request is on its way,
+    and `confirm` is asked after it.
+    """
 
     speak: Callable[[], Awaitable[object]] | None = None
 
@@ -203,7 +207,9 @@ async def test_a_window_holds_what_its_matchers_mean_and_nothing_else(
 async def test_when_a_hold_ends_all_that_still_fires_is_looked_at_again_on_fresh_evidence(
     store_url: str, clock: VirtualClock, hold: str, count: int
 ) -> None:
-    """Some are held open, some were given to people meanwhile, some come while it is held. None is forgotten."""
+    """Some are held open, some were given to people meanwhile,
+    some come while it is held. None is forgotten.
+    """
     free = replace(shipped(), limits=Limits(Budget(5_000, 3600.0), Budget(5_000, 3600.0), 0.0))
     more: dict[str, Any] = {
         "playbooks": (free,),
@@ -260,7 +266,8 @@ async def test_when_a_hold_ends_all_that_still_fires_is_looked_at_again_on_fresh
 async def test_when_a_budget_or_the_breaker_lets_go_all_that_it_held_is_looked_at_again(
     store_url: str, clock: VirtualClock, hold: str
 ) -> None:
-    """Also where the hold is longer than people should wait: then they have it, until it is looked at again.
+    """Also where the hold is longer than people should wait: then they have it,
+    until it is looked at again.
 
     `PARAMEDIC_HELD=1000` holds as many.
     """

@@ -1,4 +1,6 @@
-"""Courses: three restarts in order, begun by an alert; steps that a crash, a person or a guard breaks off."""
+"""Courses: three restarts in order, begun by an alert; steps that a crash,
+a person or a guard breaks off.
+"""
 
 import shutil
 from collections.abc import AsyncIterator

@@ -1,4 +1,6 @@
-"""People speak over HTTP and on the command line, to the whole service: who may, what is refused, what is shown."""
+"""People speak over HTTP and on the command line, to the whole service: who may,
+what is refused, what is shown.
+"""
 
 import json
 from pathlib import Path

@@ -1,4 +1,6 @@
-"""Every ruling says what each guard said, in the record, as text and on /metrics; and the last of a budget."""
+"""Every ruling says what each guard said, in the record, as text and on /metrics;
+and the last of a budget.
+"""
 
 import asyncio
 from dataclasses import replace
@@ -74,7 +76,9 @@ ROOMY, LAST = Budget(99, 3600.0), Budget(1, 3600.0)
 async def test_of_two_workers_in_the_same_instant_one_has_the_last_of_a_budget(
     store_url: str, clock: VirtualClock, reason: Reason
 ) -> None:
-    """The clock stands still: both have seen the same, and would write their intents in the same microsecond."""
+    """The clock stands still: both have seen the same, and would write their intents
+    in the same microsecond.
+    """
     of_playbook = LAST if reason is Reason.BUDGET_PLAYBOOK else ROOMY
     guard = GuardSettings(
         overall_count=1 if reason is Reason.BUDGET_OVERALL else 99,

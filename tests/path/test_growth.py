@@ -1,7 +1,8 @@
-"""A new thing owns one file: a chapter, a kind of action, a guard and a sink that `service/` has never heard of.
+"""A new thing owns one file: a chapter, a kind of action, a guard and a sink that
+`service/` has never heard of.
 
-They are defined here, handed down as registries, and go the whole way: loaded, diagnosed, planned, ruled, done, read
-back, verified, kept and published.
+They are defined here, handed down as registries, and go the whole way: loaded, diagnosed, planned,
+ruled, done, read back, verified, kept and published.
 """
 
 import asyncio
@@ -42,7 +43,7 @@ from service.store.schema import incidents, steps
 from tests.path.world import Platform, World
 from tests.unit.made import T0
 
-# ---------------------------------------------------------------------- the backend, and a chapter over it
+# ---------------------------------------- the backend, and a chapter over it
 
 
 @dataclass
@@ -150,7 +151,9 @@ def rain(question: Question) -> Objection | None:
 
 @dataclass
 class Board:
-    """A receiver that keeps what it is told by the step's id, and may be away or refuse something."""
+    """A receiver that keeps what it is told by the step's id, and may be away or refuse
+    something.
+    """
 
     name: str = "board"
     told: dict[int, JournalEntry] = field(default_factory=dict)

@@ -1,4 +1,6 @@
-"""Guards over the whole path: the breaker trips, is durable and lifted; a canary is one; a ladder stops."""
+"""Guards over the whole path: the breaker trips, is durable and lifted;
+a canary is one; a ladder stops.
+"""
 
 import asyncio
 from dataclasses import replace

@@ -1,4 +1,6 @@
-"""Receiving over HTTP: accepted means committed, and every other answer is the one that Alertmanager needs."""
+"""Receiving over HTTP: accepted means committed, and every other answer is the one
+that Alertmanager needs.
+"""
 
 import asyncio
 import base64

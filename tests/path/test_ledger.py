@@ -1,4 +1,6 @@
-"""What the guards are told of the past, which incident is worked on next, and claims while a step goes on."""
+"""What the guards are told of the past, which incident is worked on next,
+and claims while a step goes on.
+"""
 
 import asyncio
 from dataclasses import replace

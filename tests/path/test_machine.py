@@ -1,7 +1,10 @@
-"""Whatever happens in whatever order: alerts, time, crashes, outages, other hands, people. The promises hold.
+"""Whatever happens in whatever order: alerts, time, crashes, outages, other hands,
+people. The promises hold.
 
-A few hundred sequences run with the other tests; `make simulate` runs thousands (PARAMEDIC_SEQUENCES says how many).
-A red sequence is printed as the calls that lead to it. The rules and the promises stand in `tests/path/machine`.
+A few hundred sequences run with the other tests; `make simulate` runs thousands
+(PARAMEDIC_SEQUENCES says how many).
+A red sequence is printed as the calls that lead to it. The rules and the promises stand
+in `tests/path/machine`.
 """
 
 import logging

@@ -1,4 +1,6 @@
-"""Memory has one bound: many large bodies, one webhook of 90,000 alerts, and a fresh process that sorts it."""
+"""Memory has one bound: many large bodies, one webhook of 90,000 alerts,
+and a fresh process that sorts it.
+"""
 
 import asyncio
 import contextlib
@@ -24,7 +26,9 @@ LONGEST_S = 0.25
 
 @dataclass
 class Seen:
-    """The most memory in MiB, the longest /healthz, and how much too long this machine lets a thread sleep."""
+    """The most memory in MiB, the longest /healthz, and how much too long this
+    machine lets a thread sleep.
+    """
 
     mib: float = 0.0
     healthz_s: float = 0.0

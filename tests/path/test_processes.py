@@ -1,6 +1,8 @@
-"""Two real processes on one PostgreSQL, one of which is killed or stopped in the middle of an action.
+"""Two real processes on one PostgreSQL, one of which is killed or stopped in
+the middle of an action.
 
-The Kubernetes emulator answers the write slowly, so that the signal falls between the request and its reply.
+The Kubernetes emulator answers the write slowly, so that the signal falls between
+the request and its reply.
 """
 
 import asyncio

@@ -1,4 +1,6 @@
-"""Complete recovery: two people, counts remembered, everything stopped, restored, started again, and proved."""
+"""Complete recovery: two people, counts remembered, everything stopped, restored,
+started again, and proved.
+"""
 
 import shutil
 from collections.abc import AsyncIterator

@@ -1,4 +1,6 @@
-"""Two replicas on one PostgreSQL: what SQLite's single writer gives for nothing has to hold there too."""
+"""Two replicas on one PostgreSQL: what SQLite's single writer gives for
+nothing has to hold there too.
+"""
 
 import asyncio
 import contextlib
@@ -199,7 +201,9 @@ def _body() -> bytes:
 
 
 async def _sorted(made: World) -> None:
-    """As the sorter's own loop: the second of two that open one incident at once tries again, and joins it."""
+    """As the sorter's own loop: the second of two that open one incident at once
+    tries again, and joins it.
+    """
     more = True
     while more:
         with contextlib.suppress(Unavailable):

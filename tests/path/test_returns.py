@@ -1,4 +1,6 @@
-"""What did not help goes back: once, guarded, proved, whatever dies in between, and never over another hand."""
+"""What did not help goes back: once, guarded, proved, whatever dies in between,
+and never over another hand.
+"""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -90,7 +92,9 @@ async def firing(
 
 
 async def lines(made: World) -> list[tuple[str | None, str | None, str | None]]:
-    """The ledger: outcome, its reason, and what the action takes back (by its place in the list)."""
+    """The ledger: outcome, its reason, and what the action takes back (by its place in the
+    list).
+    """
     rows = sorted(await made.ledger.entries(None, 20), key=lambda row: row["intended_at"])
     place = {row["action_id"]: str(n) for n, row in enumerate(rows)}
     return [(r["outcome"], r["outcome_reason"], place.get(r["returns"])) for r in rows]
@@ -108,7 +112,7 @@ async def until_verifying(made: World) -> None:
         await made.step_when_due()
 
 
-# ------------------------------------------------------------------------------------------- the two outcomes
+# ---------------------------------------------------------------------- the two outcomes
 
 
 async def test_what_got_worse_goes_back_and_a_person_has_both_in_the_record(
@@ -207,7 +211,7 @@ async def test_another_hand_that_takes_the_field_during_the_proof_of_a_return_is
         assert "7" in (await steps(made, "verified"))[-1]["outcome"]["detail"]
 
 
-# --------------------------------------------------------------------------------------------- what stays, and why
+# ---------------------------------------------------------------------- what stays, and why
 
 
 @pytest.mark.parametrize(
@@ -289,7 +293,7 @@ async def test_a_return_that_is_intended_is_done_although_the_alert_resolves_bef
         assert (await made.only()).state is CLOSED
 
 
-# -------------------------------------------------------------------------------------------- guards and other hands
+# ---------------------------------------------------------------------- guards and other hands
 
 
 def unreadable(made: World) -> Callable[[Sequence[Write]], Reading[tuple[Survey, ...]]]:
@@ -442,7 +446,7 @@ async def test_what_another_hand_changed_after_the_intent_is_found_and_left(
         assert (await made.only()).reason is Reason.HUMAN_NEEDED
 
 
-# ------------------------------------------------------------------------------------------------- faults and crashes
+# ---------------------------------------------------------------------- faults and crashes
 
 
 @pytest.mark.parametrize(
@@ -543,7 +547,7 @@ async def test_an_alert_that_changes_while_a_change_settles_brings_no_reading_fo
         assert made.looks == looks + 1
 
 
-# ------------------------------------------------------------------------------------------------------ row 3.2
+# ---------------------------------------------------------------------- row 3.2
 
 
 class Settings(Platform):

@@ -1,4 +1,6 @@
-"""The loop from webhooks to incidents on a real store: in parts, once, and by the time of receiving."""
+"""The loop from webhooks to incidents on a real store: in parts, once,
+and by the time of receiving.
+"""
 
 import asyncio
 import json

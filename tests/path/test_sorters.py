@@ -1,4 +1,6 @@
-"""Two sorters on one PostgreSQL: nothing sorted twice, nothing lost, one open incident a playbook and target."""
+"""Two sorters on one PostgreSQL: nothing sorted twice, nothing lost,
+one open incident a playbook and target.
+"""
 
 import asyncio
 import json

@@ -381,7 +381,9 @@ async def test_the_migrations_build_what_the_schema_describes(tmp_path: Path) ->
 async def test_a_store_begins_empty_whatever_another_left_behind(
     empty_store: Path, tmp_path: Path, clock: VirtualClock
 ) -> None:
-    """The tests copy one migrated file: what is written to a copy reaches neither it nor the next copy."""
+    """The tests copy one migrated file: what is written to a copy reaches
+    neither it nor the next copy.
+    """
     for turn in range(2):
         database = await Database.open(copied(empty_store, tmp_path / str(turn) / "p.db"))
         inbox = Inbox(database, clock, max_waiting=9, max_dead_letters=3)

@@ -1,4 +1,5 @@
-"""A storm of alerts over many targets: no more is done than the limits allow, and the record explains each hold.
+"""A storm of alerts over many targets: no more is done than the limits allow,
+and the record explains each hold.
 
 `PARAMEDIC_STORM=5000x200` runs it whole (alerts x targets); without it the suite runs a small one.
 """

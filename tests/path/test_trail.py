@@ -1,4 +1,6 @@
-"""The trail of a remediation: one region in Grafana, Kubernetes Events, Kafka records, whatever dies in between."""
+"""The trail of a remediation: one region in Grafana, Kubernetes Events, Kafka records,
+whatever dies in between.
+"""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager

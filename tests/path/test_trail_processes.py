@@ -1,7 +1,9 @@
-"""The trail of a remediation by the real thing: `paramedic serve` as a process that is killed, and real receivers.
+"""The trail of a remediation by the real thing: `paramedic serve` as a process that is
+killed, and real receivers.
 
-A real Alertmanager sends the alert and hears the calls for help, a real Kafka broker has the topic, the Kubernetes
-emulator has the Events; Grafana is the HTTP server of tests/servers/grafana.py, which enforces the documented rules.
+A real Alertmanager sends the alert and hears the calls for help, a real Kafka broker has the topic,
+the Kubernetes emulator has the Events; Grafana is the HTTP server of tests/servers/grafana.py,
+which enforces the documented rules.
 Each is asked itself for what it has.
 """
 
@@ -73,7 +75,9 @@ healed: evidence.pods.ready > 99
 
 @dataclass
 class Receivers:
-    """Everything outside, and the service that tells it. `process` is None while the service is dead."""
+    """Everything outside, and the service that tells it.
+    `process` is None while the service is dead.
+    """
 
     grafana: Grafana
     cluster: Cluster
@@ -143,7 +147,9 @@ class Receivers:
         ] + self.alertmanager.process.tail()
 
     async def metric(self, name: str, **labels: str) -> float | None:
-        """The sum of a metric's samples with these labels; None where there is none, or nobody answers."""
+        """The sum of a metric's samples with these labels;
+        None where there is none, or nobody answers.
+        """
         try:
             async with self.session.get(f"{self.url}/metrics") as answer:
                 lines = (await answer.text()).splitlines()
@@ -291,7 +297,9 @@ async def called_once(told: Receivers, workload: str) -> None:
 
 
 async def recorded(told: Receivers, record: Any) -> None:
-    """Each step of an incident is one record of the topic, in order, and one line of the audit chain."""
+    """Each step of an incident is one record of the topic, in order,
+    and one line of the audit chain.
+    """
     kinds = [step["step"] for step in record["steps"]]
     sent = [
         headers["ce_type"].removeprefix("io.paramedic.step.")

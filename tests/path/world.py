@@ -1,4 +1,5 @@
-"""A whole service without backends: the real store, sorter, guards and pipeline; a scripted platform.
+"""A whole service without backends: the real store, sorter,
+guards and pipeline; a scripted platform.
 
 The clock is virtual, so hours pass in no time.
 """
@@ -70,7 +71,8 @@ class SteppedClock(VirtualClock):
 class MortalDatabase(Database):
     """A store under a process that may die, or lose the store, around one of its next writes.
 
-    `fate`: "die" raises Crash, "away" raises Unavailable(store_down). `after`: the write is committed before that.
+    `fate`: "die" raises Crash, "away" raises Unavailable(store_down). `after`:
+    the write is committed before that.
     """
 
     writes_left: int | None = None  # until the fatal one; None: none is
@@ -95,7 +97,9 @@ class MortalDatabase(Database):
 
 @dataclass
 class Platform:
-    """What is acted on. Every write is idempotent by its action's id, and every effect is counted."""
+    """What is acted on. Every write is idempotent by its action's id, and every effect is
+    counted.
+    """
 
     replicas: int = 2
     queries: set[str] = field(default_factory=lambda: {"q1"})
@@ -144,7 +148,9 @@ class Platform:
 
 @dataclass
 class World:
-    """One store and what works on it. `see` answers each diagnosis; `restart` is a new process on the same store."""
+    """One store and what works on it. `see` answers each diagnosis;
+    `restart` is a new process on the same store.
+    """
 
     url: str
     clock: VirtualClock
@@ -184,7 +190,8 @@ class World:
         """Opens the store and builds the rooms on it."""
         self.database = await self.opener.open(self.url)
         self.inbox = Inbox(self.database, self.clock, max_waiting=1_000, max_dead_letters=10)
-        # Replicas draw a number of their own by chance; under a clock that stands still two might meet.
+        # Replicas draw a number of their own by chance; under a clock that
+        # stands still two might meet.
         self.starts += 1
         self.inbox._own = self.starts
         await self.inbox.open()
@@ -265,7 +272,9 @@ class World:
         await self.database.close()
 
     async def restart(self) -> None:
-        """A new process on the same store and the same platform; on PostgreSQL it waits for the claim to run out."""
+        """A new process on the same store and the same platform;
+        on PostgreSQL it waits for the claim to run out.
+        """
         await self.stop()
         await self.start()
         if self.database.dialect != "sqlite":

@@ -1,1 +1,3 @@
-"""The alert rules, their promtool tests, the Alertmanager configuration and the runbooks, held against each other."""
+"""The alert rules, their promtool tests, the Alertmanager configuration and the runbooks,
+held against each other.
+"""

@@ -1,4 +1,6 @@
-"""What the tests here read: the catalogue, the rule files, their promtool tests, the runbooks. No test lives here."""
+"""What the tests here read: the catalogue, the rule files, their promtool tests,
+the runbooks. No test lives here.
+"""
 
 import re
 from dataclasses import dataclass
@@ -121,7 +123,9 @@ BY_NAME = re.compile(r'__name__=~"(\w+)\.\+"')
 
 
 def metrics(expr: str) -> set[str]:
-    """The metrics that an expression reads; of a selector by name, the common beginning with a star."""
+    """The metrics that an expression reads; of a selector by name,
+    the common beginning with a star.
+    """
     found = {f"{prefix}*" for prefix in BY_NAME.findall(expr)}
     text = re.sub(r'"(?:[^"\\]|\\.)*"', "", expr)
     text = LISTS.sub(" ", re.sub(r"\{[^}]*\}", "", text))

@@ -1,4 +1,6 @@
-"""The Alertmanager configuration: amtool accepts it, alerts go where they should, inhibitions name what exists."""
+"""The Alertmanager configuration: amtool accepts it, alerts go where they should,
+inhibitions name what exists.
+"""
 
 import re
 from typing import Any

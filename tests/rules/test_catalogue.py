@@ -1,5 +1,6 @@
-"""Every alert of the catalogue has a rule, tests of each kind, a runbook and labels to be resolved by; and no rule is
-outside the catalogue."""
+"""Every alert of the catalogue has a rule, tests of each kind, a runbook and labels to be resolved
+by; and no rule is outside the catalogue.
+"""
 
 import re
 

@@ -1,4 +1,6 @@
-"""rules/coverage.yaml against what there is: alerts, playbooks, their rungs, and the tests that prove each cause."""
+"""rules/coverage.yaml against what there is: alerts, playbooks, their rungs,
+and the tests that prove each cause.
+"""
 
 import ast
 from collections.abc import Iterator
@@ -19,7 +21,8 @@ from tests.rules.rulebook import ROOT, Alert, alerts, catalogue
 from tests.rules.test_catalogue import fired
 from tests.unit.made import shipped_playbooks
 
-# What the rows promise and Paramedic does not do yet. A line goes when its cause is automated; none comes by itself.
+# What the rows promise and Paramedic does not do yet. A line goes when its cause is
+# automated; none comes by itself.
 MISSING: set[tuple[str, str]] = set()
 WHOLE_PATH = "tests/scenarios/test_scenarios.py::test_a_scenario_ends_as_it_says"
 FIELDS = {
@@ -75,7 +78,7 @@ CAUSES = pytest.mark.parametrize("cause", causes(), ids=lambda c: f"{c.row['row'
 ALERTS = pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert.name)
 
 
-# ------------------------------------------------------------------------------------- rows, alerts, playbooks
+# ---------------------------------------------------------------------- rows, alerts, playbooks
 
 
 def test_the_table_has_the_rows_and_alerts_of_the_catalogue_and_no_others() -> None:
@@ -98,7 +101,9 @@ def test_every_playbook_is_in_one_row_and_says_when_it_has_healed() -> None:
 
 
 def going(alert: Alert, labels: dict[str, str]) -> str | None:
-    """The playbook that takes an alert with these labels, with a target; None where it is nobody's."""
+    """The playbook that takes an alert with these labels, with a target; None where it is
+    nobody's.
+    """
     told = true_labels({"alertname": alert.name, **labels})
     matching = [p for p in playbooks().values() if p.matches(told)]
     assert len(matching) < 2, f"{alert.name} has two playbooks"
@@ -133,7 +138,7 @@ def test_a_reason_is_of_an_alert_of_its_row() -> None:
         assert all(len(why) > 20 for why in row.get("unrouted", {}).values())
 
 
-# ------------------------------------------------------------------------------------------- causes and rungs
+# ---------------------------------------------------------------------- causes and rungs
 
 
 def test_every_rung_of_every_playbook_answers_a_cause_of_its_row() -> None:
@@ -184,7 +189,7 @@ def test_a_row_without_a_cause_decides_nothing() -> None:
     assert [row["row"] for row in rows() if not row["causes"]] == ["0"]
 
 
-# -------------------------------------------------------------------------------------------------- the proofs
+# ---------------------------------------------------------------------- the proofs
 
 
 @cache
@@ -268,7 +273,7 @@ def test_a_scenario_is_of_a_row_and_ends_at_one_of_its_rungs() -> None:
         assert isinstance(scenario.end, Asked) or scenario.end.rung in rungs, scenario.name
 
 
-# ------------------------------------------------------------------------------------------------ what people read
+# ---------------------------------------------------------------------- what people read
 
 
 def _section(row: Found) -> str:
@@ -285,8 +290,10 @@ def test_a_runbook_says_what_is_not_automated_yet_and_nothing_else() -> None:
         assert ("**Not yet:**" in _section(row)) == missing, row["row"]
 
 
-# Their playbook is that of alerts which are acted on, so it may act on another cause that the evidence shows.
-# And the owner of a pod that Prometheus does not know is looked up; the alert allows no more than a look.
+# Their playbook is that of alerts which are acted on, so it may act on another cause
+# that the evidence shows.
+# And the owner of a pod that Prometheus does not know is looked up;
+# the alert allows no more than a look.
 SHARED = {
     "ServicePodCrashLooping", "TopicAbsent", "ConsumerGroupAbsent", "KafkaStorageFilling", "ClickHouseTooManyParts",
     "ClickHouseReadonlyReplica",

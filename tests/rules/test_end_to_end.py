@@ -1,5 +1,5 @@
-"""The whole way with real servers: exporters -> Prometheus with all rules -> Alertmanager with the shipped
-configuration -> a receiver that keeps what arrives, as Paramedic would get it.
+"""The whole way with real servers: exporters -> Prometheus with all rules -> Alertmanager with the
+shipped configuration -> a receiver that keeps what arrives, as Paramedic would get it.
 
 Only the waiting times, the receivers' addresses and the token's place differ from what is shipped.
 """
@@ -27,7 +27,9 @@ PATIENCE_S = 40.0
 
 
 class Exporters:
-    """Synthetic exporters, all on one port: /kube-state-metrics, /kafka-exporter, /clickhouse, /blackbox."""
+    """Synthetic exporters, all on one port: /kube-state-metrics,
+    /kafka-exporter, /clickhouse, /blackbox.
+    """
 
     def __init__(self) -> None:
         self.registries = {
@@ -104,7 +106,9 @@ async def serving(*routes: web.RouteDef) -> AsyncIterator[int]:
 
 
 def shipped(port: int, token: Path) -> dict[str, Any]:
-    """The shipped configuration with short times, every receiver on `port`, and the token at `token`."""
+    """The shipped configuration with short times, every receiver on `port`,
+    and the token at `token`.
+    """
     document = dict(yaml.safe_load(CONFIG.read_text()))
     routes = [document["route"], *document["route"]["routes"]]
     for route in routes:
@@ -118,7 +122,9 @@ def shipped(port: int, token: Path) -> dict[str, Any]:
 
 
 def scraping(exporters: int, alertmanager_url: str) -> dict[str, Any]:
-    """As a cluster scrapes: kube-state-metrics without honor_labels, ClickHouse with the labels of its pod."""
+    """As a cluster scrapes: kube-state-metrics without honor_labels,
+    ClickHouse with the labels of its pod.
+    """
     address = f"127.0.0.1:{exporters}"
 
     def job(name: str, **labels: str) -> dict[str, Any]:
@@ -361,6 +367,7 @@ async def test_what_is_not_exported_is_said_to_be_missing_and_nothing_else_fires
     assert missing["prober_probe_total"]["remediate"] == "diagnose"
     await eventually("a webhook", lambda: "MetricsAbsent" in world.receiver.alerts("paramedic"))
     firing = {row["labels"]["alertname"] for row in await world.alertmanager.alerts()}
-    # Of what this small world leaves out, these are rightly said; no level alert fires for want of its metric.
+    # Of what this small world leaves out, these are rightly said;
+    # no level alert fires for want of its metric.
     rightly = {"MetricsAbsent", "Watchdog", "ConsumerGroupAbsent", "BackupAbsent", "ParamedicDown"}
     assert firing <= rightly

@@ -1,4 +1,6 @@
-"""Paramedic's alerts on itself: each has tests, a runbook section, and only metrics that /metrics has."""
+"""Paramedic's alerts on itself: each has tests, a runbook section,
+and only metrics that /metrics has.
+"""
 
 import re
 from functools import cache

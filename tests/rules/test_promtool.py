@@ -22,7 +22,9 @@ THRESHOLDS = [
 
 @pytest.fixture(scope="module")
 def verdicts() -> Iterator[dict[str, Future[CompletedProcess[str]]]]:
-    """All test files under way, two at a time: promtool uses one core, and some take half a minute."""
+    """All test files under way, two at a time: promtool uses one core, and some take half a
+    minute.
+    """
     tool("promtool")
     with ThreadPoolExecutor(2) as pool:
         slow_first = sorted(
@@ -49,7 +51,9 @@ def test_the_unit_tests_of_a_rule_file_pass(
 
 
 def only(alert: str, *texts: str) -> str:
-    """Of the rule files those rules that lead to one alert, in their order: promtool runs all it is given."""
+    """Of the rule files those rules that lead to one alert, in their order:
+    promtool runs all it is given.
+    """
     groups: list[dict[str, Any]] = [  # Any: YAML
         group for text in texts for group in yaml.safe_load(text)["groups"]
     ]
@@ -82,7 +86,9 @@ def test_every_chapter_has_a_test_file() -> None:
 
 
 def tried(file: str, record: str, expr: str, factor: float, folder: Path) -> CompletedProcess[str]:
-    """The tests of the alert of one threshold, over the rules that lead to it, the threshold moved by `factor`."""
+    """The tests of the alert of one threshold, over the rules that lead to it,
+    the threshold moved by `factor`.
+    """
     number = re.fullmatch(r"vector\((.+)\)", expr)
     assert number is not None
     text = (RULES / f"{file}.rules.yaml").read_text()
@@ -125,5 +131,6 @@ def test_a_threshold_that_moved_turns_its_tests_red(
     done = tried(file, record, expr, factor, tmp_path)
     output = done.stdout + done.stderr
     assert done.returncode != 0, f"nothing noticed {record} x {factor}"
-    # Descriptions quote the threshold and differ anyway: only an alert that is gone, or new, proves the point.
+    # Descriptions quote the threshold and differ anyway: only an alert that is gone,
+    # or new, proves the point.
     assert "got:[]" in output or "exp:[]" in output, output

@@ -1,4 +1,6 @@
-"""Every alert rule with the label sets that its promtool tests expect, against the targets of the playbooks."""
+"""Every alert rule with the label sets that its promtool tests expect,
+against the targets of the playbooks.
+"""
 
 from collections.abc import Iterator, Mapping
 
@@ -12,7 +14,8 @@ from tests.rules.test_catalogue import fired
 from tests.rules.test_coverage import playbooks
 from tests.unit.made import alert as made
 
-# What names no object of the cluster: a consumer group outside of the inventory, a certificate of any address.
+# What names no object of the cluster: a consumer group outside of the inventory,
+# a certificate of any address.
 WITHOUT_A_TARGET = {"ConsumerGroupStalled", "CertificateExpiring"}
 _OF_WORKLOAD = ("workload_kind", "workload")
 
@@ -20,7 +23,9 @@ ALERTS = pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert.name
 
 
 def sets(alert: Alert) -> Iterator[Mapping[str, str]]:
-    """The label sets of an alert; where it names a pod also without the workload, as other rules would give it."""
+    """The label sets of an alert; where it names a pod also without the workload,
+    as other rules would give it.
+    """
     for labels in fired(alert):
         yield labels
         if "pod" in labels:

@@ -1,1 +1,3 @@
-"""The scenarios of the demo as whole-path tests, one for each row of the troubleshooting playbook."""
+"""The scenarios of the demo as whole-path tests, one for each row of the troubleshooting
+playbook.
+"""

@@ -1,6 +1,8 @@
-"""Each scenario of `make demo` in this process and at ten times its pace: from the webhook to the outcome.
+"""Each scenario of `make demo` in this process and at ten times its pace:
+from the webhook to the outcome.
 
-These are the whole-path tests of the rows of rules/coverage.yaml. Only waits and addresses differ from what ships.
+These are the whole-path tests of the rows of rules/coverage.yaml.
+Only waits and addresses differ from what ships.
 """
 
 import subprocess
@@ -52,7 +54,9 @@ async def test_a_scenario_ends_as_it_says(scenario: Scenario, tmp_path: Path) ->
 
 @ALL
 def test_the_alert_of_a_scenario_has_the_labels_of_its_shipped_rule(scenario: Scenario) -> None:
-    """As the promtool tests of the rule expect them: the same names, and the same values where the rule decides."""
+    """As the promtool tests of the rule expect them: the same names,
+    and the same values where the rule decides.
+    """
     if scenario.fired is None:
         return
     alert = next(a for a in alerts() if a.name == scenario.fired.alert)

@@ -1,7 +1,8 @@
-"""Real servers for tests, one module a server. What is missing is named, never silently passed over.
+"""Real servers for tests, one module a server. What is missing is named,
+never silently passed over.
 
-`require` skips the test with the reason, or fails it when STRICT=1 (as CI runs). What was missing is printed
-again in the last lines of the run by tests/conftest.py.
+`require` skips the test with the reason, or fails it when STRICT=1 (as CI runs).
+What was missing is printed again in the last lines of the run by tests/conftest.py.
 """
 
 import os

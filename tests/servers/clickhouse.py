@@ -1,4 +1,6 @@
-"""ClickHouse servers for tests: a recent one (chDB, 0.3 s), and Debian's 18.16 for failed logins and old answers."""
+"""ClickHouse servers for tests: a recent one (chDB, 0.3 s),
+and Debian's 18.16 for failed logins and old answers.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -32,7 +34,8 @@ async def modern(
 class DebianClickHouse:
     """clickhouse-server 18.16.
 
-    Users: default without a password, `guarded` with `secret`, `reader` readonly=1, `setter` readonly=2.
+    Users: default without a password, `guarded` with `secret`,
+    `reader` readonly=1, `setter` readonly=2.
     """
 
     def __init__(self, folder: Path, exe: Path) -> None:

@@ -1,4 +1,6 @@
-"""Faults on purpose: a TCP proxy that misbehaves in a chosen way, and an HTTP server that answers by script."""
+"""Faults on purpose: a TCP proxy that misbehaves in a chosen way,
+and an HTTP server that answers by script.
+"""
 
 import asyncio
 import socket
@@ -27,7 +29,9 @@ class Fault(StrEnum):
 
 
 class FaultyProxy:
-    """Listens on `port`, passes on to `upstream`; `set` changes what it does, also to open connections."""
+    """Listens on `port`, passes on to `upstream`; `set` changes what it does,
+    also to open connections.
+    """
 
     def __init__(
         self,
@@ -45,7 +49,9 @@ class FaultyProxy:
         self._open: set[asyncio.Task[None]] = set()
 
     async def set(self, fault: Fault) -> None:
-        """From now on `fault`. Connections that are open meet it at their next byte; REFUSE ends them."""
+        """From now on `fault`. Connections that are open meet it at their
+        next byte; REFUSE ends them.
+        """
         self.fault = fault
         if fault is Fault.REFUSE:
             await self._stop()
@@ -55,7 +61,9 @@ class FaultyProxy:
             )
 
     def stall(self) -> None:
-        """Connections that are open now get no answer any more, as behind a balancer that forgot them."""
+        """Connections that are open now get no answer any more,
+        as behind a balancer that forgot them.
+        """
         self._stalled |= self._writers
 
     async def _stop(self) -> None:
@@ -145,7 +153,9 @@ class Asked:
 
 @dataclass
 class Scripted:
-    """An HTTP server whose answers are the test's: `answer(request)` gives status, headers and body."""
+    """An HTTP server whose answers are the test's:
+    `answer(request)` gives status, headers and body.
+    """
 
     port: int
     asked: list[Asked] = field(default_factory=list)

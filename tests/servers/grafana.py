@@ -1,8 +1,11 @@
-"""Grafana's annotations API in this process, by its documented rules: no Grafana server could be had from a registry.
+"""Grafana's annotations API in this process, by its documented rules:
+no Grafana server could be had from a registry.
 
-The rules are those of the HTTP API's documentation and of Grafana's source (annotationsimpl, pkg/api/annotations.go):
-a text is required, a missing end is the start, a patch ignores what is empty and replaces tags whole, tags must all
-match unless `matchAny`, all tags as JSON take at most 500 bytes, 401 without a token.
+The rules are those of the HTTP API's documentation and of Grafana's source (annotationsimpl,
+pkg/api/annotations.go):
+a text is required, a missing end is the start, a patch ignores what is
+empty and replaces tags whole, tags must all match unless `matchAny`,
+all tags as JSON take at most 500 bytes, 401 without a token.
 """
 
 import json
@@ -20,7 +23,9 @@ TAGS_LENGTH = 500
 
 @dataclass
 class Grafana:
-    """What it was told. `lose_replies`: how many of the next POSTs are taken, and their answer lost."""
+    """What it was told. `lose_replies`: how many of the next POSTs are
+    taken, and their answer lost.
+    """
 
     token: str
     port: int = field(default_factory=free_port)

@@ -47,7 +47,8 @@ async def noida(folder: Path) -> AsyncIterator[NoidaBroker]:
 async def apache_kafka(
     folder: Path, *, users: Mapping[str, str] | None = None, advertised: int | None = None
 ) -> AsyncIterator["ApacheKafka"]:
-    """One node of Apache Kafka (KRaft), or a skip. With `users` (name -> password) clients need SASL PLAIN.
+    """One node of Apache Kafka (KRaft), or a skip. With `users` (name -> password)
+    clients need SASL PLAIN.
 
     `advertised` is the port it tells its clients, of a proxy before it.
     """

@@ -1,4 +1,6 @@
-"""A member of a consumer group of the newer protocol (KIP-848), which no Python client in our list can be."""
+"""A member of a consumer group of the newer protocol (KIP-848),
+which no Python client in our list can be.
+"""
 
 from typing import Any
 
@@ -47,7 +49,9 @@ class _Heartbeat(Request[_Request]):
 
 
 async def join(host: str, port: int, group: str, topic: str) -> None:
-    """Makes a member that the broker takes for alive for the next 45 s, and gives all partitions of the topic."""
+    """Makes a member that the broker takes for alive for the next 45 s,
+    and gives all partitions of the topic.
+    """
     conn = await create_conn(host, port, client_id="newer")
     try:
         answer = await conn.send(_Heartbeat(group, topic))

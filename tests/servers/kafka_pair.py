@@ -1,4 +1,6 @@
-"""Apache Kafka as two brokers, of which the second can be ended: partitions then lack a replica or a leader."""
+"""Apache Kafka as two brokers, of which the second can be ended:
+partitions then lack a replica or a leader.
+"""
 
 import asyncio
 import re
@@ -72,7 +74,9 @@ async def pair(folder: Path) -> AsyncIterator[tuple[ApacheKafka, SecondBroker]]:
 
 
 async def create(bootstrap: str, topic: str, replicas: dict[int, list[int]]) -> None:
-    """A topic whose partitions have these replicas: partition -> ids of brokers, the leader first."""
+    """A topic whose partitions have these replicas: partition -> ids of brokers, the leader
+    first.
+    """
     admin: Any = AIOKafkaAdminClient(bootstrap_servers=bootstrap)  # Any: aiokafka has no types
     described: Any = NewTopic
     try:

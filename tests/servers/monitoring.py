@@ -26,7 +26,8 @@ PACKAGES = {
     "prometheus-alertmanager": "prometheus-alertmanager",
     "amtool": "prometheus-alertmanager",
 }
-# Debian's Alertmanager reads its default template from this path, compiled in: unpacking alone is not enough for it.
+# Debian's Alertmanager reads its default template from this path, compiled in:
+# unpacking alone is not enough for it.
 DEFAULT_TEMPLATE = Path("/usr/share/prometheus/alertmanager/default.tmpl")
 
 
@@ -57,7 +58,9 @@ def run(
 def quicken(
     rules: Path, into: Path, *, wait: str = "1s", keep: str = "1s", interval: str = "1s"
 ) -> Path:
-    """Copies the rule files of `rules` to `into` with every `for`, `keep_firing_for` and `interval` made short."""
+    """Copies the rule files of `rules` to `into` with every `for`,
+    `keep_firing_for` and `interval` made short.
+    """
     into.mkdir(parents=True, exist_ok=True)
     for path in sorted(rules.glob("*.rules.yaml")):
         document = yaml.safe_load(path.read_text())
@@ -79,7 +82,9 @@ class Server:
         self.url, self.process = url, process
 
     async def start(self) -> None:
-        """Starts it and waits until it is ready; after `process.kill()` again, with the data that it has kept."""
+        """Starts it and waits until it is ready; after `process.kill()` again,
+        with the data that it has kept.
+        """
         await self.process.start(lambda: _ready(f"{self.url}/-/ready"))
 
     async def get(self, path: str, query: Sequence[tuple[str, str]] = ()) -> Any:
@@ -118,7 +123,9 @@ class Alertmanager(Server):
     """Adds what tests ask an Alertmanager."""
 
     async def alerts(self, **labels: str) -> list[dict[str, Any]]:
-        """What it holds with these labels: [{"labels": {...}, "status": {"inhibitedBy": [...]}}, ...]."""
+        """What it holds with these labels: [{"labels": {...}, "status":
+        {"inhibitedBy": [...]}}, ...].
+        """
         wanted = [("filter", f'{name}="{value}"') for name, value in labels.items()]
         return list(await self.get("/api/v2/alerts", wanted))
 
@@ -131,7 +138,9 @@ async def prometheus(
     rules_dir: Path | None = None,
     flags: Sequence[str] = (),
 ) -> AsyncIterator[Prometheus]:
-    """A Prometheus with `config` (a mapping or a file); `rules_dir` adds its *.rules.yaml. Data go to `folder`."""
+    """A Prometheus with `config` (a mapping or a file);
+    `rules_dir` adds its *.rules.yaml. Data go to `folder`.
+    """
     exe = tool("prometheus")
     document = yaml.safe_load(config.read_text()) if isinstance(config, Path) else dict(config)
     if rules_dir is not None:

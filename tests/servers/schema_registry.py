@@ -1,4 +1,6 @@
-"""Apicurio Registry, which speaks the REST API of Confluent's Schema Registry, with its data in memory."""
+"""Apicurio Registry, which speaks the REST API of Confluent's Schema Registry,
+with its data in memory.
+"""
 
 import shutil
 import urllib.error

@@ -125,7 +125,9 @@ def evidence(
     series: Mapping[str, float] | None = None,
     **changes: Mapping[str, Any],
 ) -> HighLatencyEvidence:
-    """What a diagnosis saw: lag that grows, all pods ready, an idle database; `kafka={"lag_total": 0}` changes it."""
+    """What a diagnosis saw: lag that grows, all pods ready, an idle database;
+    `kafka={"lag_total": 0}` changes it.
+    """
     readings: dict[str, Any] = {}
     for name, value in VALUES.items():
         changed = replace(value, **changes.get(name, {}))  # type: ignore[type-var]
@@ -211,7 +213,9 @@ def playbooks_in(folder: Path, *texts: str) -> tuple[Playbook, ...]:
 
 @cache
 def shipped_playbooks() -> Mapping[str, Playbook]:
-    """The shipped playbooks by name, loaded once: proving every name and type in them takes most of a second."""
+    """The shipped playbooks by name, loaded once: proving every name and type in
+    them takes most of a second.
+    """
     return MappingProxyType({p.name: p for p in load(PLAYBOOKS, CHAPTERS, KINDS)})
 
 

@@ -1,4 +1,6 @@
-"""What is disruptive rests on two systems that agree: which ones a condition needs, and what `check` says without."""
+"""What is disruptive rests on two systems that agree: which ones a condition needs,
+and what `check` says without.
+"""
 
 import asyncio
 import dataclasses

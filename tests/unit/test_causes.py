@@ -187,6 +187,8 @@ def test_every_name_of_the_shipped_table_is_a_shipped_playbook() -> None:
 
 
 def test_a_backup_waits_for_nobody() -> None:
-    """A disk that fills is given room only after a good backup: waiting for ClickHouse, neither would come."""
+    """A disk that fills is given room only after a good backup:
+    waiting for ClickHouse, neither would come.
+    """
     names = shipped_playbooks().keys()
     assert beside(PLAYBOOKS, names).of("data-loss-prevention") == ()

@@ -1,4 +1,6 @@
-"""The ladders of chapters 2.1, 2.2, 3.2, 4.1 and 4.2: for every cause the rung, and what is never done on a guess."""
+"""The ladders of chapters 2.1, 2.2, 3.2, 4.1 and 4.2: for every cause the rung,
+and what is never done on a guess.
+"""
 
 from collections.abc import Mapping
 from datetime import timedelta

@@ -1,4 +1,6 @@
-"""What the probes of ClickHouse and Kafka make of rows and answers that a test server does not give on demand."""
+"""What the probes of ClickHouse and Kafka make of rows and answers that a test server
+does not give on demand.
+"""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any

@@ -1,4 +1,6 @@
-"""What deploy/ gives the service: settings that there are, files where they say, and every backend that is read."""
+"""What deploy/ gives the service: settings that there are, files where they say,
+and every backend that is read.
+"""
 
 import hashlib
 import re

@@ -1,4 +1,6 @@
-"""What a write does to the pods of a workload, which rollouts are going on, and which budgets cover it: tables."""
+"""What a write does to the pods of a workload, which rollouts are going on,
+and which budgets cover it: tables.
+"""
 
 from typing import Any
 

@@ -1,4 +1,6 @@
-"""What a delivery means: Alertmanager sends at least once, from two replicas, and not always in order."""
+"""What a delivery means: Alertmanager sends at least once, from two replicas,
+and not always in order.
+"""
 
 from datetime import datetime
 

@@ -1,4 +1,6 @@
-"""One attempt at an action: a lost reply is read back, what was shed was not done, a no is a no; nothing twice."""
+"""One attempt at an action: a lost reply is read back, what was shed was not done,
+a no is a no; nothing twice.
+"""
 
 import asyncio
 from collections.abc import Sequence

@@ -1,4 +1,6 @@
-"""The guards that count what is under treatment, what was tried, and what stands around: tables and properties."""
+"""The guards that count what is under treatment, what was tried,
+and what stands around: tables and properties.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

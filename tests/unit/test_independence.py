@@ -1,4 +1,5 @@
-"""Siblings know nothing of each other: a kind, a chapter, a guard or a sink can be read, and deleted, alone.
+"""Siblings know nothing of each other: a kind, a chapter, a guard or a sink can be
+read, and deleted, alone.
 
 The lists come from the registries, so that a new one is held to it without a line here.
 """
@@ -13,8 +14,8 @@ from service.diagnose import CHAPTERS
 from service.guard.chain import CHAIN
 from service.publish import SINKS
 
-# `scale_to` is the form of `scale` that a saga uses: the same request and hand under other arguments. A saga itself
-# (a kind with a `course`) is made of other kinds.
+# `scale_to` is the form of `scale` that a saga uses: the same request and hand under other
+# arguments. A saga itself (a kind with a `course`) is made of other kinds.
 SHARED = {("service.act.scale_to", "service.act.scale")}
 
 SAGAS = {kind.plan.__module__ for kind in KINDS.values() if kind.course is not None}

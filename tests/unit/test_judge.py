@@ -1,4 +1,6 @@
-"""Proof: good readings in a row, until the time is over. Unknown heals nothing, and condemns nothing either."""
+"""Proof: good readings in a row, until the time is over. Unknown heals nothing,
+and condemns nothing either.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -32,7 +34,9 @@ def judge(
 
 @dataclass
 class Proof:
-    """A verification as the pipeline goes through it: each reading is taken when it is due, plus `late_s`."""
+    """A verification as the pipeline goes through it: each reading is taken when
+    it is due, plus `late_s`.
+    """
 
     plan: VerifyPlan = PLAN
     late_s: float = 0.0

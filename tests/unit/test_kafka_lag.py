@@ -1,4 +1,6 @@
-"""What two samples of offsets say of a group: lag, growth, hot and stuck partitions, and what is not known."""
+"""What two samples of offsets say of a group: lag, growth,
+hot and stuck partitions, and what is not known.
+"""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,6 @@
-"""The kinds of action, thinking only: what is planned from which arguments, what it writes, what takes it back."""
+"""The kinds of action, thinking only: what is planned from which arguments,
+what it writes, what takes it back.
+"""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,6 @@
-"""The ladder of chapter 3.1: for each cause the rung that is taken, and for every other rung the word why not."""
+"""The ladder of chapter 3.1: for each cause the rung that is taken,
+and for every other rung the word why not.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -153,7 +155,8 @@ def test_what_is_unknown_never_argues_for_an_action(
     assert len(less.considered) == len(PLAYBOOK.remedies)
     reached = {c.rung: c.reason for c in full.considered}
     if less.request is not None and less.rung is not None:
-        # It may come down to a rung below an unknown one, never to a rung whose own condition fails.
+        # It may come down to a rung below an unknown one,
+        # never to a rung whose own condition fails.
         assert reached[less.rung] in (None, Reason.NOT_REACHED, Reason.ALREADY_HEALTHY)
         assert PLAYBOOK.remedies[[r.name for r in PLAYBOOK.remedies].index(less.rung)].when.judge(
             {"evidence": facts(seen)}

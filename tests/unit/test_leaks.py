@@ -1,4 +1,6 @@
-"""The search for planted secrets finds them: in what is printed, logged, and printed by child processes."""
+"""The search for planted secrets finds them: in what is printed, logged,
+and printed by child processes.
+"""
 
 import os
 import subprocess

@@ -1,4 +1,6 @@
-"""The life of an incident: every edge of the table, every pair that is not in it, and what feeds it."""
+"""The life of an incident: every edge of the table, every pair that is not
+in it, and what feeds it.
+"""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -305,7 +307,7 @@ def test_what_ends_with_time_is_looked_at_again_though_a_person_is_called(reason
     assert move.due_at == late + timedelta(seconds=PATIENCE.seldom_s)
 
 
-# ------------------------------------------------------------------------ word for word
+# ---------------------------------------------------------------------- word for word
 
 
 def test_a_wait_that_grows_stays_a_number_of_seconds() -> None:

@@ -1,4 +1,6 @@
-"""What every diagnosis reads beside its own probes: the target itself, where it is an object of the API."""
+"""What every diagnosis reads beside its own probes: the target itself,
+where it is an object of the API.
+"""
 
 import pytest
 

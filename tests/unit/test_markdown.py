@@ -1,4 +1,6 @@
-"""A decision record as Markdown: everything is on the page, and nothing that came over the wire is markup on it."""
+"""A decision record as Markdown: everything is on the page,
+and nothing that came over the wire is markup on it.
+"""
 
 import re
 from typing import Any
@@ -122,7 +124,9 @@ def test_nothing_that_came_over_the_wire_is_markup() -> None:
 
 
 def outside_of_code(text: str) -> str:
-    """What a renderer takes for markup: without fenced blocks and code spans, as CommonMark finds them."""
+    """What a renderer takes for markup: without fenced blocks and code spans,
+    as CommonMark finds them.
+    """
     kept, fence = [], ""
     for line in text.splitlines():
         opening = re.match("`{3,}", line)

@@ -318,7 +318,7 @@ def test_any_instant_that_go_can_write_is_read(moment: datetime, nanos: int, zon
     assert taken(item(starts_at=text))[0].starts_at.utcoffset() == timedelta(0)
 
 
-# ---------------------------------------------------------------------- one bad alert among good ones
+# ---------------------------------------- one bad alert among good ones
 
 
 BAD = {

@@ -1,4 +1,6 @@
-"""Quick diagnostics as a person reads them, as a script reads them, and the file that says what to look at."""
+"""Quick diagnostics as a person reads them, as a script reads them,
+and the file that says what to look at.
+"""
 
 import json
 from datetime import UTC, datetime

@@ -98,7 +98,7 @@ def test_another_object_or_none_under_the_name_is_not_what_was_written_to() -> N
     assert replaced({}, [Survey(TARGET.ref, "uid-2")]) is None
 
 
-# ------------------------------------------------------------------------------------------------------------ guards
+# ---------------------------------------------------------------------- guards
 
 
 def test_what_a_return_is_not_asked_for_is_a_guard_that_there_is() -> None:
@@ -115,7 +115,7 @@ def test_every_other_guard_holds_a_return_back(name: str) -> None:
     assert rule(replace(asked(), returning=True), chain).allowed is (name in NOT_FOR_RETURNS)
 
 
-# ------------------------------------------------------------------------------------------------------------- proof
+# ---------------------------------------------------------------------- proof
 
 PLAN = VerifyPlan(settle_s=10.0, within_s=60.0, readings=2, every_s=10.0)
 
@@ -174,7 +174,7 @@ def test_a_return_that_has_no_condition_to_be_worse_by_says_nothing_of_it() -> N
     assert verdict.detail == "taken back, and after 60 s still "
 
 
-# ----------------------------------------------------------------------------------------------------------- by hand
+# ---------------------------------------------------------------------- by hand
 
 DEPLOYMENT = ObjectRef("apps/v1", "deployments", "Deployment", "carbon-ingestion", "svc")
 CONTAINERS = ("spec", "template", "spec", "containers", 'k:{"name":"app"}', "resources", "limits")

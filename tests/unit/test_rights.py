@@ -1,4 +1,6 @@
-"""The rights of the enabled kinds: enough for what deploy/ ships, and nothing that no kind asks for."""
+"""The rights of the enabled kinds: enough for what deploy/ ships,
+and nothing that no kind asks for.
+"""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path

@@ -1,4 +1,6 @@
-"""Sagas: their steps in order, one at a time, each watched; what stops a run, and what is left then."""
+"""Sagas: their steps in order, one at a time, each watched;
+what stops a run, and what is left then.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,6 @@
-"""The shipped playbooks against the shipped alerts: each alert of these chapters has one, and none has two."""
+"""The shipped playbooks against the shipped alerts: each alert of these chapters
+has one, and none has two.
+"""
 
 import re
 
@@ -92,5 +94,6 @@ def commands() -> dict[str, str]:
 def test_a_command_for_a_person_can_be_pasted_from_where_they_are(place: str) -> None:
     command = commands()[place]
     assert command.startswith(PASTED) or OF_THE_CLUSTER.match(command), command
-    # What only a person knows (a value, an image) stays theirs; a name that the cluster knows is no gap.
+    # What only a person knows (a value, an image) stays theirs;
+    # a name that the cluster knows is no gap.
     assert not re.search(r"<[a-z-]+>|\bNAME\b", command), command

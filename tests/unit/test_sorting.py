@@ -1,4 +1,6 @@
-"""Sorting: (deliveries, what is known) -> what changes, by the time of receiving and nothing else."""
+"""Sorting: (deliveries, what is known) -> what changes, by the time of receiving and nothing
+else.
+"""
 
 import copy
 from collections.abc import Sequence

@@ -1,4 +1,6 @@
-"""A decision record as text: every step is told, and what came over the wire cannot steer the terminal."""
+"""A decision record as text: every step is told, and what came over the wire
+cannot steer the terminal.
+"""
 
 from typing import Any
 

@@ -1,4 +1,6 @@
-"""When a maintenance window is open: its edges, both nights on which the clocks change, and what is refused."""
+"""When a maintenance window is open: its edges, both nights on which the clocks
+change, and what is refused.
+"""
 
 from datetime import UTC, datetime, timedelta
 
@@ -36,11 +38,13 @@ ONCE = Once(utc("2026-11-24T20:00:00"), utc("2026-11-24T22:00:00"))
         pytest.param(NIGHTLY, "2026-11-24T02:29:59", "2026-11-24T02:30:00", id="winter: its last second"),
         pytest.param(NIGHTLY, "2026-11-24T02:30:00", None, id="winter: its end"),
         pytest.param(NIGHTLY, "2026-07-01T00:30:00", "2026-07-01T01:30:00", id="summer"),
-        # 2026-03-29: 02:00 becomes 03:00, so there is no 02:30. It opens when the clocks have jumped: 01:00 UTC.
+        # 2026-03-29: 02:00 becomes 03:00, so there is no 02:30.
+        # It opens when the clocks have jumped: 01:00 UTC.
         pytest.param(NIGHTLY, "2026-03-29T00:59:59", None, id="spring: before the jump"),
         pytest.param(NIGHTLY, "2026-03-29T01:00:00", "2026-03-29T02:00:00", id="spring: at the jump"),
         pytest.param(NIGHTLY, "2026-03-29T02:00:00", None, id="spring: over"),
-        # 2026-10-25: 03:00 becomes 02:00, so 02:30 is there twice: 00:30 and 01:30 UTC. It opens the first time only.
+        # 2026-10-25: 03:00 becomes 02:00, so 02:30 is there twice: 00:30 and 01:30 UTC.
+        # It opens the first time only.
         pytest.param(NIGHTLY, "2026-10-25T00:29:59", None, id="autumn: before"),
         pytest.param(NIGHTLY, "2026-10-25T00:30:00", "2026-10-25T01:30:00", id="autumn: the first 02:30"),
         pytest.param(NIGHTLY, "2026-10-25T01:29:59", "2026-10-25T01:30:00", id="autumn: an elapsed hour"),

@@ -1,4 +1,6 @@
-"""A cluster, a writer on it, and attempts at actions as the executor makes them. Used by the tests of the kinds."""
+"""A cluster, a writer on it, and attempts at actions as the executor makes them.
+Used by the tests of the kinds.
+"""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -53,7 +55,9 @@ def intent(
 
 
 class Raced(KubernetesWriter):
-    """A writer with somebody behind it, who acts once: after the object was read, right before the first write."""
+    """A writer with somebody behind it, who acts once: after the object was read,
+    right before the first write.
+    """
 
     race: Callable[[], object] | None = None
 

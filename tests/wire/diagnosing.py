@@ -1,4 +1,6 @@
-"""A diagnosis of a recorded cluster and what the shipped playbook proposes for it: the way from answers to a rung."""
+"""A diagnosis of a recorded cluster and what the shipped playbook proposes for it:
+the way from answers to a rung.
+"""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime

@@ -1,4 +1,6 @@
-"""A cluster as it was recorded: the healthy platform, overlaid with what one scenario's answers say has changed."""
+"""A cluster as it was recorded: the healthy platform,
+overlaid with what one scenario's answers say has changed.
+"""
 
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -98,7 +100,8 @@ class Recorded:
         collection, _, name = asked.path.rpartition("/")
         found = self.objects.get(collection, {}).get(name)
         if found is None:
-            # A collection of which nothing was recorded is empty, an object that was not is not there.
+            # A collection of which nothing was recorded is empty,
+            # an object that was not is not there.
             if "limit" in asked.query:
                 return web.json_response({"kind": "SomeList", "metadata": {}, "items": []})
             return web.json_response({"message": f"{asked.path} not found"}, status=404)

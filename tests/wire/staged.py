@@ -1,4 +1,6 @@
-"""A stage for kinds of action that write to Kubernetes: an emulated cluster, a writer, and somebody behind it."""
+"""A stage for kinds of action that write to Kubernetes: an emulated cluster,
+a writer, and somebody behind it.
+"""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -32,7 +34,9 @@ async def at_once() -> None:
 
 
 class Staged(KubernetesWriter):
-    """A writer with somebody behind it: `before` and `after` run around its first patch, whatever that does."""
+    """A writer with somebody behind it: `before` and `after` run around its first
+    patch, whatever that does.
+    """
 
     before: Step = staticmethod(lambda: None)
     after: Step = staticmethod(lambda: None)
@@ -187,8 +191,9 @@ def failed(reason: Reason) -> tuple[str, Reason]:
     return "failed", reason
 
 
-# One attempt: trouble, how it ends, patches that arrived, changes that came of it. Whatever is lost is said to be
-# lost, and nothing is sent twice: that is the executor's to decide, after reading back.
+# One attempt: trouble, how it ends, patches that arrived, changes that came of it.
+# Whatever is lost is said to be lost, and nothing is sent twice: that is the executor's to
+# decide, after reading back.
 ATTEMPTS: dict[str, tuple[Fault | None, tuple[str, Reason], int, int]] = {
     "no trouble": (None, DONE, 1, 1),
     "the reply is lost after the write": (cut(Cut.RESET, done=True), LOST, 1, 1),

@@ -1,4 +1,6 @@
-"""The Alertmanager client and what is asked of a real one: firing, silenced, inhibited, resolved, gone."""
+"""The Alertmanager client and what is asked of a real one: firing, silenced,
+inhibited, resolved, gone.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping

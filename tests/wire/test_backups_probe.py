@@ -1,4 +1,6 @@
-"""The probe of backups against a recent server: none, a good one, a failed one, a disk that is not there."""
+"""The probe of backups against a recent server: none, a good one, a failed one,
+a disk that is not there.
+"""
 
 from datetime import UTC, datetime
 from pathlib import Path

@@ -1,4 +1,6 @@
-"""A call for help through a real pair of Alertmanagers, to the receiver of people, and back by a catch-all route."""
+"""A call for help through a real pair of Alertmanagers, to the receiver of people,
+and back by a catch-all route.
+"""
 
 import asyncio
 import json

@@ -1,4 +1,6 @@
-"""Kinds that write to ClickHouse, on a recent server: backups and restores to their end, partitions that may go."""
+"""Kinds that write to ClickHouse, on a recent server: backups and restores to their
+end, partitions that may go.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator

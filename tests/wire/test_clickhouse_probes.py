@@ -1,4 +1,6 @@
-"""The probes of ClickHouse on real servers: a recent one, and Debian's, which lacks half of the system tables."""
+"""The probes of ClickHouse on real servers: a recent one, and Debian's,
+which lacks half of the system tables.
+"""
 
 import asyncio
 import contextlib

@@ -1,4 +1,6 @@
-"""The two sagas with their real hands: an emulated cluster, and a ClickHouse that loses and restores its data."""
+"""The two sagas with their real hands: an emulated cluster,
+and a ClickHouse that loses and restores its data.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence

@@ -1,4 +1,6 @@
-"""Whole diagnoses of the chapters about data over real backends at once: what is known, and how long it takes."""
+"""Whole diagnoses of the chapters about data over real backends at once:
+what is known, and how long it takes.
+"""
 
 import time
 from collections.abc import AsyncIterator, Mapping

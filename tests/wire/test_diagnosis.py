@@ -1,4 +1,6 @@
-"""A whole diagnosis over four real backends at once: all is known, and it takes as long as its slowest probe."""
+"""A whole diagnosis over four real backends at once: all is known,
+and it takes as long as its slowest probe.
+"""
 
 import time
 from collections.abc import AsyncIterator, Mapping

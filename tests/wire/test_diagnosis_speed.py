@@ -1,4 +1,6 @@
-"""Diagnoses take as long as their slowest probe, and no probe holds the loop: measured as ratios and in CPU time."""
+"""Diagnoses take as long as their slowest probe, and no probe holds the loop:
+measured as ratios and in CPU time.
+"""
 
 import asyncio
 import copy
@@ -51,7 +53,9 @@ LATE_S = 0.2
 
 @asynccontextmanager
 async def late(cluster: Recorded, folder: Path) -> AsyncIterator[KubernetesReader]:
-    """The recorded cluster behind a network that takes LATE_S for each answer, whatever the machine is busy with."""
+    """The recorded cluster behind a network that takes LATE_S for each answer,
+    whatever the machine is busy with.
+    """
 
     async def handle(request: web.Request) -> web.StreamResponse:
         await asyncio.sleep(LATE_S)

@@ -1,4 +1,6 @@
-"""Chapters 7.1, 7.2, 7.3 and 0 on recorded clusters: dependencies first, backups before volumes, the worst first."""
+"""Chapters 7.1, 7.2, 7.3 and 0 on recorded clusters: dependencies first,
+backups before volumes, the worst first.
+"""
 
 import json
 from collections.abc import Callable, Mapping
@@ -127,7 +129,7 @@ async def test_services_that_are_stopped_on_purpose_are_no_outage(tmp_path: Path
     assert proposed(known(evidence, health=SILENCE), TARGET, OUTAGE).rung is None
 
 
-# ---------------------------------------------------------------------------------------------- 7.2, 7.3
+# ---------------------------------------------------------------------- 7.2, 7.3
 
 DISK = [{"free_space": 900, "total_space": 1000}]
 
@@ -351,7 +353,7 @@ async def test_a_recovery_needs_a_good_backup(
     assert [replicas[f"Deployment/{s}"] for s in SERVICES] == [3, 2, 2]
 
 
-# ---------------------------------------------------------------------------------------------- 0
+# ---------------------------------------------------------------------- 0
 
 
 async def looked(cluster: Recorded, target: Target, folder: Path) -> QuickEvidence:

@@ -1,4 +1,6 @@
-"""The Kubernetes clients and probes against the emulated cluster: rollouts, conflicts, lost replies."""
+"""The Kubernetes clients and probes against the emulated cluster: rollouts,
+conflicts, lost replies.
+"""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -1,4 +1,6 @@
-"""The probes of a Kafka cluster on real brokers: topics and records, replicas and leaders, log dirs."""
+"""The probes of a Kafka cluster on real brokers: topics and records,
+replicas and leaders, log dirs.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -125,7 +127,8 @@ async def test_a_lost_broker_leaves_partitions_short_of_a_replica_or_without_a_l
     assert set(seen.under_replicated_names) >= {"both/0", "both/1"}
     assert not seen.healthy
     assert alone.fullest_broker == 1
-    # A partition without a leader has no end that anybody could tell: it is left out, not counted as 0.
+    # A partition without a leader has no end that anybody could tell:
+    # it is left out, not counted as 0.
     assert [(t.topic, t.partitions) for t in topics.named] == [("both", 2), ("second-only", 0)]
 
 

@@ -1,4 +1,6 @@
-"""Kills on the wire, on a recent ClickHouse: one query by its id and user, only a plain SELECT, and nobody else's."""
+"""Kills on the wire, on a recent ClickHouse: one query by its id and user,
+only a plain SELECT, and nobody else's.
+"""
 
 import time
 import uuid
@@ -173,7 +175,9 @@ async def test_a_query_is_not_hit(
 
 
 class Overseen(ClickHouseWriter):
-    """The first look finds the query whatever is asked for: as if another one took its id right afterwards."""
+    """The first look finds the query whatever is asked for:
+    as if another one took its id right afterwards.
+    """
 
     def __init__(self, inner: Watched) -> None:
         super().__init__(ClickHouseSettings(host="127.0.0.1"))

@@ -1,4 +1,6 @@
-"""The Kubernetes clients against a scripted API server: statuses, pages, logs, and what a lost reply means."""
+"""The Kubernetes clients against a scripted API server: statuses, pages, logs,
+and what a lost reply means.
+"""
 
 import asyncio
 import json

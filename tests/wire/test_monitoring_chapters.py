@@ -1,4 +1,6 @@
-"""Chapters 6.1 and 6.2 on the recorded platform, with a Prometheus and endpoints that answer by script."""
+"""Chapters 6.1 and 6.2 on the recorded platform, with a Prometheus and
+endpoints that answer by script.
+"""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -202,7 +204,7 @@ async def test_a_pod_that_pends_goes_to_a_person_with_its_cause(
     assert proposed(evidence, target, PENDING).rung == rung
 
 
-# ---------------------------------------------------------------------------------------------- the parts
+# ---------------------------------------------------------------------- the parts
 
 
 async def test_an_endpoint_answers_fails_redirects_or_is_not_there() -> None:

@@ -1,4 +1,6 @@
-"""Kinds that undo, delete, apply or ask an operator, on the emulated cluster: done once, and what they refuse."""
+"""Kinds that undo, delete, apply or ask an operator, on the emulated cluster:
+done once, and what they refuse.
+"""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -233,7 +235,8 @@ async def test_a_pod_is_deleted_by_its_uid_and_its_namesake_stays(
 
 async def test_a_deletion_whose_reply_is_lost_is_read_back(stage: Stage) -> None:
     intended = intent("delete_pod", deletion(pod_of(stage, "kafka"), KAFKA))
-    # aiohttp sends a DELETE once more by itself when a kept connection breaks: twice, so that it is lost for good.
+    # aiohttp sends a DELETE once more by itself when a kept connection breaks: twice,
+    # so that it is lost for good.
     stage.cluster.inject(Fault("DELETE", cut=Cut.RESET, after_commit=True, times=2))
     assert await stage.said(intended) == DONE
     stage.cluster.inject(Fault("DELETE", cut=Cut.RESET, times=2))

@@ -1,4 +1,5 @@
-"""Every client under every fault: an Unknown with the right reason by the deadline, and at work again afterwards.
+"""Every client under every fault: an Unknown with the right reason by the deadline,
+and at work again afterwards.
 
 Each fault is met twice: at the first contact, and by a client whose connections are open.
 """

@@ -1,4 +1,6 @@
-"""Whose field it is, read from recorded objects: Flux, Argo CD, Helm, operators, autoscalers, and nobody."""
+"""Whose field it is, read from recorded objects: Flux, Argo CD, Helm, operators,
+autoscalers, and nobody.
+"""
 
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -84,7 +86,8 @@ def ref_of(body: Mapping[str, Any]) -> ObjectRef:
         ("13d", "ssa-read-healed", REPLICAS, System.ARGO_CD, "Application carbon-ingestion", True),
         ("13d", "ssa-sync-after-restart", RESTARTED, System.OTHER, "paramedic", False),
         ("13d", "ssa-sync-without-replicas", REPLICAS, None, "", False),
-        # Helm holds, and waits for a person's upgrade; under a HelmRelease of Flux it does not wait.
+        # Helm holds, and waits for a person's upgrade; under a HelmRelease of
+        # Flux it does not wait.
         ("13e", "install", REPLICAS, System.HELM, "Helm release carbon-gitops/carbon", False),
         ("13e", "ssa-install", REPLICAS, System.HELM, "Helm release carbon-gitops/carbon", False),
         ("13e", "read-before-upgrade", REPLICAS, System.OTHER, "paramedic", False),

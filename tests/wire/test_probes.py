@@ -1,4 +1,6 @@
-"""The probes of the Kubernetes API and of Prometheus against scripted servers; the diagnosis that joins them."""
+"""The probes of the Kubernetes API and of Prometheus against scripted servers;
+the diagnosis that joins them.
+"""
 
 import base64
 import json

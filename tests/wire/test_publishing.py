@@ -1,4 +1,6 @@
-"""The clients of the sinks: Grafana by its documented rules, Kafka on a broker, Events on the emulated cluster."""
+"""The clients of the sinks: Grafana by its documented rules, Kafka on a broker,
+Events on the emulated cluster.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

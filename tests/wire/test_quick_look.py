@@ -1,4 +1,6 @@
-"""`paramedic diagnose` as a person runs it, on an emulated cluster; and how many may look at a time."""
+"""`paramedic diagnose` as a person runs it, on an emulated cluster;
+and how many may look at a time.
+"""
 
 import asyncio
 import json

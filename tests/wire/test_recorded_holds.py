@@ -1,4 +1,6 @@
-"""What a real control plane answered, through the survey, the look around and the chain of guards: each holds."""
+"""What a real control plane answered, through the survey, the look around and the
+chain of guards: each holds.
+"""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
@@ -47,7 +49,9 @@ async def sources(api: Scripted, tmp_path: Path) -> AsyncIterator[Sources]:
 async def reasons(
     api: Scripted, sources: Sources, target: Target, path: Sequence[str], **found: object
 ) -> set[Reason]:
-    """Why the guards say no to a write at this path. `found`: the target, and lists of what is around it."""
+    """Why the guards say no to a write at this path. `found`: the target,
+    and lists of what is around it.
+    """
     assert target.ref is not None
     inside = f"namespaces/{target.namespace}"
     lists: dict[str, object] = {

@@ -1,4 +1,6 @@
-"""Query texts show no literal and log lines no secret before they are recorded; the rest stays readable."""
+"""Query texts show no literal and log lines no secret before they are recorded;
+the rest stays readable.
+"""
 
 import string
 import time

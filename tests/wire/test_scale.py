@@ -1,4 +1,6 @@
-"""Scaling on the wire: from the count that was seen to another, and never over somebody else's number."""
+"""Scaling on the wire: from the count that was seen to another,
+and never over somebody else's number.
+"""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace

@@ -1,4 +1,6 @@
-"""Names of Secrets: looked up as metadata alone, only where a setting says so, and never a value."""
+"""Names of Secrets: looked up as metadata alone, only where a setting says so, and never a
+value.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,4 +1,6 @@
-"""Secrets planted wherever the running service meets text: no answer, command, log line or metric shows one."""
+"""Secrets planted wherever the running service meets text: no answer, command,
+log line or metric shows one.
+"""
 
 import asyncio
 import os
@@ -78,7 +80,9 @@ async def command(*arguments: str) -> str:
 
 
 async def answers(session: aiohttp.ClientSession) -> Mapping[str, str]:
-    """What every endpoint says once the alert's incident was looked at, and what it says to nonsense."""
+    """What every endpoint says once the alert's incident was looked at,
+    and what it says to nonsense.
+    """
     async with asyncio.timeout(60):
         while True:
             async with session.get("/api/v1/incidents") as listing:

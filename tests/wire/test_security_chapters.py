@@ -1,4 +1,6 @@
-"""Chapters 5.1 and 5.2 on the recorded platform: what drifted or is missing, and the rung of its row."""
+"""Chapters 5.1 and 5.2 on the recorded platform: what drifted or is missing,
+and the rung of its row.
+"""
 
 import asyncio
 import json
@@ -238,7 +240,7 @@ def test_a_right_is_written_as_people_say_it() -> None:
             right(wrong)
 
 
-# ---------------------------------------------------------------------------------------------- known-good
+# ---------------------------------------------------------------------- known-good
 
 
 def test_the_shipped_known_good_manifests_are_the_recorded_platform() -> None:
@@ -301,7 +303,7 @@ def test_manifests_that_cannot_be_read_are_not_no_manifests(tmp_path: Path) -> N
         manifests_in(tmp_path)
 
 
-# ---------------------------------------------------------------------------------------------- 5.2
+# ---------------------------------------------------------------------- 5.2
 
 
 def reach(*, connects: bool, resolves: bool = True) -> NetworkPaths:

@@ -1,4 +1,6 @@
-"""Chapters 1.1 and 1.2 on recorded failures: from the API server's answers to the cause and the rung of its row."""
+"""Chapters 1.1 and 1.2 on recorded failures: from the API server's answers to the cause
+and the rung of its row.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -53,7 +55,9 @@ def crash(cluster: Recorded) -> None:
 
 
 def last_volume_only(cluster: Recorded) -> None:
-    """Only the Deployment whose Secret is a volume: its pod and its events, without its healthy one."""
+    """Only the Deployment whose Secret is a volume: its pod and its events,
+    without its healthy one.
+    """
     pods = cluster.collection("pods")
     for name in [n for n in pods if n.startswith("schema-registry-") and "5d497985bb" not in n]:
         del pods[name]

@@ -1,4 +1,6 @@
-"""What stands around a target, read from the emulator: neighbours, pods, budgets, its rollout, who changed it."""
+"""What stands around a target, read from the emulator: neighbours, pods, budgets,
+its rollout, who changed it.
+"""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass

@@ -316,7 +316,8 @@ async def test_a_timed_value_goes_back_at_its_time(stage: Stage) -> None:
     assert await stage.said(intended) == GOING_ON
     assert (level(stage), annotation(stage, ACTION)) == ("DEBUG", "act-1")
     stage.clock.advance(450)
-    # A crash, and the evidence has gone stale meanwhile: what has begun is brought to its end all the same.
+    # A crash, and the evidence has gone stale meanwhile: what has begun is brought
+    # to its end all the same.
     going = {"look_first": True, "lapsed": Reason.EVIDENCE_STALE}
     assert await stage.said(intended, **going) == GOING_ON
     assert (level(stage), len(stage.writes)) == ("DEBUG", 2)

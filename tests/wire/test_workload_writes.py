@@ -1,4 +1,6 @@
-"""Every kind that writes to a workload: once, bound to the uid, and read back when a reply is lost."""
+"""Every kind that writes to a workload: once, bound to the uid, and read back when a reply is
+lost.
+"""
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace

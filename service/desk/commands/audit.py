@@ -1,4 +1,6 @@
-"""`paramedic audit verify` and `paramedic audit export`: they read the store beside the running service."""
+"""`paramedic audit verify` and `paramedic audit export`: they read the store
+beside the running service.
+"""
 
 import asyncio
 import sys
@@ -42,9 +44,11 @@ def verify_command(
     ] = None,
     store: Store = None,
 ) -> None:
-    """Find an edit, a reordering, a deletion, a truncation, a downgrade or another key's hand in the audit chain.
+    """Find an edit, a reordering, a deletion, a truncation, a downgrade or another key's
+    hand in the audit chain.
 
-    Without a file of checkpoints a truncation is only found where the store itself still tells of it.
+    Without a file of checkpoints a truncation is only found where the store
+    itself still tells of it.
     """
     from service import settings as room
     from service.audit import keys

@@ -1,4 +1,5 @@
-"""`paramedic recover`: one person asks for a complete recovery, another one approves it, both can watch and stop it.
+"""`paramedic recover`: one person asks for a complete recovery, another one approves it,
+both can watch and stop it.
 
 Never here: how a saga is shown (saga_view.py), or what the service makes of a wish.
 """
@@ -65,9 +66,11 @@ def start(
     as_json: AsJson = False,
     wait: Wait = True,
 ) -> None:
-    """Ask for a recovery. It draws the steps up and changes nothing until another person approves them.
+    """Ask for a recovery. It draws the steps up and changes nothing until
+    another person approves them.
 
-    Exit code 0: it is asked for, and its steps are known. 1: nothing can be restored. 2: it could not be asked for.
+    Exit code 0: it is asked for, and its steps are known. 1: nothing can be restored. 2:
+    it could not be asked for.
     """
     fields = {
         name: value for name, value in (("namespace", namespace), ("playbook", playbook)) if value
@@ -88,7 +91,8 @@ def approve(
 ) -> None:
     """Approve what another person has asked for, as `show` prints it, and follow it to its end.
 
-    Exit code 0: it is approved, and with --wait done. 1: it ended otherwise. 2: it could not be approved.
+    Exit code 0: it is approved, and with --wait done. 1: it ended otherwise. 2:
+    it could not be approved.
     """
     record = _call(url, f"{_path(saga)}/approve", token_file, {})
     if wait:
@@ -98,7 +102,8 @@ def approve(
 
 @app.command(epilog="Example: paramedic recover stop saga-20261124-031502-9f3a1c07")
 def stop(saga: Id, url: Url = _HERE, token_file: Token = None, as_json: AsJson = False) -> None:
-    """Stop it: at once before its first step, then between two steps. The step under way is brought to its end.
+    """Stop it: at once before its first step, then between two steps.
+    The step under way is brought to its end.
 
     One that has stopped or failed is taken as dealt with: other playbooks wait for it no longer.
     """
@@ -140,7 +145,8 @@ def _follow(
 ) -> Json:
     """Looks until it is over, or waits for somebody's yes; tells on stderr what has changed.
 
-    A service that is away for a moment is asked again: the course goes on without it, and after its restart.
+    A service that is away for a moment is asked again: the course goes on without
+    it, and after its restart.
     """
     before: Json | None = None
     while True:

@@ -1,4 +1,6 @@
-"""The running service, asked over HTTP by a command; what goes wrong ends the command with a sentence."""
+"""The running service, asked over HTTP by a command; what goes wrong ends the
+command with a sentence.
+"""
 
 import http.client
 import json
@@ -19,7 +21,9 @@ _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
 def fail(sentence: str, code: int = 1) -> typer.Exit:
-    """The end of the command; 1: the service said no or is away, 2: what was asked makes no sense."""
+    """The end of the command; 1: the service said no or is away, 2: what was asked makes no
+    sense.
+    """
     typer.secho(sentence, fg=typer.colors.RED, err=True)
     return typer.Exit(code)
 
@@ -30,7 +34,9 @@ def ask(
     path: str,
     body: dict[str, Any] | None = None,  # Any: JSON
 ) -> Any:
-    """The service's answer to a GET, or, with a body, to a POST. Ends the command where there is none."""
+    """The service's answer to a GET, or, with a body, to a POST.
+    Ends the command where there is none.
+    """
     whole = url.rstrip("/") + path
     try:
         data = json.dumps(body).encode() if body is not None else None

@@ -1,1 +1,3 @@
-"""One file per chapter of the troubleshooting playbook: its parameters, its evidence, its coroutine."""
+"""One file per chapter of the troubleshooting playbook: its parameters,
+its evidence, its coroutine.
+"""

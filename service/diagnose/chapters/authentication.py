@@ -1,4 +1,6 @@
-"""Chapter 5.1, authentication failures: Secrets that are missing, roles that drifted, rights, certificates."""
+"""Chapter 5.1, authentication failures: Secrets that are missing,
+roles that drifted, rights, certificates.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,6 @@
-"""Chapter 7.2 of one volume claim that no workload mounts: the claim, its volume, and the backups of the database."""
+"""Chapter 7.2 of one volume claim that no workload mounts: the claim, its volume,
+and the backups of the database.
+"""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,6 @@
-"""Chapter 4.2, ClickHouse: its answer and its pods; memory, disks, parts, merges, replicas and backups."""
+"""Chapter 4.2, ClickHouse: its answer and its pods; memory, disks, parts,
+merges, replicas and backups.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

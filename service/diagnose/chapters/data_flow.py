@@ -1,4 +1,6 @@
-"""Chapter 2.1, data does not flow: topics, group and tables, and the source, registry and network that carry them."""
+"""Chapter 2.1, data does not flow: topics, group and tables, and the source,
+registry and network that carry them.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path

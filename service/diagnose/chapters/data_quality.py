@@ -1,4 +1,6 @@
-"""Chapter 2.2, data quality: validation errors, the newest rows, the schemas, and the logs of the connectors."""
+"""Chapter 2.2, data quality: validation errors, the newest rows, the schemas,
+and the logs of the connectors.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

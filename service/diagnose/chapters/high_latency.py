@@ -1,4 +1,6 @@
-"""Chapter 3.1, high latency: Kafka lag, ClickHouse load, pods, usage and declared series at once."""
+"""Chapter 3.1, high latency: Kafka lag, ClickHouse load, pods, usage and declared series at
+once.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,8 +22,8 @@ class HighLatencyParameters:
 
     consumer_group: str
     topics: tuple[str, ...] = ()  # without them those that the group has committed on
-    # Seconds between the two readings of Kafka offsets: more than the consumers' commit interval, or what they
-    # have read and not committed yet looks stuck.
+    # Seconds between the two readings of Kafka offsets: more than the consumers' commit interval,
+    # or what they have read and not committed yet looks stuck.
     sample_s: float = 5.0
     reset: Reset | None = None  # from where the group reads partitions on which it never committed
     hot_share: float = 0.6  # of all lag: a partition that holds more is hot

@@ -1,4 +1,6 @@
-"""Chapter 4.1, Kafka: brokers and partitions, their pods and claims, ZooKeeper, and what the log dirs hold."""
+"""Chapter 4.1, Kafka: brokers and partitions, their pods and claims, ZooKeeper,
+and what the log dirs hold.
+"""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,6 @@
-"""Chapter 6.2, logging: the level, what the last lines look like and how old they are, the room for logs."""
+"""Chapter 6.2, logging: the level, what the last lines look like and how old
+they are, the room for logs.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,6 @@
-"""Chapter 3.2, low throughput: the backlog, the service's headroom, and how parallel and in what batches it works."""
+"""Chapter 3.2, low throughput: the backlog, the service's headroom,
+and how parallel and in what batches it works.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

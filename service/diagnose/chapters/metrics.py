@@ -1,4 +1,6 @@
-"""Chapter 6.1, metrics not available: Prometheus, its targets, the annotations of pods, the endpoints themselves."""
+"""Chapter 6.1, metrics not available: Prometheus, its targets, the annotations of pods,
+the endpoints themselves.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,7 +22,8 @@ class MetricsParameters:
     """A playbook's `with:` for this chapter."""
 
     up: str  # PromQL: `up` of the workload's targets
-    # Workload -> the prometheus.io annotations that its pods need; "*" for the workloads that are not listed.
+    # Workload -> the prometheus.io annotations that its pods need;
+    # "*" for the workloads that are not listed.
     annotations: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     endpoints: Mapping[str, str] = field(
         default_factory=dict

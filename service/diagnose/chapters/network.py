@@ -1,4 +1,6 @@
-"""Chapter 5.2, network security: policies against the known-good ones, declared paths tried, endpoints ready."""
+"""Chapter 5.2, network security: policies against the known-good ones,
+declared paths tried, endpoints ready.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,6 @@
-"""Chapter 7.1, service outage: what the services depend on, then all of chapter 1.1 for each of them, at once."""
+"""Chapter 7.1, service outage: what the services depend on,
+then all of chapter 1.1 for each of them, at once.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

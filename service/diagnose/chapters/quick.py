@@ -1,4 +1,6 @@
-"""Chapter 0, quick diagnostics: everything of a namespace at a glance, for a person. Nothing follows by itself."""
+"""Chapter 0, quick diagnostics: everything of a namespace at a glance, for a person.
+Nothing follows by itself.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,6 @@
-"""Chapter 1.2, a service restarts frequently: how its containers end, what kills them, and how memory moves."""
+"""Chapter 1.2, a service restarts frequently: how its containers end,
+what kills them, and how memory moves.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,6 @@
-"""Chapter 1.1, a service does not start: its pods, their words, their room, their references, their rollout."""
+"""Chapter 1.1, a service does not start: its pods, their words, their room,
+their references, their rollout.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

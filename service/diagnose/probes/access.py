@@ -1,8 +1,9 @@
-"""What a service account may do: its roles as RBAC has them; and what this process may do, as the server says.
+"""What a service account may do: its roles as RBAC has them;
+and what this process may do, as the server says.
 
-For the process itself the server answers (SelfSubjectAccessReview); for another account its bindings and roles are
-read, for asking about others is a right that a repairer should not have. Rights from groups that are bound elsewhere,
-and from other authorizers than RBAC, are not seen.
+For the process itself the server answers (SelfSubjectAccessReview); for another account its
+bindings and roles are read, for asking about others is a right that a repairer should not have.
+Rights from groups that are bound elsewhere, and from other authorizers than RBAC, are not seen.
 Never here: which right is needed (a playbook says so).
 """
 
@@ -23,7 +24,9 @@ _RBAC = "/apis/rbac.authorization.k8s.io/v1"
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Rights are written `verb group/resource/name`: `list pods`, `patch apps/deployments/normalization-service`."""
+    """Rights are written `verb group/resource/name`: `list pods`,
+    `patch apps/deployments/normalization-service`.
+    """
 
     account: str  # the service account that was looked at
     account_exists: bool
@@ -56,7 +59,9 @@ class Right:
 
 
 def right(text: str) -> Right:
-    """Of `get pods:log`, `list pods`, `patch apps/deployments/NAME` or `get core/configmaps/NAME` the parts."""
+    """Of `get pods:log`, `list pods`, `patch apps/deployments/NAME` or `get
+    core/configmaps/NAME` the parts.
+    """
     verb, _, what = text.strip().partition(" ")
     parts = what.strip().split("/")
     if not verb or not parts[0] or len(parts) > 3:
@@ -120,7 +125,9 @@ async def _exists(
 async def _rules(
     kubernetes: KubernetesReader, namespace: str, account: str, deadline: Deadline
 ) -> Mapping[str, Sequence[Object] | None]:
-    """The rules of each role that is bound to the account, by Kind/name; None for a role that cannot be read."""
+    """The rules of each role that is bound to the account, by Kind/name;
+    None for a role that cannot be read.
+    """
     path = f"{_RBAC}/namespaces/{namespace}/rolebindings"
     bound = set()
     async for binding in pages(kubernetes, path, deadline=deadline):

@@ -27,7 +27,9 @@ class Annotations:
 
 
 async def annotations(snapshot: Snapshot, wanted: Mapping[str, Mapping[str, str]]) -> Annotations:
-    """The annotations now; `wanted` is workload -> annotations, "*" for all others. Raises what the reader raises."""
+    """The annotations now; `wanted` is workload -> annotations, "*" for all others.
+    Raises what the reader raises.
+    """
     of = wanted.get(snapshot.target.name, wanted.get("*", {}))
     return compared(await snapshot.workload(), of)
 

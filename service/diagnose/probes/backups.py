@@ -1,4 +1,5 @@
-"""The backups that ClickHouse knows of, and whether what they should save is whole: disks and replicas.
+"""The backups that ClickHouse knows of, and whether what they should save is
+whole: disks and replicas.
 
 `system.backups` forgets at a restart of the server: no row is no proof that there is no backup.
 Never here: making or restoring one.
@@ -61,7 +62,9 @@ _REPLICAS = "SELECT countIf(is_readonly) AS readonly FROM system.replicas"
 async def backups(
     clickhouse: ClickHouseClient, disk: str, now: datetime, *, deadline: Deadline
 ) -> Backups:
-    """The backups now. Raises what the client raises; a server without system.backups (before 22.7) has none."""
+    """The backups now. Raises what the client raises; a server without
+    system.backups (before 22.7) has none.
+    """
     async with asyncio.TaskGroup() as tasks:
         rows = tasks.create_task(_rows(clickhouse, _BACKUPS, {}, deadline))
         disks = tasks.create_task(_rows(clickhouse, _DISK, {"disk": disk}, deadline))

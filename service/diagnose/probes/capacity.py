@@ -1,4 +1,5 @@
-"""Whether a pod of the workload finds room: its requests against what the nodes can give and what is taken.
+"""Whether a pod of the workload finds room: its requests against what the nodes
+can give and what is taken.
 
 A coarse answer to one question: selectors, taints by name and affinities are the scheduler's.
 Never here: whose pod should go.
@@ -42,7 +43,9 @@ class _Room:
 
 
 async def capacity(snapshot: Snapshot) -> Capacity:
-    """The room now. Raises what the reader raises; Refused(forbidden) where nodes may not be read."""
+    """The room now. Raises what the reader raises; Refused(forbidden) where nodes may not be
+    read.
+    """
     kubernetes, deadline = snapshot.kubernetes, snapshot.deadline
     async with asyncio.TaskGroup() as tasks:
         workload = tasks.create_task(snapshot.workload())
@@ -54,7 +57,9 @@ async def capacity(snapshot: Snapshot) -> Capacity:
 def room(
     workload: Object, nodes: Sequence[Object], taken: Mapping[str, tuple[float, float]] | None
 ) -> Capacity:
-    """The same from the objects; `taken` is node -> (cores, bytes), None where it could not be read."""
+    """The same from the objects; `taken` is node -> (cores, bytes),
+    None where it could not be read.
+    """
     spec = ((workload.get("spec") or {}).get("template") or {}).get("spec") or {}
     cpu, memory = requests_of(spec)
     whole = {name(node): _allocatable(node) for node in nodes if _takes_pods(node)}
@@ -84,7 +89,9 @@ def room(
 
 
 def requests_of(spec: Mapping[str, Any]) -> tuple[float, float]:  # Any: JSON
-    """Cores and bytes that one pod of this spec asks for; an init container counts where it asks for more."""
+    """Cores and bytes that one pod of this spec asks for; an init container
+    counts where it asks for more.
+    """
     totals = []
     for resource in ("cpu", "memory"):
         running = sum(_request(c, resource) for c in spec.get("containers") or ())

@@ -19,7 +19,9 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class OneClaim:
-    """One PersistentVolumeClaim. A text is "" where there is nothing to say, or the right to read it is not given."""
+    """One PersistentVolumeClaim. A text is "" where there is nothing to say,
+    or the right to read it is not given.
+    """
 
     name: str
     exists: bool
@@ -35,7 +37,9 @@ class OneClaim:
 async def one_claim(
     kubernetes: KubernetesReader, namespace: str, name: str, *, deadline: Deadline
 ) -> OneClaim:
-    """The claim now. Raises what the reader raises; the volume and the events may be out of reach."""
+    """The claim now. Raises what the reader raises; the volume and the events may be out of
+    reach.
+    """
     path = f"/api/v1/namespaces/{namespace}/persistentvolumeclaims/{name}"
     async with asyncio.TaskGroup() as tasks:
         says = tasks.create_task(_says(kubernetes, namespace, name, deadline))

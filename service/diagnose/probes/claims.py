@@ -1,4 +1,5 @@
-"""The volume claims whose names begin alike, as those of one StatefulSet do: in trouble, the fullest, full when.
+"""The volume claims whose names begin alike, as those of one StatefulSet do:
+in trouble, the fullest, full when.
 
 Never here: what may be deleted.
 """

@@ -1,4 +1,5 @@
-"""Whether ClickHouse answers `SELECT 1`, and how fast. Its silence is an answer here, not the lack of one.
+"""Whether ClickHouse answers `SELECT 1`, and how fast. Its silence is an answer
+here, not the lack of one.
 
 Never here: what it is busy with.
 """

@@ -19,7 +19,8 @@ from service.model.reasons import Reason
 class ClickHouseLoad:
     """What the database is busy with. Seconds and bytes.
 
-    The longest query is a plain SELECT of a user who is no system user: all else that runs long is work.
+    The longest query is a plain SELECT of a user who is no system user:
+    all else that runs long is work.
     """
 
     queries: int
@@ -36,7 +37,8 @@ class ClickHouseLoad:
     merges: int
 
 
-# Queries of a client, not the parts of them that other servers of a cluster sent on; without our own.
+# Queries of a client, not the parts of them that other servers of a cluster
+# sent on; without our own.
 _PROCESSES = """
 SELECT query_id, user, elapsed, memory_usage, query, {plain_select} AS plain_select FROM system.processes
 WHERE is_initial_query = 1 AND query_id NOT LIKE %(own)s
@@ -52,7 +54,9 @@ _MERGES = "SELECT count() AS merges FROM system.merges"
 async def clickhouse_load(
     clickhouse: ClickHouseClient, system_users: Sequence[str], *, deadline: Deadline
 ) -> ClickHouseLoad:
-    """The load now. The longest query is a plain SELECT of a user that is none of `system_users`."""
+    """The load now. The longest query is a plain SELECT of a user that is none of
+    `system_users`.
+    """
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(_running(clickhouse, deadline))
         disk = tasks.create_task(_fullest(clickhouse, deadline))

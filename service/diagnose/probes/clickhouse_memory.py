@@ -15,7 +15,8 @@ from service.kit.deadline import Deadline
 
 _TRACKED = "SELECT value FROM system.metrics WHERE metric = 'MemoryTracking'"
 _LIMIT = "SELECT value FROM system.server_settings WHERE name = 'max_server_memory_usage'"
-# Queries of a client, not the parts of them that other servers of a cluster sent on; without our own.
+# Queries of a client, not the parts of them that other servers of a cluster
+# sent on; without our own.
 _PROCESSES = """
 SELECT query_id, user, elapsed, memory_usage, query, {plain_select} AS plain_select FROM system.processes
 WHERE is_initial_query = 1 AND query_id NOT LIKE %(own)s ORDER BY memory_usage DESC LIMIT 1000
@@ -26,8 +27,8 @@ WHERE is_initial_query = 1 AND query_id NOT LIKE %(own)s ORDER BY memory_usage D
 class ClickHouseMemory:
     """Memory as the server itself counts it, in bytes.
 
-    The hog is the plain SELECT of a user who is no system user that holds most: a BACKUP, an INSERT ... SELECT or
-    a mutation is work.
+    The hog is the plain SELECT of a user who is no system user that holds most: a BACKUP,
+    an INSERT ... SELECT or a mutation is work.
     """
 
     used_bytes: int

@@ -1,6 +1,8 @@
-"""Parts and partitions: where merges do not keep up, which tables and partitions are the largest, and how old.
+"""Parts and partitions: where merges do not keep up, which tables and partitions are
+the largest, and how old.
 
-Dates are those of the partition key's columns, as the server keeps them; a key without a date has none.
+Dates are those of the partition key's columns, as the server keeps them;
+a key without a date has none.
 Never here: dropping anything.
 """
 
@@ -62,8 +64,8 @@ class Parts:
     largest_table_bytes: int
     largest_partition: Partition | None
     oldest_partition: Partition | None  # of those with a date; None where none has one
-    # Of the allowed tables the one whose partitions that are wholly older than the retention are the largest
-    # together: "" where none has such a partition.
+    # Of the allowed tables the one whose partitions that are wholly older than the retention are
+    # the largest together: "" where none has such a partition.
     expired_table: str
     expired_partitions: int
     expired_bytes: int

@@ -1,4 +1,5 @@
-"""The replicated tables of this server: which refuse inserts, and what is wrong between them and ZooKeeper.
+"""The replicated tables of this server: which refuse inserts,
+and what is wrong between them and ZooKeeper.
 
 Never here: restoring one.
 """

@@ -16,8 +16,8 @@ from service.kit.deadline import Deadline
 
 MOST = 50
 
-# A merge writes parts too, of a level above 0: an insert's own part has level 0. Parts that were merged away are
-# listed for some minutes more, and count for the time of the insert.
+# A merge writes parts too, of a level above 0: an insert's own part has level 0. Parts that were
+# merged away are listed for some minutes more, and count for the time of the insert.
 _ROWS = """
 SELECT table, sumIf(rows, active) AS rows, sumIf(bytes_on_disk, active) AS bytes,
        toUnixTimestamp(maxIf(modification_time, level = 0)) AS inserted_at
@@ -65,7 +65,9 @@ async def clickhouse_tables(
     deadline: Deadline,
     clock: Clock,
 ) -> Tables:
-    """Two readings, `sample_s` apart; a short deadline gets a short sample. Raises what the client raises."""
+    """Two readings, `sample_s` apart; a short deadline gets a short sample.
+    Raises what the client raises.
+    """
     named_so = {"database": database}
     async with asyncio.TaskGroup() as tasks:
         tables = tasks.create_task(clickhouse.query(_TABLES, named_so, deadline=deadline))

@@ -1,4 +1,5 @@
-"""How much a ClickHouse database holds: its tables and their rows, as one reading that two looks can be held against.
+"""How much a ClickHouse database holds: its tables and their rows,
+as one reading that two looks can be held against.
 
 Never here: how much it ought to hold.
 """

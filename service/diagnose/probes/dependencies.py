@@ -1,4 +1,5 @@
-"""Whether the workloads that the target depends on are up: their ready replicas against those wanted.
+"""Whether the workloads that the target depends on are up:
+their ready replicas against those wanted.
 
 Never here: which workload depends on which (a playbook says so).
 """
@@ -38,7 +39,8 @@ class Dependencies:
     healthy: bool  # none is down
 
 
-# Of a target's name the workloads it needs, each as Kind/name; "*" is for all names that are not listed.
+# Of a target's name the workloads it needs, each as Kind/name;
+# "*" is for all names that are not listed.
 Needs = Mapping[str, Sequence[str]]
 
 

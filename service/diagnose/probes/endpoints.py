@@ -1,4 +1,5 @@
-"""The health and metrics endpoints of services, asked from here: status, time to the answer, named metrics.
+"""The health and metrics endpoints of services, asked from here: status,
+time to the answer, named metrics.
 
 Never here: which status is too bad, which value too high.
 """
@@ -77,7 +78,9 @@ async def _ask(
 
 
 def exposed(text: str, names: Sequence[str]) -> Mapping[str, float]:
-    """Of a Prometheus exposition the named metrics, summed over their series; NaN does not count."""
+    """Of a Prometheus exposition the named metrics, summed over their series; NaN does not
+    count.
+    """
     found: dict[str, float] = {}
     for line in text.splitlines():
         metric, _, rest = line.partition("{") if "{" in line else line.partition(" ")

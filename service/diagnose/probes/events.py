@@ -1,6 +1,7 @@
 """Events about the workload, its ReplicaSets and its pods: newest first, counted by reason.
 
-Kubernetes forgets events after an hour by default, and folds those that repeat: a count is a lower bound.
+Kubernetes forgets events after an hour by default, and folds those that repeat:
+a count is a lower bound.
 Never here: what a reason calls for.
 """
 
@@ -73,7 +74,9 @@ def summary(found: Sequence[Object]) -> Events:
 
 
 def as_event(event: Object) -> ClusterEvent:
-    """One event of core/v1, its message as it is: redacting takes a while, and few of many events are shown."""
+    """One event of core/v1, its message as it is: redacting takes a while,
+    and few of many events are shown.
+    """
     involved, series = event.get("involvedObject") or {}, event.get("series") or {}
     times = (
         series.get("lastObservedTime"),

@@ -1,4 +1,5 @@
-"""The brokers of a Kafka cluster, and whether every partition has its leader and all of its replicas.
+"""The brokers of a Kafka cluster, and whether every partition has its leader
+and all of its replicas.
 
 Never here: which broker should go.
 """

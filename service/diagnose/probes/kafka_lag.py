@@ -1,7 +1,9 @@
-"""How far a consumer group is behind, where, and whether that grows: offsets read twice, `sample_s` apart.
+"""How far a consumer group is behind, where, and whether that grows:
+offsets read twice, `sample_s` apart.
 
-What is not known is not counted as nothing: a partition without a commit is behind by an unknown number of
-messages, unless it is empty or the playbook says from where the group reads what it never committed on.
+What is not known is not counted as nothing: a partition without a commit is behind by an
+unknown number of messages, unless it is empty or the playbook says from where the group reads
+what it never committed on.
 Never here: what lag is too much.
 """
 
@@ -18,14 +20,17 @@ from service.kit.deadline import Deadline
 from service.model.errors import Unavailable
 from service.model.reasons import Reason
 
-# As the classic and the newer group protocol call it. Consumption pauses meanwhile, and that proves nothing.
+# As the classic and the newer group protocol call it. Consumption pauses meanwhile,
+# and that proves nothing.
 _REBALANCING = frozenset({"PreparingRebalance", "CompletingRebalance", "Assigning", "Reconciling"})
 STUCK_FACTOR = 2.0  # times the median lag of those that move
 FEWEST_FOR_HOT = 3  # partitions: of two, one always holds at least half
 
 
 class Reset(StrEnum):
-    """Where the group begins to read a partition on which it never committed (its `auto.offset.reset`)."""
+    """Where the group begins to read a partition on which it never committed
+    (its `auto.offset.reset`).
+    """
 
     EARLIEST = "earliest"
     LATEST = "latest"
@@ -33,7 +38,9 @@ class Reset(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PartitionLag:
-    """One partition. `lag` is None where it is not known; rates are messages a second between the samples."""
+    """One partition. `lag` is None where it is not known;
+    rates are messages a second between the samples.
+    """
 
     topic: str
     partition: int
@@ -92,7 +99,9 @@ async def kafka_lag(
     deadline: Deadline,
     clock: Clock,
 ) -> KafkaLag:
-    """The group's lag now. Without topics those that it has committed on; none of these: no_data."""
+    """The group's lag now. Without topics those that it has committed on; none of these:
+    no_data.
+    """
     named = list(topics) or None
     async with asyncio.TaskGroup() as tasks:
         before = tasks.create_task(kafka.group(group, deadline=deadline))
@@ -177,10 +186,12 @@ def judged(
 def behind(since: PartitionOffsets, now: PartitionOffsets, reset: Reset | None) -> int | None:
     """Messages that the group still has to read of one partition; None where nobody can say.
 
-    `since` is the first sample: what was written before it is, with `latest`, not the group's to read.
+    `since` is the first sample: what was written before it is, with `latest`,
+    not the group's to read.
     """
     if now.committed is not None:
-        # Beyond the end: the topic was made anew, and the group waits for offsets that may never come.
+        # Beyond the end: the topic was made anew, and the group waits for
+        # offsets that may never come.
         return now.end - now.committed if now.committed <= now.end else None
     if now.beginning is not None and now.beginning >= now.end:
         return 0  # there is nothing in it
@@ -202,7 +213,8 @@ def _partition(
 ) -> PartitionLag:
     consumed = 0
     if second.committed is not None:
-        # A group that commits for the first time has consumed from where it began, which nobody knows.
+        # A group that commits for the first time has consumed from where it
+        # began, which nobody knows.
         consumed = second.committed - (
             second.committed if first.committed is None else first.committed
         )
@@ -218,10 +230,12 @@ def _partition(
 
 
 def _stuck(partitions: Sequence[PartitionLag], behind_before: set[Key]) -> tuple[str, ...]:
-    """Those that were behind at both samples, did not move while others did, and are far further behind than these.
+    """Those that were behind at both samples, did not move while others did,
+    and are far further behind than these.
 
-    A healthy consumer reads its partitions by turns, a batch of one and then of the next: one that only waits for its
-    turn is about as far behind as those that move. One that is stuck falls behind by all that is written.
+    A healthy consumer reads its partitions by turns, a batch of one and then of the next:
+    one that only waits for its turn is about as far behind as those that move. One that is
+    stuck falls behind by all that is written.
     """
     moving = [p.lag or 0 for p in partitions if p.consumed_per_s > 0.0]
     if not moving:

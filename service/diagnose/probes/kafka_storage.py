@@ -1,4 +1,5 @@
-"""What the brokers keep on their disks: sizes by topic and by broker, and log dirs that a broker has given up.
+"""What the brokers keep on their disks: sizes by topic and by broker,
+and log dirs that a broker has given up.
 
 Never here: how long records ought to be kept.
 """

@@ -1,4 +1,5 @@
-"""Whether topics exist and move: end offsets read twice, and the age of the newest record by its timestamp.
+"""Whether topics exist and move: end offsets read twice, and the age of the newest
+record by its timestamp.
 
 Records stay on the brokers: no payload is read.
 Never here: which topic ought to move.
@@ -56,7 +57,8 @@ async def kafka_topics(
     deadline: Deadline,
     clock: Clock,
 ) -> KafkaTopics:
-    """Two samples, `sample_s` apart; a short deadline gets a short one. Raises what the client raises.
+    """Two samples, `sample_s` apart; a short deadline gets a short one.
+    Raises what the client raises.
 
     Only topics that exist are asked for, so that none is made by asking.
     """

@@ -1,7 +1,8 @@
-"""NetworkPolicies, Roles and RoleBindings of a namespace against the known-good manifests of a folder.
+"""NetworkPolicies, Roles and RoleBindings of a namespace against the
+known-good manifests of a folder.
 
-The comparison is of meaning: the order of lists that have none, defaults that the server fills in and fields that the
-server keeps for itself make no difference.
+The comparison is of meaning: the order of lists that have none, defaults that the server fills in
+and fields that the server keeps for itself make no difference.
 Never here: applying anything.
 """
 
@@ -56,7 +57,9 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """What differs. `extra` objects are told of and never judged: somebody may have added them on purpose."""
+    """What differs. `extra` objects are told of and never judged:
+    somebody may have added them on purpose.
+    """
 
     compared: int  # manifests of the wanted kinds
     same: int
@@ -79,7 +82,9 @@ async def known_good(
     *,
     deadline: Deadline,
 ) -> Drift:
-    """The drift now, all kinds at once. Raises what the reader raises; without manifests not_configured."""
+    """The drift now, all kinds at once. Raises what the reader raises;
+    without manifests not_configured.
+    """
     manifests = [m for m in await asyncio.to_thread(manifests_in, folder) if m.kind in kinds]
     if not manifests:
         raise Unavailable(Reason.NOT_CONFIGURED, f"{folder.name} has no manifest of these kinds")
@@ -89,7 +94,9 @@ async def known_good(
 
 
 def manifests_in(folder: Path) -> Sequence[Manifest]:
-    """Every known-good object of a folder. Raises Unavailable(not_configured) where a file is unreadable."""
+    """Every known-good object of a folder. Raises Unavailable(not_configured)
+    where a file is unreadable.
+    """
     found: list[Manifest] = []
     try:
         for file in sorted(folder.glob("*.yaml")):
@@ -131,7 +138,9 @@ def compared(manifests: Sequence[Manifest], live: Mapping[tuple[str, str], Objec
 
 
 def meaning(kind: str, found: Object) -> Mapping[str, Any]:  # Any: JSON
-    """What an object means: its defaults written out, lists without an order sorted, the server's fields left out."""
+    """What an object means: its defaults written out, lists without an order sorted,
+    the server's fields left out.
+    """
     if kind == "NetworkPolicy":
         return _policy(found.get("spec") or {})
     if kind == "Role":

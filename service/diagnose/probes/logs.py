@@ -1,4 +1,5 @@
-"""The last lines of the workload's containers, of now and of before the last restart: counted, bounded, redacted.
+"""The last lines of the workload's containers, of now and of before the last restart:
+counted, bounded, redacted.
 
 Never here: what a line calls for.
 """
@@ -30,7 +31,8 @@ PATTERNS: Mapping[str, re.Pattern[str]] = {
 _LEVEL = re.compile(r"\b(TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|FATAL|CRITICAL)\b", re.I)
 _BAD = ("ERROR", "FATAL", "CRITICAL")
 _TRACE = re.compile(r"^(?:Traceback |panic: |Exception in thread )")
-# The last line of a stack trace names the error: `kafka.errors.NoBrokersAvailable: ...`, `ValueError: ...`.
+# The last line of a stack trace names the error: `kafka.errors.NoBrokersAvailable:
+# ...`, `ValueError: ...`.
 _RAISED = re.compile(r"^(?:[A-Za-z_]\w*\.)+[A-Z]\w*(?::|$)|^[A-Z]\w*(?:Error|Exception)(?::|$)")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?")
 _BATCH = re.compile(r"(?i)batch[_ ]?size[\"']?\s*[=:]\s*(\d{1,9})")
@@ -70,7 +72,9 @@ class Logs:
 
 
 async def logs(snapshot: Snapshot, now: datetime) -> Logs:
-    """The logs of the worst pods, all at once. Raises what the reader raises, unless it is about one log only."""
+    """The logs of the worst pods, all at once. Raises what the reader raises,
+    unless it is about one log only.
+    """
     found = await snapshot.pods()
     worst = details(snapshot.target.kind, await snapshot.workload(), found).pods
     wanted = list(_wanted(worst))[:MOST_LOGS]
@@ -153,7 +157,9 @@ def level_of(line: str) -> str:
 
 
 def written_at(line: str) -> datetime | None:
-    """The instant that a line begins with or has near its beginning; one without a zone is taken for UTC."""
+    """The instant that a line begins with or has near its beginning;
+    one without a zone is taken for UTC.
+    """
     found = _TIME.search(line[:200])
     if found is None:
         return None

@@ -1,4 +1,5 @@
-"""The operator behind a workload, where one makes it: what it owns is changed through its own object.
+"""The operator behind a workload, where one makes it: what it owns is
+changed through its own object.
 
 Never here: whether a field may be written (ownership).
 """
@@ -36,10 +37,11 @@ NOBODY = Operator(False, "", "", "")
 
 
 async def operator(kubernetes: KubernetesReader, target: Target, *, deadline: Deadline) -> Operator:
-    """The operator now. Raises what the reader raises; Refused(not_found) for a target that nobody makes.
+    """The operator now. Raises what the reader raises;
+    Refused(not_found) for a target that nobody makes.
 
-    Strimzi makes its pods without a StatefulSet: a target that is none is looked for among its pod sets, by its
-    own name or that of its cluster.
+    Strimzi makes its pods without a StatefulSet: a target that is none is looked for among its pod
+    sets, by its own name or that of its cluster.
     """
     if target.ref is None:
         return NOBODY

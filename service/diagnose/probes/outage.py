@@ -1,4 +1,5 @@
-"""Several services of a platform at once: what chapter 1.1 sees of one, for each of them, in the order given.
+"""Several services of a platform at once: what chapter 1.1 sees of one,
+for each of them, in the order given.
 
 Never here: in which order they are to be restarted.
 """
@@ -35,8 +36,8 @@ class ServiceHealth:
     events: Events
     logs: Logs
     capacity: Capacity | None  # None where nodes may not be read
-    # What no restart mends, as one sentence: a missing ConfigMap, Secret or key, an image that cannot be pulled, no
-    # node with room, a quota. "" when there is none.
+    # What no restart mends, as one sentence: a missing ConfigMap, Secret or key, an image that
+    # cannot be pulled, no node with room, a quota. "" when there is none.
     cause: str
 
 
@@ -57,7 +58,9 @@ class Outage:
 async def outage(
     sources: Sources, namespace: str, services: Sequence[str], *, deadline: Deadline, clock: Clock
 ) -> Outage:
-    """The services now, all at once. Raises what the reader raises: one that cannot be read leaves all unknown."""
+    """The services now, all at once. Raises what the reader raises:
+    one that cannot be read leaves all unknown.
+    """
     found = await asyncio.gather(
         *(_service(sources, namespace, name, deadline, clock) for name in services[:MOST])
     )

@@ -1,7 +1,8 @@
-"""Whose field is it: each object that a request writes to, who holds the written fields, and their values now.
+"""Whose field is it: each object that a request writes to,
+who holds the written fields, and their values now.
 
-Never here: what follows from it (guard). What cannot be read is an error, for a field whose owner is not known is
-not written.
+Never here: what follows from it (guard). What cannot be read is an error,
+for a field whose owner is not known is not written.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,8 @@ from service.model.objects import Holder, ObjectRef, Survey, System, Write
 from service.model.reasons import Reason
 
 REPLICAS = ("spec", "replicas")
-# Owners of these groups are Kubernetes' own controllers, which restore pods and ReplicaSets, not fields of ours.
+# Owners of these groups are Kubernetes' own controllers,
+# which restore pods and ReplicaSets, not fields of ours.
 _BUILT_IN = ("apps", "batch", "")
 _HIGHEST = 5  # steps up a chain of owners
 _KEDA = "keda.sh"
@@ -28,7 +30,8 @@ async def survey(
     by_object: dict[ObjectRef, list[Write]] = {}
     for write in writes:
         by_object.setdefault(write.ref, []).append(write)
-    # One after the other: there is one object in nearly every request, and the first error is the answer.
+    # One after the other: there is one object in nearly every request,
+    # and the first error is the answer.
     return tuple([await _survey(kubernetes, ref, ws, deadline) for ref, ws in by_object.items()])
 
 
@@ -49,7 +52,8 @@ async def _survey(
     values: dict[str, Any] = {}  # Any: JSON values
     for write in writes:
         in_object = holder_of(found, write.path, kubernetes.field_manager)
-        # An operator writes the whole spec again; annotations that people set are how one speaks to it.
+        # An operator writes the whole spec again; annotations that people set
+        # are how one speaks to it.
         by_operator = operator if write.path[0] != "metadata" else None
         by_scaler = scaler if write.path == REPLICAS else None
         if holder := _foremost(by_scaler, by_operator, in_object):
@@ -89,7 +93,9 @@ async def owners_of(
 async def operator_of(
     kubernetes: KubernetesReader, found: Object, *, deadline: Deadline
 ) -> Holder | None:
-    """The custom resource at the top of the chain of controlling owners, whose operator made the object."""
+    """The custom resource at the top of the chain of controlling owners,
+    whose operator made the object.
+    """
     namespace = str((found.get("metadata") or {}).get("namespace", ""))
     highest: Holder | None = None
     for _ in range(_HIGHEST):
@@ -101,8 +107,9 @@ async def operator_of(
         try:
             found = await _read(kubernetes, namespace, owner, deadline)
         except Refused as error:
-            # A kind that is not installed any more, an owner that is gone, or no right to read it: what is known
-            # of an operator stands. Who owns a Deployment or a ReplicaSet has to be known.
+            # A kind that is not installed any more, an owner that is gone,
+            # or no right to read it: what is known of an operator stands.
+            # Who owns a Deployment or a ReplicaSet has to be known.
             if highest is None and error.reason is not Reason.NOT_FOUND:
                 raise
             return highest
@@ -141,7 +148,8 @@ async def autoscaler_of(
     kubernetes: KubernetesReader, ref: ObjectRef, *, deadline: Deadline
 ) -> Holder | None:
     """Who sets the replica count of the object by itself: KEDA, or a HorizontalPodAutoscaler."""
-    # KEDA takes its HorizontalPodAutoscaler away while it holds a count itself, so its own objects are read too.
+    # KEDA takes its HorizontalPodAutoscaler away while it holds a count itself,
+    # so its own objects are read too.
     scaled = f"/apis/{_KEDA}/v1alpha1/namespaces/{ref.namespace}/scaledobjects"
     try:
         objects = await kubernetes.list(scaled, deadline=deadline)

@@ -1,6 +1,8 @@
-"""Whether declared network paths connect from here: the name is looked up, a TCP connection opened and closed.
+"""Whether declared network paths connect from here: the name is looked up,
+a TCP connection opened and closed.
 
-From here means from this process: a policy that tells pods apart may let us through and others not, or the reverse.
+From here means from this process: a policy that tells pods apart may let us through and
+others not, or the reverse.
 Never here: sending a byte.
 """
 
@@ -45,7 +47,9 @@ class NetworkPaths:
 async def paths(
     destinations: Sequence[str], domain: str = "", *, deadline: Deadline
 ) -> NetworkPaths:
-    """All at once; `domain` is put behind names without a dot. None declared: Unavailable(not_configured)."""
+    """All at once; `domain` is put behind names without a dot. None declared:
+    Unavailable(not_configured).
+    """
     if not destinations:
         raise Unavailable(Reason.NOT_CONFIGURED, "no network path is declared")
     wanted = [_parsed(d) for d in destinations[:MOST]]

@@ -1,4 +1,5 @@
-"""Log lines and messages of strangers, made fit for a record: one line, bounded, without secrets, without controls.
+"""Log lines and messages of strangers, made fit for a record: one line, bounded,
+without secrets, without controls.
 
 Never here: which lines matter.
 """
@@ -24,7 +25,9 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2066
 
 
 def safe(text: str, longest: int = LONGEST) -> str:
-    """`text` as one line of at most `longest` characters, values that follow a secret's name hidden."""
+    """`text` as one line of at most `longest` characters,
+    values that follow a secret's name hidden.
+    """
     text = _CONTROLS.sub(" ", text[:_READ])
     text = _PAIR.sub(r"\1***", text)
     text = _SPOKEN.sub(r"\1 ***", text)

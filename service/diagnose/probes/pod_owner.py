@@ -1,4 +1,5 @@
-"""What a pod belongs to: its controlling owners, walked up from the pod, each read and held against its uid.
+"""What a pod belongs to: its controlling owners, walked up from the pod,
+each read and held against its uid.
 
 Never here: a guess from the pod's name.
 """
@@ -31,8 +32,8 @@ async def pod_owner(
 ) -> Owner:
     """The first owner up from the pod that is of one of `kinds`.
 
-    Raises Refused(not_found) when the pod or an owner is gone, or another object has its name by now; Unavailable
-    or Refused when one of them could not be read.
+    Raises Refused(not_found) when the pod or an owner is gone, or another object has its name by
+    now; Unavailable or Refused when one of them could not be read.
     """
     chain = [f"{pod.kind} {pod.namespace}/{pod.name}"]
     found = await kubernetes.get(_path("", "Pod", pod.namespace, pod.name), deadline=deadline)
@@ -60,7 +61,9 @@ async def pod_owner(
 
 
 def _leads_on(group: str, kind: str, kinds: Collection[TargetKind]) -> bool:
-    """Whether an owner is read only because of what may own it. What nothing would follow from is not read."""
+    """Whether an owner is read only because of what may own it.
+    What nothing would follow from is not read.
+    """
     above = {("apps", "ReplicaSet"): TargetKind.DEPLOYMENT, ("batch", "Job"): TargetKind.CRONJOB}
     return above.get((group, kind)) in kinds
 

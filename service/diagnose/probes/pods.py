@@ -1,4 +1,5 @@
-"""The workload's pods in detail, and its containers by name: why they wait, how they ended, what they may use.
+"""The workload's pods in detail, and its containers by name: why they wait,
+how they ended, what they may use.
 
 Never here: what to do about a container.
 """
@@ -58,7 +59,9 @@ class PodState:
 
 @dataclass(frozen=True, slots=True)
 class ContainerGroup:
-    """One container of the workload's template, over all pods that have it. Limits are the template's."""
+    """One container of the workload's template, over all pods that have it.
+    Limits are the template's.
+    """
 
     name: str
     pods: int  # that have a status of it
@@ -86,7 +89,9 @@ class ContainerGroup:
 
 @dataclass(frozen=True, slots=True)
 class PodDetails:
-    """The workload's pods. Counts are of all pods that are not being deleted; `pods` are the worst of them."""
+    """The workload's pods. Counts are of all pods that are not being deleted;
+    `pods` are the worst of them.
+    """
 
     desired: int  # spec.replicas
     total: int
@@ -110,8 +115,8 @@ class PodDetails:
     oom_memory_limit: str  # its limit as written: 1Gi
     limited_container: str  # the only one with a memory limit; "" when none or several have one
     limited_memory_limit: str  # its limit as written
-    # The one with a liveness probe and no startup probe that most pods lost to exit 137 for another reason than
-    # memory: "" when there is none.
+    # The one with a liveness probe and no startup probe that most pods lost to exit 137 for another
+    # reason than memory: "" when there is none.
     killed_container: str
     killed_initial_delay_s: int  # of its liveness probe; 0 when there is none
     containers: tuple[ContainerGroup, ...]
@@ -119,7 +124,9 @@ class PodDetails:
 
 
 async def pods(snapshot: Snapshot) -> PodDetails:
-    """The pods now. Raises what the reader raises; Refused(not_found) for a workload that does not exist."""
+    """The pods now. Raises what the reader raises;
+    Refused(not_found) for a workload that does not exist.
+    """
     found = await snapshot.workload()
     return details(snapshot.target.kind, found, await snapshot.pods())
 
@@ -171,7 +178,9 @@ def _distinct(reasons: Iterable[str]) -> tuple[str, ...]:
 
 
 def as_pod(pod: Object) -> PodState:
-    """One pod from its object, its texts as they are: redacting takes a while, and few of many pods are shown."""
+    """One pod from its object, its texts as they are: redacting takes a while,
+    and few of many pods are shown.
+    """
     status, labels = pod.get("status") or {}, metadata(pod).get("labels") or {}
     conditions = status.get("conditions") or ()
     untrue = [c for c in conditions if c.get("status") != "True"]

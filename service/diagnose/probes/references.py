@@ -1,8 +1,8 @@
 """The ConfigMaps, Secrets and keys that the pod template names, and which of them are not there.
 
-What is missing is learned from what the kubelet says of waiting pods and in events. ConfigMaps are looked up too, by
-their keys, and Secrets by their names where a setting and the right allow it. A Secret's keys are then unknown still,
-and its values are nobody's business here.
+What is missing is learned from what the kubelet says of waiting pods and in events. ConfigMaps are
+looked up too, by their keys, and Secrets by their names where a setting and the right allow it. A
+Secret's keys are then unknown still, and its values are nobody's business here.
 Never here: any value.
 """
 
@@ -44,7 +44,8 @@ class Reference:
     name: str
     key: str  # "" for the whole object
     optional: bool  # a pod starts without it
-    # None where it was not looked up: the keys of every Secret, and its name where names may not be read.
+    # None where it was not looked up: the keys of every Secret,
+    # and its name where names may not be read.
     resolves: bool | None
 
 
@@ -175,7 +176,9 @@ async def _keys(snapshot: Snapshot, config: str) -> frozenset[str] | None:
 
 
 async def _secret_names(snapshot: Snapshot, wanted: Sequence[Reference]) -> frozenset[str] | None:
-    """The names of the Secrets of the namespace; None where they may not be read, or none is named."""
+    """The names of the Secrets of the namespace; None where they may not be read, or none is
+    named.
+    """
     if not any(r.kind == "Secret" for r in wanted):
         return None
     namespace, deadline = snapshot.target.namespace, snapshot.deadline

@@ -1,4 +1,5 @@
-"""The workload's rollout: its revisions, when the present one began, and whether the one before it was well.
+"""The workload's rollout: its revisions, when the present one began,
+and whether the one before it was well.
 
 Never here: whether to go back.
 """
@@ -32,22 +33,25 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """The rollout as the controller and the ReplicaSets tell it. Of a StatefulSet there are no revisions here."""
+    """The rollout as the controller and the ReplicaSets tell it.
+    Of a StatefulSet there are no revisions here.
+    """
 
     complete: bool
     current: int | None  # number of the present revision; None of a StatefulSet
     began_at: datetime | None  # when the present revision's pods were first made; None when unknown
     current_failing: bool | None  # not one of its pods is ready; None of a StatefulSet
     previous: int | None  # number of the revision before; None when there is none
-    # A revision is known to be well while pods of it still run: a rolling update keeps them until the new ones are
-    # ready. True: all of those that are left are ready. None: none is left, so nobody knows.
+    # A revision is known to be well while pods of it still run: a rolling update keeps
+    # them until the new ones are ready. True: all of those that are left are ready. None:
+    # none is left, so nobody knows.
     previous_healthy: bool | None
     deadline_exceeded: bool  # the controller says ProgressDeadlineExceeded
     replica_failure: (
         str  # why pods cannot be made (quota, admission); "" when they can; bounded, redacted
     )
-    # A StatefulSet replaces its pods in order and waits for a pod that is not ready, even when the new template would
-    # mend it: the name of that pod, "" when nothing waits.
+    # A StatefulSet replaces its pods in order and waits for a pod that is not ready, even when the
+    # new template would mend it: the name of that pod, "" when nothing waits.
     waits_for_pod: str
     revisions: tuple[Revision, ...]  # newest first, at most MOST_SHOWN
 

@@ -1,4 +1,5 @@
-"""The Schema Registry: whether it answers, its subjects, and the versions of those that a playbook names.
+"""The Schema Registry: whether it answers, its subjects, and the versions of
+those that a playbook names.
 
 Its silence is an answer here, not the lack of one.
 Never here: a schema's text.
@@ -31,7 +32,9 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class SchemaRegistry:
-    """The registry as seen from here. Without an answer all but the first three fields are empty."""
+    """The registry as seen from here. Without an answer all but the first three fields are
+    empty.
+    """
 
     answers: bool  # it lists its subjects, within PATIENCE_S
     latency_s: float | None  # of that list; None without an answer

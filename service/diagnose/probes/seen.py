@@ -1,4 +1,6 @@
-"""The target itself: which object it is, and who owns it. Read beside every chapter's own probes."""
+"""The target itself: which object it is, and who owns it. Read beside every chapter's own
+probes.
+"""
 
 from service.clients.kubernetes import KubernetesReader
 from service.diagnose.probes.ownership import owners_of

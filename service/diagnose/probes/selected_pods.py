@@ -1,4 +1,5 @@
-"""The pods of a workload, or behind a label selector: how many are ready, and which one is not and for how long.
+"""The pods of a workload, or behind a label selector: how many are ready,
+and which one is not and for how long.
 
 Never here: what a missing pod means for a quorum.
 """
@@ -44,7 +45,8 @@ class SelectedPods:
 async def selected_pods(
     kubernetes: KubernetesReader, namespace: str, which: str, now: datetime, *, deadline: Deadline
 ) -> SelectedPods:
-    """The pods now. `which` is Kind/name of a workload, or a label selector (`strimzi.io/name=carbon-kafka`).
+    """The pods now. `which` is Kind/name of a workload, or a label selector
+    (`strimzi.io/name=carbon-kafka`).
 
     No pod with these labels: Unavailable(no_data), for a wrong selector must not look healthy.
     """

@@ -23,7 +23,8 @@ async def series(
 ) -> Series:
     """All queries at once. One without a sample is left out; all without one: no_data.
 
-    A query that gives several samples is refused (invalid_request): which one is meant nobody can tell.
+    A query that gives several samples is refused (invalid_request):
+    which one is meant nobody can tell.
     """
     async with asyncio.TaskGroup() as tasks:
         asked = {
@@ -45,5 +46,6 @@ def _value(name: str, samples: Sequence[Sample]) -> float | None:
         raise Refused(Reason.INVALID_REQUEST, detail, 200)
     if not samples or math.isnan(samples[0].value):
         return None  # NaN is 0/0: nothing happened, so nothing was measured
-    # Infinity (a quantile beyond the last bucket) stays larger than all else, in a form that JSON can hold.
+    # Infinity (a quantile beyond the last bucket) stays larger than all else,
+    # in a form that JSON can hold.
     return max(-sys.float_info.max, min(sys.float_info.max, samples[0].value))

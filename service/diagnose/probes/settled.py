@@ -1,4 +1,5 @@
-"""Whether a workload has come to rest after a step of a course: rolled out, or at the count that was written.
+"""Whether a workload has come to rest after a step of a course: rolled out,
+or at the count that was written.
 
 Never here: how long that may take.
 """

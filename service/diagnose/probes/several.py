@@ -1,6 +1,7 @@
 """One question to several of a kind at once: the lag of some groups, the logs of some workloads.
 
-What cannot be read of one costs the others nothing; with none that could be read the whole is Unknown.
+What cannot be read of one costs the others nothing; with none that could be
+read the whole is Unknown.
 Never here: the question itself.
 """
 
@@ -42,7 +43,9 @@ class SeveralLogs:
 async def kafka_lags(
     kafka: KafkaClient, groups: Sequence[str], sample_s: float, *, deadline: Deadline, clock: Clock
 ) -> GroupLags:
-    """The groups now, each on the topics it has committed on. Raises Unavailable where none could be read."""
+    """The groups now, each on the topics it has committed on.
+    Raises Unavailable where none could be read.
+    """
 
     async def ask(group: str, soon: Deadline) -> KafkaLag:
         return await kafka_lag(kafka, group, (), sample_s, deadline=soon, clock=clock)

@@ -1,7 +1,9 @@
-"""What several probes of one diagnosis need alike, read once: the workload, its pods, ReplicaSets and events.
+"""What several probes of one diagnosis need alike, read once: the workload,
+its pods, ReplicaSets and events.
 
-Each part is asked for by whichever probe needs it first, and the others wait for the same answer. Lists come in
-small pages and have an end, so that neither memory nor one turn of the loop grows with the cluster.
+Each part is asked for by whichever probe needs it first, and the others wait for the same
+answer. Lists come in small pages and have an end, so that neither memory nor one turn of the
+loop grows with the cluster.
 Never here: what any of it means.
 """
 
@@ -24,7 +26,9 @@ MOST_EVENTS = 3_000
 
 
 class Snapshot:
-    """One target's objects within one diagnosis. Errors are those of the reader: Unavailable, Refused."""
+    """One target's objects within one diagnosis. Errors are those of the
+    reader: Unavailable, Refused.
+    """
 
     def __init__(self, sources: Sources, target: Target, deadline: Deadline) -> None:
         self._sources, self.target, self.deadline = sources, target, deadline
@@ -59,7 +63,9 @@ class Snapshot:
         return found
 
     async def events(self) -> Sequence[Object]:
-        """The events about the workload, its ReplicaSets and its pods, of at most MOST_EVENTS looked through."""
+        """The events about the workload, its ReplicaSets and its pods,
+        of at most MOST_EVENTS looked through.
+        """
         found: Sequence[Object] = await self._once("events", self._events)
         return found
 

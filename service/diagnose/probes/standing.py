@@ -1,7 +1,9 @@
-"""Do an incident's alerts still fire, and may they be acted on? Every Alertmanager of a pair is asked.
+"""Do an incident's alerts still fire, and may they be acted on? Every
+Alertmanager of a pair is asked.
 
-Alerts are not gossiped between the two, so one that a single Alertmanager holds fires. Silences are, with a delay,
-so a silence or an inhibition that a single one knows of counts: somebody wants to be left in peace.
+Alerts are not gossiped between the two, so one that a single Alertmanager holds fires.
+Silences are, with a delay, so a silence or an inhibition that a single one knows of counts:
+somebody wants to be left in peace.
 """
 
 import asyncio

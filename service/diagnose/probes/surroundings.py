@@ -1,4 +1,5 @@
-"""What stands around a target that is about to be acted on: its pods, its rollout, its budgets, its neighbours.
+"""What stands around a target that is about to be acted on: its pods, its rollout,
+its budgets, its neighbours.
 
 Never here: what follows from it (guard).
 """
@@ -26,7 +27,9 @@ async def surroundings(
     *,
     deadline: Deadline,
 ) -> Surroundings:
-    """All at once. `takes` are the names of pods that the action takes away. Raises an ExceptionGroup."""
+    """All at once. `takes` are the names of pods that the action takes away.
+    Raises an ExceptionGroup.
+    """
     namespace = target.namespace
     async with asyncio.TaskGroup() as tasks:
         counts = [
@@ -45,7 +48,8 @@ async def surroundings(
     taken = sum(pod.result() for pod in pods)
     found, kind = own.result(), target.kind.value
     if found is None:
-        # Its pods are another object's, an operator's for one: how many stay cannot be told, only that some go.
+        # Its pods are another object's, an operator's for one:
+        # how many stay cannot be told, only that some go.
         return Surroundings(workloads, *((taken, 0) if taken else (None, None)))
     written = [write for write in writes if write.ref == target.ref]
     template = (found.get("spec") or {}).get("template") or {}

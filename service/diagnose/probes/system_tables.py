@@ -1,4 +1,5 @@
-"""Rows of ClickHouse's system tables, of which each version has others: a table or column that is not there is None.
+"""Rows of ClickHouse's system tables, of which each version has others:
+a table or column that is not there is None.
 
 Never here: which table answers what.
 """
@@ -22,7 +23,9 @@ async def rows_of(
     *,
     deadline: Deadline,
 ) -> list[dict[str, Any]] | None:  # Any: columns of several types
-    """The rows, or None where this server has no such table or column. Raises what the client raises."""
+    """The rows, or None where this server has no such table or column.
+    Raises what the client raises.
+    """
     try:
         return await clickhouse.query(sql, args, deadline=deadline)
     except Refused as error:

@@ -1,7 +1,8 @@
 """Nulls and duplicates among the newest rows of one ClickHouse table, from a bounded sample.
 
-The names of the database, the table and the columns come from a playbook: they are looked up in system.columns,
-and only what the server itself has under exactly that name goes into a statement, quoted.
+The names of the database, the table and the columns come from a playbook:
+they are looked up in system.columns, and only what the server itself has
+under exactly that name goes into a statement, quoted.
 Never here: the rows themselves. Counts leave the server, values do not.
 """
 

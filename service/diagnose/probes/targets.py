@@ -1,7 +1,7 @@
 """What Prometheus scrapes of the workload, whether it gets an answer, and what it last failed with.
 
-`up` comes by query. The text of the last scrape error is only in Prometheus' page of targets: with its address given,
-that is read too, and bounded: it holds every target of the installation.
+`up` comes by query. The text of the last scrape error is only in Prometheus' page of targets:
+with its address given, that is read too, and bounded: it holds every target of the installation.
 Never here: whether a target should exist.
 """
 
@@ -46,7 +46,9 @@ class ScrapeTargets:
 async def targets(
     prometheus: PrometheusClient, promql: str, page: str = "", *, deadline: Deadline
 ) -> ScrapeTargets:
-    """The targets now: `promql` gives `up` of each, `page` is the address of /api/v1/targets, "" to leave it out."""
+    """The targets now: `promql` gives `up` of each, `page` is the address of
+    /api/v1/targets, "" to leave it out.
+    """
     async with asyncio.TaskGroup() as tasks:
         asked = tasks.create_task(prometheus.query(promql, deadline=deadline))
         errors = tasks.create_task(_errors(page, deadline))
@@ -72,7 +74,9 @@ def _target(sample: Sample, errors: Mapping[tuple[str, str], str]) -> ScrapeTarg
 
 
 async def _errors(page: str, deadline: Deadline) -> Mapping[tuple[str, str], str]:
-    """(job, instance) -> last error; nothing where the page cannot be read: `up` is known all the same."""
+    """(job, instance) -> last error; nothing where the page cannot be read:
+    `up` is known all the same.
+    """
     if not page:
         return {}
     try:

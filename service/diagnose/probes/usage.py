@@ -1,4 +1,5 @@
-"""CPU and memory of the workload's pods and of the nodes, as metrics.k8s.io measured them a moment ago.
+"""CPU and memory of the workload's pods and of the nodes, as metrics.k8s.io
+measured them a moment ago.
 
 Never here: what usage is too much.
 """
@@ -45,7 +46,9 @@ _SUFFIX = {
 
 
 async def usage(kubernetes: KubernetesReader, target: Target, *, deadline: Deadline) -> Usage:
-    """The usage now. No measurement of any pod: no_data; nodes that may not be read: their fields are None."""
+    """The usage now. No measurement of any pod: no_data;
+    nodes that may not be read: their fields are None.
+    """
     async with asyncio.TaskGroup() as tasks:
         nodes = tasks.create_task(_nodes(kubernetes, deadline))
         found = await kubernetes.get(workload_path(target), deadline=deadline)
@@ -70,7 +73,9 @@ async def usage(kubernetes: KubernetesReader, target: Target, *, deadline: Deadl
 
 
 def quantity(text: str) -> float:
-    """A Kubernetes quantity as a number: cores or bytes. 250m, 34Mi, 12345678n, 1e3. Otherwise wrong_answer."""
+    """A Kubernetes quantity as a number: cores or bytes. 250m, 34Mi, 12345678n,
+    1e3. Otherwise wrong_answer.
+    """
     match = _QUANTITY.fullmatch(str(text))
     if match is None:
         raise Unavailable(Reason.WRONG_ANSWER, f"{str(text)[:40]!r} is no quantity")

@@ -1,4 +1,5 @@
-"""Volume claims and their volumes: phase, size, use and, where it grows, the time until they are full.
+"""Volume claims and their volumes: phase, size, use and, where it grows,
+the time until they are full.
 
 Use is what the kubelet measures, by way of Prometheus; without Prometheus it is None.
 Never here: which data may go.
@@ -69,7 +70,9 @@ async def volumes(
     *,
     deadline: Deadline,
 ) -> Volumes:
-    """The claims now. Raises what the reader raises; volumes or Prometheus out of reach leave their fields None."""
+    """The claims now. Raises what the reader raises; volumes or Prometheus out of reach
+    leave their fields None.
+    """
     path = f"/api/v1/namespaces/{namespace}/persistentvolumeclaims"
     async with asyncio.TaskGroup() as tasks:
         bound = tasks.create_task(_volumes(kubernetes, deadline))

@@ -1,4 +1,5 @@
-"""A workload and its pods: how many, how ready, what they wait for, whether the rollout is complete.
+"""A workload and its pods: how many, how ready, what they wait for,
+whether the rollout is complete.
 
 Never here: what to do about a pod.
 """
@@ -31,7 +32,9 @@ class Pods:
 
 
 async def workload(kubernetes: KubernetesReader, target: Target, *, deadline: Deadline) -> Pods:
-    """The workload now. Raises an ExceptionGroup; for a workload that does not exist it has Refused(not_found)."""
+    """The workload now. Raises an ExceptionGroup; for a workload that does not exist
+    it has Refused(not_found).
+    """
     autoscalers = f"/apis/autoscaling/v2/namespaces/{target.namespace}/horizontalpodautoscalers"
     async with asyncio.TaskGroup() as tasks:
         scaled = tasks.create_task(kubernetes.list(autoscalers, deadline=deadline))
@@ -96,8 +99,8 @@ def desired(found: Object) -> int:
 def rollout_complete(kind: TargetKind, found: Object) -> bool:
     """True when the controller has seen the newest spec and every pod is of it.
 
-    Right after a patch the status is still the old, complete one: only observedGeneration tells. availableReplicas
-    alone never does, for with a surge it is never below spec.replicas.
+    Right after a patch the status is still the old, complete one: only observedGeneration tells.
+    availableReplicas alone never does, for with a surge it is never below spec.replicas.
     """
     spec, status = found.get("spec") or {}, found.get("status") or {}
     generation = int((found.get("metadata") or {}).get("generation") or 0)
@@ -131,7 +134,9 @@ def _containers(pods: Iterable[Object]) -> Iterable[dict[str, Any]]:
 
 
 def _waiting(pods: Sequence[Object]) -> set[str]:
-    """Reasons of waiting containers, and Unschedulable for a pod that has none because no node takes it."""
+    """Reasons of waiting containers, and Unschedulable for a pod that has none
+    because no node takes it.
+    """
     states = ((c.get("state") or {}).get("waiting") or {} for c in _containers(pods))
     reasons = {str(state["reason"]) for state in states if state.get("reason")}
     conditions = (c for pod in pods for c in (pod.get("status") or {}).get("conditions") or ())

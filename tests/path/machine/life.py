@@ -32,7 +32,8 @@ T = TypeVar("T")
 NAMES = st.sampled_from(WORKLOADS)
 BOTH = st.sampled_from(ALERTS)
 WHO = st.sampled_from(["anna", "anna", "ben", "ben", "carl"])
-# What the store does to a word on its way: nothing, or the process dies, or the store is away; before or after.
+# What the store does to a word on its way: nothing, or the process dies,
+# or the store is away; before or after.
 FATES = st.sampled_from(["", "", "", "", "die before", "die after", "away before", "away after"])
 # How many steps the service takes after a rule: most of what happens matters to what is under way.
 THEN = st.sampled_from([0, 0, 1, 2, 4])
@@ -89,7 +90,9 @@ class Life(RuleBasedStateMachine):
     # ------------------------------------------------------------------ the end
 
     def teardown(self) -> None:
-        """Left alone, with no faults and no holds, everything comes to rest; once all has resolved, to its close."""
+        """Left alone, with no faults and no holds, everything comes to rest;
+        once all has resolved, to its close.
+        """
         try:
             self.run(self._rest())
         finally:
@@ -280,7 +283,9 @@ class Life(RuleBasedStateMachine):
 
     @rule(pause_s=st.sampled_from([1.0, 11.0, 60.0]))
     def is_stopped_for_a_while(self, pause_s: float) -> None:
-        """One replica is stopped right after its claim; another one goes on; then the first wakes up."""
+        """One replica is stopped right after its claim; another one goes on;
+        then the first wakes up.
+        """
 
         async def both() -> None:
             claimed = await self.world.claim("w1")
@@ -308,7 +313,9 @@ class Life(RuleBasedStateMachine):
     # ------------------------------------------------------------------ people
 
     def _say(self, word: Coroutine[Any, Any, int], fate: str, then: int = 0) -> int | None:
-        """Somebody says something; None where the process died over it. Then the service goes on."""
+        """Somebody says something; None where the process died over it. Then the service goes
+        on.
+        """
         database: Any = self.world.database
         if fate:
             kind, _, when = fate.partition(" ")
@@ -366,7 +373,9 @@ class Life(RuleBasedStateMachine):
 
     @rule()
     def the_world_changes_before_the_yes(self) -> None:
-        """Somebody else scales what waits; what was proposed is not done, and withdrawn with the difference."""
+        """Somebody else scales what waits; what was proposed is not done,
+        and withdrawn with the difference.
+        """
         waiting = [row for row in self._open_ones() if row["kind"] == "scale"]
         if not waiting or self._unsure(waiting[0]["target_key"].split("/")[-1]):
             return
@@ -491,7 +500,9 @@ class Life(RuleBasedStateMachine):
             self.platform.things[workload].replicas = replicas
 
     def _unsure(self, workload: str) -> bool:
-        """A scaling whose reply was lost, and which somebody takes back at once, looks as if it was never done."""
+        """A scaling whose reply was lost, and which somebody takes back at once,
+        looks as if it was never done.
+        """
         open_ones = sa.text("SELECT action_id FROM ledger WHERE applied IS NULL")
         ids = self.run(self.world.database.read(lambda c: c.execute(open_ones).scalars().all()))
         return any(

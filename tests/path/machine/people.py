@@ -1,7 +1,7 @@
 """People who say something over the API, and what they believe that they have said.
 
-What was acknowledged is believed, whatever the service remembers of it. What had no answer, because the process died
-or its store was away, is read from the store afterwards: both would be right.
+What was acknowledged is believed, whatever the service remembers of it. What had no answer, because
+the process died or its store was away, is read from the store afterwards: both would be right.
 """
 
 import asyncio
@@ -57,7 +57,9 @@ def _token(name: str) -> str:
 
 @dataclass(frozen=True)
 class Hold:
-    """A maintenance window: from when to when, and the labels that it means, each with its value."""
+    """A maintenance window: from when to when, and the labels that it means, each with its
+    value.
+    """
 
     starts_at: datetime
     ends_at: datetime
@@ -69,7 +71,9 @@ class Hold:
 
 @dataclass
 class People:
-    """All of them. `yes` and `no` are by proposal; `ceiling` is the mode, and the setting that it was said over."""
+    """All of them. `yes` and `no` are by proposal; `ceiling` is the mode,
+    and the setting that it was said over.
+    """
 
     world: World
     ceiling: tuple[Mode, Mode] | None = None
@@ -157,7 +161,9 @@ class People:
         return status
 
     async def _post(self, who: str, path: str, about: str = "", **body: object) -> tuple[int, Json]:
-        """As the API takes it: credentials, role, body. A reply that was lost is a 503, or a process that died."""
+        """As the API takes it: credentials, role, body. A reply that was lost is a
+        503, or a process that died.
+        """
         await self.remember()
         world, admission = self.world, Admission(credentials())
         limits = world.limits.breaker

@@ -54,7 +54,8 @@ class Thing:
 class Platform:
     """The hand of every kind, with faults in the order in which calls meet them.
 
-    `meanwhile` happens once, while the next write is on its way; `may` is asked at the moment of each write.
+    `meanwhile` happens once, while the next write is on its way;
+    `may` is asked at the moment of each write.
     """
 
     things: dict[str, Thing] = field(default_factory=lambda: {name: Thing() for name in WORKLOADS})

@@ -1,6 +1,8 @@
-"""What has to hold, whatever happens: at the moment of each write, and in the store after each rule.
+"""What has to hold, whatever happens: at the moment of each write,
+and in the store after each rule.
 
-Read from raw rows and from what people believe that they have said; never from the code that is tried.
+Read from raw rows and from what people believe that they have said;
+never from the code that is tried.
 """
 
 import json

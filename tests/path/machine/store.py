@@ -34,7 +34,9 @@ def new_folder() -> Path:
 
 
 class InPlace(Database):
-    """Transactions run in the caller's thread: a hop to another one and back costs more than all else here."""
+    """Transactions run in the caller's thread: a hop to another one and back costs
+    more than all else here.
+    """
 
     async def write(
         self, transaction: Callable[[sa.Connection], T], *, optional: bool = False

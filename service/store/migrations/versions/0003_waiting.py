@@ -1,4 +1,6 @@
-"""Waiting is a state with a due time: claims, ranks and progress stand in the rows; the table of locks goes."""
+"""Waiting is a state with a due time: claims, ranks and progress stand in the rows;
+the table of locks goes.
+"""
 
 import sqlalchemy as sa
 from alembic import op

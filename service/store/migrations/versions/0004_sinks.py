@@ -22,8 +22,8 @@ def upgrade() -> None:
         sa.Column("claimed_until", Instant),
     )
     if op.get_bind().dialect.name == "sqlite":
-        # Without AUTOINCREMENT SQLite gives the highest number again once its row is pruned, and a cursor that has
-        # passed it would pass the new row over too.
+        # Without AUTOINCREMENT SQLite gives the highest number again once its row is pruned,
+        # and a cursor that has passed it would pass the new row over too.
         with op.batch_alter_table(
             "steps", recreate="always", table_kwargs={"sqlite_autoincrement": True}
         ):

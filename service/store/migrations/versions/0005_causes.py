@@ -1,4 +1,6 @@
-"""What is open in a namespace is found by an index: an effect asks for its causes each time it would act."""
+"""What is open in a namespace is found by an index: an effect asks for its
+causes each time it would act.
+"""
 
 import sqlalchemy as sa
 from alembic import op

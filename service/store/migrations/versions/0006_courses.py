@@ -1,4 +1,6 @@
-"""Courses: runs of several actions in a written order, with who asked for one and who approved it."""
+"""Courses: runs of several actions in a written order, with who asked for one and who approved
+it.
+"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,6 @@
-"""Actions without an outcome, and those of a namespace, are found by an index; trips of the circuit breaker."""
+"""Actions without an outcome, and those of a namespace, are found by an index;
+trips of the circuit breaker.
+"""
 
 import sqlalchemy as sa
 from alembic import op

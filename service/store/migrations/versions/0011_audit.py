@@ -1,4 +1,6 @@
-"""The audit chain: a line for each step of the journal, authenticated by a key that the store does not have."""
+"""The audit chain: a line for each step of the journal,
+authenticated by a key that the store does not have.
+"""
 
 import sqlalchemy as sa
 from alembic import op

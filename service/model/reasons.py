@@ -2,7 +2,7 @@
 
 The same word stands in the log event, the metric label, the ledger and the decision record,
 so that a person who sees it in one place can search for it in all others. A new reason needs
-a line here and in the README's table; a test compares the two.
+a line here; `make manifests` renews docs/reference.md, and a test compares the two.
 """
 
 from enum import StrEnum

@@ -5,7 +5,7 @@ Never here: a decision; this file only says who gets what.
 
 import asyncio
 import platform
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,7 +17,7 @@ import structlog
 from service import backends
 from service.act import KINDS
 from service.act.executor import Executor
-from service.audit.chainer import Chainer
+from service.audit.chainer import Chainer, Place
 from service.desk.admission import Admission
 from service.desk.api import Api
 from service.desk.breaking import BreakerDesk
@@ -167,7 +167,8 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
 
         failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         keep = timedelta(days=settings.store.keep_days)
-        chainer = _chainer(settings, database, clock, worker.owner, metrics)
+        places = await backends.checkpoint_places(settings, stack)
+        chainer = _chainer(settings, database, clock, worker.owner, metrics, places)
         for name, eternal in (
             ("store", database.watch()),
             ("worker", worker.run()),
@@ -242,16 +243,24 @@ async def _not_ready(intake: Intake, inbox: Inbox) -> str | None:
 
 
 def _chainer(
-    settings: Settings, database: Database, clock: Clock, owner: str, metrics: Metrics
+    settings: Settings,
+    database: Database,
+    clock: Clock,
+    owner: str,
+    metrics: Metrics,
+    places: Sequence[Place],
 ) -> Chainer | None:
     """Who chains the journal, when there is a key. Raises BadConfig or Unavailable for
     one that cannot be used.
     """
-    audit = settings.audit
-    if audit.key_file is None:
+    key = settings.audit.key_file
+    if key is None:
         return None
     store = AuditStore(database)
-    made = Chainer(store, clock, owner, audit.key_file, audit.checkpoint_file, metrics.audited)
+    for place in places:  # so that one that is never reached is seen as a series that grows
+        metrics.audit_kept.labels(place.name, "kept")
+        metrics.audit_kept.labels(place.name, "failed")
+    made = Chainer(store, clock, owner, key, places, metrics.audited, metrics.checkpoint_kept)
     made.open()
     return made
 

@@ -6,6 +6,9 @@ from contextlib import AsyncExitStack
 from pydantic import TypeAdapter
 
 from service.act.kind import Writers
+from service.audit.chainer import Place
+from service.audit.checkpoints import CheckpointFile
+from service.audit.topic import CheckpointTopic, source_of
 from service.clients.alertmanager import AlertmanagerClient
 from service.clients.clickhouse import ClickHouseClient
 from service.clients.clickhouse_write import ClickHouseWriter
@@ -112,6 +115,21 @@ async def outlets(
         keep_firing_s=settings.alertmanager.keep_firing_s,
         incident_url=wanted.incident_url,
     )  # fmt: skip
+
+
+async def checkpoint_places(settings: Settings, stack: AsyncExitStack) -> Sequence[Place]:
+    """Where checkpoints of the audit chain are kept. None is connected yet. Raises BadConfig."""
+    file, topic = settings.audit.checkpoint_file, settings.audit.checkpoint_topic
+    places: list[Place] = [CheckpointFile(file)] if file else []
+    if topic is None:
+        return places
+    if not settings.kafka.bootstrap:
+        raise BadConfig("audit.checkpoint_topic is set, and kafka.bootstrap is not")
+    if topic == settings.publish.kafka_topic:
+        raise BadConfig("audit.checkpoint_topic is publish.kafka_topic: it needs one of its own")
+    publisher = KafkaPublisher(settings.kafka, topic, source_of(settings.publish.kafka_source))
+    places.append(CheckpointTopic(await stack.enter_async_context(publisher)))
+    return places
 
 
 def diagnosing(

@@ -16,12 +16,12 @@ from typing import Protocol
 
 import structlog
 
-from service.audit import checkpoints
 from service.audit.chain import chained, hash_of, pruned_line, step_line
 from service.audit.keys import Keys, read
 from service.kit.clock import Clock
+from service.kit.deadline import Deadline
 from service.model.audit import AuditLine, Checkpoint, LineKind
-from service.model.errors import BadConfig, Unavailable
+from service.model.errors import BadConfig, ParamedicError, Unavailable
 from service.model.journal import JournalEntry
 from service.store.audit import AuditStore
 
@@ -31,6 +31,7 @@ _BATCH = 200
 _IDLE_S = 1.0
 _LEASE = timedelta(seconds=60)
 _CHECKPOINT_S = 60.0
+_KEEP_WITHIN_S = 20.0  # well below a minute: a place that is away is asked again at the next one
 _PRUNED_AT_ONCE = 500
 
 
@@ -42,6 +43,25 @@ class Told(Protocol):
     def __call__(self, length: int, head: str, key: str, intact: bool, at: datetime) -> None: ...
 
 
+class Place(Protocol):
+    """Keeps checkpoints where the store's owner cannot write."""
+
+    @property
+    def name(self) -> str: ...
+
+    def newest(self) -> Checkpoint | None:
+        """The newest that it has, if it can tell without waiting. Raises BadConfig."""
+
+    async def keep(self, made: Checkpoint, *, deadline: Deadline) -> None:
+        """Adds one, durably. Raises Unavailable, Refused or OSError."""
+
+
+class Kept(Protocol):
+    """Is told of each try to keep a checkpoint in a place."""
+
+    def __call__(self, place: str, kept: bool) -> None: ...
+
+
 class Chainer:
     """The follower that chains. `owner` names this process among its replicas."""
 
@@ -51,40 +71,62 @@ class Chainer:
         clock: Clock,
         owner: str,
         key_file: Path,
-        checkpoint_file: Path | None,
+        places: Sequence[Place],
         told: Told,
+        kept: Kept,
+        *,
+        keep_within_s: float = _KEEP_WITHIN_S,
     ) -> None:
         self._store = store
         self._clock = clock
         self._owner = owner
         self._key_file = key_file
-        self._file = checkpoint_file
-        self._told = told
+        self._places = places
+        self._told, self._kept = told, kept
+        self._keep_within_s = keep_within_s
         self._last: Checkpoint | None = None
+        self._behind = {place.name for place in places}  # these miss the last checkpoint
 
     def open(self) -> None:
         """Reads the key and the newest checkpoint. Raises BadConfig or Unavailable:
         it would be found out late.
         """
         read(self._key_file)
-        if self._file is not None:
-            self._last = checkpoints.newest(self._file)
+        for place in self._places:
+            found = place.newest()
+            if found is None:
+                continue
+            self._behind.discard(place.name)
+            if self._last is None or found.at > self._last.at:
+                self._last = found
 
     async def run(self) -> None:
-        """Chains for ever; whatever goes wrong is logged and tried again."""
-        next_at = self._clock.monotonic()
+        """Chains for ever; whatever goes wrong is logged and tried again.
+
+        Checkpoints beside it: a place that answers slowly holds up no line.
+        """
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._chaining())
+            group.create_task(self._checkpointing())
+
+    async def _chaining(self) -> None:
         while True:
             pause_s = _IDLE_S
             try:
                 if await self.chain():
                     pause_s = 0.0
-                if self._clock.monotonic() >= next_at:
-                    next_at = self._clock.monotonic() + _CHECKPOINT_S
-                    await self.checkpoint()
             except (Unavailable, BadConfig) as error:
                 log.error("audit chain put off", detail=str(error))
-                pause_s = _IDLE_S
             await self._clock.sleep(pause_s)
+
+    async def _checkpointing(self) -> None:
+        while True:
+            next_at = self._clock.monotonic() + _CHECKPOINT_S
+            try:
+                await self.checkpoint()
+            except (Unavailable, BadConfig) as error:
+                log.error("audit checkpoint put off", detail=str(error))
+            await self._clock.sleep(max(0.0, next_at - self._clock.monotonic()))
 
     async def chain(self) -> bool:
         """One batch, if there is one and this replica's; False when there is nothing to do now."""
@@ -106,7 +148,7 @@ class Chainer:
 
     async def checkpoint(self) -> bool:
         """Tells how the chain stands: to the metrics, and from the replica that chains
-        to the log and the file.
+        to the log and the places.
 
         A chain that is not what the newest checkpoint saw is told of as an error,
         and no checkpoint of it is kept:
@@ -155,13 +197,23 @@ class Chainer:
         return last.count == 0 or await self._store.mac_of(last.count) == last.hash
 
     async def _keep(self, made: Checkpoint) -> None:
-        if self._file is not None and (self._last is None or self._last.count < made.count):
-            try:
-                await asyncio.to_thread(checkpoints.append, self._file, made)
-            except OSError as error:
-                log.error("audit checkpoint not kept", file=str(self._file), detail=str(error))
-                return
+        """To each place that misses it, side by side; one that is away gets the next."""
+        if self._last is None or self._last.count < made.count:
+            self._behind = {place.name for place in self._places}
         self._last = made
+        behind = [place for place in self._places if place.name in self._behind]
+        deadline = Deadline.after(self._keep_within_s)
+        await asyncio.gather(*(self._keep_in(place, made, deadline) for place in behind))
+
+    async def _keep_in(self, place: Place, made: Checkpoint, deadline: Deadline) -> None:
+        try:
+            await place.keep(made, deadline=deadline)
+        except (ParamedicError, OSError) as error:
+            log.warning("audit checkpoint not kept", place=place.name, detail=str(error))
+            self._kept(place.name, False)
+            return
+        self._behind.discard(place.name)
+        self._kept(place.name, True)
 
 
 def _lines(

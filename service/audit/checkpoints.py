@@ -1,23 +1,48 @@
-"""The file of checkpoints: a line of JSON each, only ever appended to.
+"""A checkpoint as a line of JSON, and the file of them, only ever appended to.
 
-An append-only file system attribute (`chattr +a`) on it works, and is worth it.
+An append-only file system attribute (`chattr +a`) on it works, and is worth it. What a
+consumer of the topic (topic.py) writes to a file reads the same.
 """
 
+import asyncio
 import json
 import os
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
+from service.kit.deadline import Deadline
 from service.model.audit import Checkpoint
 from service.model.errors import BadConfig
 
 
+class CheckpointFile:
+    """A file as a place that keeps checkpoints."""
+
+    name = "file"
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def newest(self) -> Checkpoint | None:
+        """The last one that it has. Raises BadConfig."""
+        return newest(self._path)
+
+    async def keep(self, made: Checkpoint, *, deadline: Deadline) -> None:
+        """Returns when it is on the disk. Raises OSError or Unavailable."""
+        async with deadline.enforced(f"checkpoint file {self._path}"):
+            await asyncio.to_thread(append, self._path, made)
+
+
+def line_of(made: Checkpoint) -> str:
+    """A checkpoint as it stands in every place, without an end of line."""
+    return json.dumps({"at": made.at.isoformat(), "count": made.count, "hash": made.hash})
+
+
 def append(path: Path, made: Checkpoint) -> None:
     """Adds a checkpoint, durably. Raises OSError."""
-    line = json.dumps({"at": made.at.isoformat(), "count": made.count, "hash": made.hash})
     with path.open("a") as file:
-        file.write(line + "\n")
+        file.write(line_of(made) + "\n")
         file.flush()
         os.fsync(file.fileno())
 

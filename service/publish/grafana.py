@@ -1,8 +1,8 @@
 """Each remediation as a region on Grafana's dashboards: from the intent to the outcome.
 
 The region is posted when the intent is durable and amended when the outcome is; the tag
-`rid:` with the action's id is how it is found again. What is still running has no end,
-which Grafana draws as a line.
+`rid:` with the action's id is how it is found again, and `incident:` how the dashboard of one
+incident finds all of its own. What is still running has no end, which Grafana draws as a line.
 """
 
 import asyncio
@@ -48,8 +48,8 @@ class Remediation:
 
 @dataclass(frozen=True, slots=True)
 class GrafanaSink:
-    """Annotations by tag: `remediation`, `playbook:`, `rung:`, `outcome:`, `namespace:` and
-    `rid:`.
+    """Annotations by tag: `remediation`, `playbook:`, `rung:`, `outcome:`, `namespace:`,
+    `incident:` and `rid:`.
     """
 
     annotations: Annotations
@@ -114,6 +114,7 @@ def tags(told: JournalEntry, action_id: str, outcome: str) -> Sequence[str]:
     namespace = told.target.split("/")[1]
     named = {
         "outcome": outcome,
+        "incident": told.incident_id,
         "playbook": told.playbook,
         "rung": str(told.data["rung"]),
         "namespace": namespace,

@@ -244,6 +244,12 @@ class Metrics:
             "When the audit chain was last looked at.",
             registry=registry,
         )
+        self.audit_kept = Counter(
+            "paramedic_audit_checkpoints_total",
+            "Tries to keep a checkpoint in a second place (`file`, `topic`): `kept` or `failed`.",
+            ["place", "result"],
+            registry=registry,
+        )
         self.audit_intact.set(1)
 
     def audited(self, length: int, head: str, key: str, intact: bool, at: datetime) -> None:
@@ -253,6 +259,10 @@ class Metrics:
         self.audit_head.labels(head[:12], key).set(1)
         self.audit_intact.set(intact)
         self.audit_checkpoint.set(at.timestamp())
+
+    def checkpoint_kept(self, place: str, kept: bool) -> None:
+        """One try to keep a checkpoint in a place."""
+        self.audit_kept.labels(place, "kept" if kept else "failed").inc()
 
     def stored(self, operation: str, took_s: float) -> None:
         """One read or write of the store."""

@@ -174,7 +174,9 @@ async def night(folder: Path) -> AsyncIterator[Night]:
         store, tallies, outbox = (
             AuditStore(made.database), Tallies(made.database), Outbox(made.database),
         )  # fmt: skip
-        chainer = Chainer(store, clock, "w1", key, None, made.metrics.audited)
+        chainer = Chainer(
+            store, clock, "w1", key, (), made.metrics.audited, made.metrics.checkpoint_kept
+        )
         async with TestClient(TestServer(app)) as client:
             (follower,) = followers(SINKS, Outlets(clock, tallies=tallies), outbox, "w1")
             scraping = Scraping(

@@ -58,8 +58,12 @@ class Audited:
         return self.folder / "key"
 
     def chainer(self, owner: str = "w1") -> Chainer:
-        store = AuditStore(self.database)
-        made = Chainer(store, self.clock, owner, self.key_file, self.file, self.metrics.audited)
+        store, metrics = AuditStore(self.database), self.metrics
+        places = [checkpoints.CheckpointFile(self.file)]
+        made = Chainer(
+            store, self.clock, owner, self.key_file, places, metrics.audited,
+            metrics.checkpoint_kept,
+        )  # fmt: skip
         made.open()
         return made
 

@@ -122,7 +122,7 @@ async def shown_once(told: Receivers) -> None:
     (region,) = told.grafana.annotations
     assert set(region["tags"]) == {
         "remediation", f"rid:{line['action_id']}", "playbook:high-latency", "rung:scale-out",
-        "outcome:healed", f"namespace:{NS}",
+        "outcome:healed", f"namespace:{NS}", f"incident:{line['incident_id']}",
     }  # fmt: skip
     assert region["time"] == round(line["intended_at"].timestamp() * 1000)
     assert region["timeEnd"] == round(line["settled_at"].timestamp() * 1000)

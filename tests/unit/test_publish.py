@@ -118,7 +118,8 @@ def test_tags_fit_whatever_the_names_and_keep_the_one_that_finds_them(
     told = JournalEntry(1, "inc-1", playbook, TARGET, AT, "ruled", {"rung": rung})
     tags = grafana.tags(told, "act-20261124-030405-abcdef", "healed")
     assert len(json.dumps(tags)) <= MAX_TAGS
-    assert {"remediation", "rid:act-20261124-030405-abcdef", "outcome:healed"} <= set(tags)
+    found_by = {"rid:act-20261124-030405-abcdef", "incident:inc-1"}
+    assert {"remediation", "outcome:healed", *found_by} <= set(tags)
 
 
 def test_a_record_is_a_cloud_event_that_the_library_reads_back() -> None:

@@ -32,12 +32,17 @@ Store = Annotated[
 @app.command(
     "verify",
     epilog="Example: paramedic audit verify --checkpoint /mnt/other/checkpoints.jsonl\n\n"
+    "Checkpoints of a topic: kafka-console-consumer.sh --bootstrap-server KAFKA:9092 --topic TOPIC"
+    " --from-beginning --timeout-ms 10000 > checkpoints.jsonl\n\n"
     "Exit code 0: the chain is good. 1: it is not, and the first wrong row is named. 2: it could not be read.",
 )
 def verify_command(
     checkpoint: Annotated[
         Path | None,
-        typer.Option(help="File of checkpoints; without it that of the settings, if one is set."),
+        typer.Option(
+            help="File of checkpoints, or what was consumed from their topic;"
+            " without it the file of the settings, if one is set."
+        ),
     ] = None,
     key_file: Annotated[
         Path | None, typer.Option(help="File of the audit keys; without it that of the settings.")

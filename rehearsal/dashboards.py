@@ -6,6 +6,7 @@ manifests`). Never here: a number.
 """
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,11 +51,34 @@ class Dashboard:
     panels: Sequence[Panel]
     text: str = ""
     variables: Sequence[Json] = field(default_factory=tuple)
+    one_incident: bool = False  # what it shows is of the incident that is named above it
 
+
+# Whose samples carry the incident's id as an exemplar; of histograms the buckets do.
+EXEMPLARS = frozenset(
+    {
+        "paramedic_rulings_total",
+        "paramedic_actions_total",
+        "paramedic_outcomes_total",
+        "paramedic_incidents_escalated_total",
+        "paramedic_incidents_closed_total",
+        "paramedic_incident_duration_seconds_bucket",
+        "paramedic_diagnosis_duration_seconds_bucket",
+        "paramedic_action_duration_seconds_bucket",
+        "paramedic_time_to_evidence_seconds_bucket",
+        "paramedic_time_to_action_seconds_bucket",
+        "paramedic_time_to_healed_seconds_bucket",
+    }
+)
 
 _HERE = 'playbook=~"$playbook"'
 _RANGE = "$__range"
 _RATE = "$__rate_interval"
+_RECORD = {
+    "title": "Record of incident ${incident}",
+    "url": "${paramedic}/api/v1/incidents/${incident:percentencode}",
+    "targetBlank": True,
+}
 
 
 def _grown(metric: str, by: str = "", where: str = "", over: str = _RATE) -> str:
@@ -90,6 +114,17 @@ def _lines(
     title: str, expr: str, legend: str, about: str, *, unit: str = "short", width: int = 8
 ) -> Panel:
     return Panel(title, [Query(expr, legend)], about, unit=unit, width=width)
+
+
+def _textbox(name: str, label: str, value: str) -> Json:
+    return {
+        "type": "textbox",
+        "name": name,
+        "label": label,
+        "query": value,
+        "current": {"text": value, "value": value},
+        "hide": 0,
+    }
 
 
 _HEALED = _HERE + ', outcome="healed"'
@@ -270,19 +305,15 @@ INCIDENT = Dashboard(
             "Whether it helped.",
         ),
     ],
-    text="The regions are remediations, from action to outcome. No metric has the id of an incident, which would be"
-    " a series for each: choose its playbook and namespace above, and its time. Its record:"
-    " `paramedic incidents $incident --markdown`.",
+    text="Write the incident's id above: the regions are its remediations, from action to outcome (those of others"
+    " can be switched on), and the panels' links lead to its record. No metric has the id of an incident, which would"
+    " be a series for each: choose its playbook and namespace above, and its time. Exemplars, the dots, do have it."
+    " On a terminal: `paramedic incidents $incident --markdown`.",
     variables=[
-        {
-            "type": "textbox",
-            "name": "incident",
-            "label": "incident",
-            "query": "",
-            "current": {"text": "", "value": ""},
-            "hide": 0,
-        }
+        _textbox("incident", "incident", ""),
+        _textbox("paramedic", "Paramedic's URL", "https://paramedic.example"),
     ],
+    one_incident=True,
 )
 
 AUDIT = Dashboard(
@@ -426,7 +457,7 @@ def as_json(dashboard: Dashboard) -> Json:
                 "keepTime": True,
             }
         ],
-        "annotations": {"list": [_builtin(), _remediations()]},
+        "annotations": {"list": _annotations(dashboard)},
         "templating": {"list": [*_variables(), *dashboard.variables]},
         "panels": _laid_out(dashboard),
     }
@@ -444,14 +475,25 @@ def _builtin() -> Json:
     }
 
 
-def _remediations() -> Json:
+def _annotations(dashboard: Dashboard) -> list[Json]:
+    if not dashboard.one_incident:
+        return [_builtin(), _regions("Remediations", "red")]
+    return [
+        _builtin(),
+        _regions("All remediations", "rgba(128, 128, 128, 1)", enable=False),
+        _regions("This incident", "red", "incident:$incident"),
+    ]
+
+
+def _regions(name: str, colour: str, *tags: str, enable: bool = True) -> Json:
     """By tag, so the sink that writes them needs to know no dashboard."""
+    wanted = ["remediation", *tags]
     return {
         "datasource": {"type": "grafana", "uid": "-- Grafana --"},
-        "enable": True,
-        "iconColor": "red",
-        "name": "Remediations",
-        "target": {"type": "tags", "tags": ["remediation"], "matchAny": False, "limit": 100},
+        "enable": enable,
+        "iconColor": colour,
+        "name": name,
+        "target": {"type": "tags", "tags": wanted, "matchAny": False, "limit": 100},
     }
 
 
@@ -489,7 +531,10 @@ def _laid_out(dashboard: Dashboard) -> list[Json]:
     for number, panel in enumerate(dashboard.panels, 2):
         if x + panel.width > _COLUMNS:
             x, y, row_height = 0, y + row_height, 0
-        made.append(_panel(panel, number, {"x": x, "y": y, "w": panel.width, "h": panel.height}))
+        one = _panel(panel, number, {"x": x, "y": y, "w": panel.width, "h": panel.height})
+        if dashboard.one_incident:
+            one["fieldConfig"]["defaults"]["links"] = [_RECORD]
+        made.append(one)
         x, row_height = x + panel.width, max(row_height, panel.height)
     return made
 
@@ -531,10 +576,16 @@ def _panel(panel: Panel, number: int, place: Json) -> Json:
                 "legendFormat": query.legend or "__auto",
                 "instant": instant,
                 "range": not instant,
+                "exemplar": not instant and has_exemplars(query.expr),
             }
             for index, query in enumerate(panel.queries)
         ],
     }
+
+
+def has_exemplars(expr: str) -> bool:
+    """Whether a query asks for samples that carry the incident's id."""
+    return not EXEMPLARS.isdisjoint(re.findall(r"\w+", expr))
 
 
 def file_of(dashboard: Dashboard) -> Path:

@@ -13,13 +13,26 @@ import yaml
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from prometheus_client import generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as openmetrics_text
 
-from rehearsal.dashboards import ALL, DATASOURCE, Dashboard, Panel, file_of, text_of
+from rehearsal.dashboards import (
+    ALL,
+    DATASOURCE,
+    EXEMPLARS,
+    INCIDENT,
+    Dashboard,
+    Panel,
+    file_of,
+    text_of,
+)
+from service.model.journal import JournalEntry
+from service.publish.grafana import tags
 from tests.dashboards.asking import filled
 from tests.dashboards.night import night, openmetrics, play
 from tests.rules.rulebook import metrics
 from tests.servers import ROOT
 from tests.servers.monitoring import Prometheus, prometheus
+from tests.unit.made import T0
 
 GRAFANA = ROOT / "alerting" / "grafana"
 EACH = pytest.mark.parametrize("dashboard", ALL, ids=lambda d: d.uid)
@@ -56,11 +69,39 @@ def test_a_dashboard_is_the_bare_model_with_what_must_be_pinned(dashboard: Dashb
 
 @EACH
 def test_remediations_are_found_by_their_tag(dashboard: Dashboard) -> None:
-    builtin, ours = model(dashboard)["annotations"]["list"]
+    builtin, ours, *_ = model(dashboard)["annotations"]["list"]
     assert builtin["builtIn"] == 1
     assert ours["target"] == {
         "type": "tags", "tags": ["remediation"], "matchAny": False, "limit": 100,
     }  # fmt: skip
+    assert ours["enable"] is (dashboard is not INCIDENT)
+
+
+def test_one_incident_is_found_by_its_id_in_annotations_and_links_and_in_no_series() -> None:
+    made = model(INCIDENT)
+    (of_it,) = made["annotations"]["list"][2:]
+    told = JournalEntry(1, "inc-1", "p", "Deployment/n/t", T0, "ruled", {"rung": "r"})
+    written = tags(told, "act-1", "running")
+    asked = [tag.replace("$incident", "inc-1") for tag in of_it["target"]["tags"]]
+    assert (of_it["enable"], of_it["target"]["matchAny"]) == (True, False)
+    assert set(asked) <= set(written)
+    assert "incident:inc-1" in asked
+    names = [v["name"] for v in made["templating"]["list"] if v["type"] == "textbox"]
+    assert names == ["incident", "paramedic"]
+    for panel in made["panels"][1:]:
+        (link,) = panel["fieldConfig"]["defaults"]["links"]
+        assert link["url"] == "${paramedic}/api/v1/incidents/${incident:percentencode}"
+        assert all("$incident" not in target["expr"] for target in panel["targets"])
+
+
+@EACH
+def test_exemplars_are_asked_for_where_a_time_is_drawn_of_what_carries_them(
+    dashboard: Dashboard,
+) -> None:
+    for panel in model(dashboard)["panels"]:
+        for target in panel.get("targets", ()):
+            carried = any(f"{name}{end}" in target["expr"] for name in EXEMPLARS for end in "[{ )")
+            assert target["exemplar"] is (target["range"] and carried), panel["title"]
 
 
 @EACH
@@ -80,6 +121,9 @@ def test_panels_lie_beside_one_another_and_not_on_one_another(dashboard: Dashboa
 def test_the_datasource_has_the_uid_that_the_dashboards_name() -> None:
     written = yaml.safe_load((GRAFANA / "provisioning/datasources/paramedic.yaml").read_text())
     assert written["datasources"][0]["uid"] == DATASOURCE["uid"]
+    (leads,) = written["datasources"][0]["jsonData"]["exemplarTraceIdDestinations"]
+    assert leads["name"] == "incident"
+    assert leads["url"].endswith("/api/v1/incidents/$${__value.raw}")
     (provider,) = yaml.safe_load((GRAFANA / "provisioning/dashboards/paramedic.yaml").read_text())[
         "providers"
     ]
@@ -134,6 +178,9 @@ async def test_after_a_rehearsed_night_every_panel_has_its_metrics_and_every_que
                     if not metrics(expr) <= exported or not await server.query(expr)
                 ]
                 assert silent == []
+        text = openmetrics_text(registry).decode()
+        carry = set(re.findall(r'^(\w+){[^#]*# {incident="inc-', text, re.M))
+        assert carry == EXEMPLARS
 
 
 FIRING = """\

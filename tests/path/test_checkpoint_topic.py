@@ -182,6 +182,7 @@ async def test_the_service_sends_checkpoints_and_starts_also_where_the_broker_is
 ) -> None:
     await audited.tell(3)
     await audited.chain()
+    await audited.database.close()
     async with noida(tmp_path / "kafka") as broker:
         await create_topic(broker.bootstrap, TOPIC, 1)
         settings = settings_for(store_url).model_copy(

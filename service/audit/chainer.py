@@ -86,6 +86,7 @@ class Chainer:
         self._keep_within_s = keep_within_s
         self._last: Checkpoint | None = None
         self._behind = {place.name for place in places}  # these miss the last checkpoint
+        self._goes_on = False  # the last try to chain went well
 
     def open(self) -> None:
         """Reads the key and the newest checkpoint. Raises BadConfig or Unavailable:
@@ -115,12 +116,17 @@ class Chainer:
             try:
                 if await self.chain():
                     pause_s = 0.0
+                self._goes_on = True
             except (Unavailable, BadConfig) as error:
+                self._goes_on = False
                 log.error("audit chain put off", detail=str(error))
             await self._clock.sleep(pause_s)
 
     async def _checkpointing(self) -> None:
         while True:
+            if not self._goes_on:  # its age is what tells of a chain that stands still
+                await self._clock.sleep(_IDLE_S)
+                continue
             next_at = self._clock.monotonic() + _CHECKPOINT_S
             try:
                 await self.checkpoint()

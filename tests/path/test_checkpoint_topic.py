@@ -3,7 +3,7 @@ consumed, and a broker that is away holds up nothing.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,12 +12,14 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from service.app import serving
 from service.audit import checkpoints
-from service.audit.chainer import Chainer
+from service.audit.chainer import Chainer, Place
 from service.audit.topic import CheckpointTopic, source_of
 from service.clients.kafka_write import KafkaPublisher
 from service.kit.deadline import Deadline
 from service.model.audit import Checkpoint
-from service.model.errors import BadConfig
+from service.model.errors import BadConfig, Unavailable
+from service.model.journal import JournalEntry
+from service.model.reasons import Reason
 from service.settings import AuditSettings, KafkaSettings, PublishSettings
 from service.store.audit import AuditStore
 from tests.path.test_audit import (
@@ -46,7 +48,9 @@ async def chaining(
     metrics = audited.metrics
     source = source_of("/paramedic")
     async with KafkaPublisher(settings_of(broker), TOPIC, source) as publisher:
-        places = [CheckpointTopic(publisher), *([checkpoints.CheckpointFile(audited.file)] * file)]
+        places: list[Place] = [CheckpointTopic(publisher)]
+        if file:
+            places.append(checkpoints.CheckpointFile(audited.file))
         made = Chainer(
             AuditStore(audited.database), audited.clock, "w1", audited.key_file, places,
             metrics.audited, metrics.checkpoint_kept, keep_within_s=3.0,
@@ -85,7 +89,7 @@ async def consumed(broker: Broker, to: Path) -> list[int]:
         consumer.assign([place])
         end = (await consumer.end_offsets([place]))[place]
         consumer.seek(place, 0)
-        values = [(await consumer.getone(place)).value for _ in range(end)]
+        values = [(await consumer.getone(place)).value or b"" for _ in range(end)]
     finally:
         await consumer.stop()
     to.write_bytes(b"".join(value + b"\n" for value in values))
@@ -177,10 +181,38 @@ async def test_a_place_that_does_not_answer_holds_up_no_line(audited: Audited) -
         await task
 
 
+class Unreadable(AuditStore):
+    """A store whose chain can be looked at, and whose journal cannot."""
+
+    async def unread(self, after: int, limit: int) -> Sequence[JournalEntry]:
+        raise Unavailable(Reason.STORE_DOWN, "no journal")
+
+
+async def test_a_chain_that_stands_still_makes_no_checkpoint_that_would_hide_it(
+    audited: Audited,
+) -> None:
+    await audited.tell(1)
+    await audited.chain()
+    value = audited.metrics.registry.get_sample_value
+    before = value("paramedic_audit_checkpoint_timestamp_seconds")
+    made = Chainer(
+        Unreadable(audited.database), audited.clock, "w1", audited.key_file, (),
+        audited.metrics.audited, audited.metrics.checkpoint_kept,
+    )  # fmt: skip
+    task, begun = asyncio.create_task(made.run()), audited.clock.monotonic()
+    async with asyncio.timeout(20):
+        while audited.clock.monotonic() < begun + 600:
+            await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert value("paramedic_audit_checkpoint_timestamp_seconds") == before
+
+
 async def test_the_service_sends_checkpoints_and_starts_also_where_the_broker_is_away(
     store_url: str, tmp_path: Path, audited: Audited
 ) -> None:
-    await audited.tell(3)
+    await audited.tell(3, kind="noted")
     await audited.chain()
     await audited.database.close()
     async with noida(tmp_path / "kafka") as broker:
@@ -203,7 +235,9 @@ async def test_the_service_sends_checkpoints_and_starts_also_where_the_broker_is
         await until("failed")
         await started_anew(broker)
         await until("kept")
-        assert await consumed(broker, tmp_path / "consumed.jsonl") == [3]
+        assert (await consumed(broker, tmp_path / "consumed.jsonl"))[0] >= 3
+        code, told = await verified(audited, tmp_path / "consumed.jsonl")
+        assert code == 0, told
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ async def steadily(url: str, rate: float) -> AsyncIterator[list[float]]:
     )
     try:
         yield took
-        said, _ = await child.communicate()
+        said, _ = await child.communicate(b"")  # closes its input, which None would not
         took += json.loads(said)
     finally:
         if child.returncode is None:

@@ -35,7 +35,7 @@ from tests.servers.kafka import create_topic, noida
 STEPS = 10_000
 RATE = 100
 QUIET_S = 15.0
-ROUNDS = 1
+ROUNDS = 3
 GIVE_UP_S = 180.0
 NS = "carbon-ingestion"
 RECEIVERS = {

@@ -58,8 +58,9 @@ mutants: $(MUTANTS)  ## Break what thinks in 1,600 ways and count what no test n
 	@nice $(BIN)/mutmut run --max-children $(or $(JOBS),2) $(if $(ONLY),'$(ONLY)')
 	@$(BIN)/python -m tests.mutants $(if $(ONLY),--part)
 
-manifests: $(READY)  ## Renew what is made: rights, Kubernetes objects of rules and routes, dashboards
+manifests: $(READY)  ## Renew what is made: rights, objects of rules and routes, dashboards, reference
 	@$(BIN)/paramedic rbac > deploy/base/rbac.yaml
+	@$(BIN)/paramedic reference page > docs/reference.md
 	@$(BIN)/python -m rehearsal.dashboards
 	@$(BIN)/python alerting/manifests.py
 

@@ -30,7 +30,8 @@ if TYPE_CHECKING:  # imported late where it is used, so that --help is quick
 
 app = typer.Typer(
     help="Paramedic: diagnoses and remedies alerts, within limits, and proves that it worked.",
-    epilog="First steps: `paramedic check`, then `paramedic serve`. See the README for the settings.",
+    epilog="First steps: `paramedic check`, then `paramedic serve`. "
+    "`paramedic reference settings` lists the settings.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -365,11 +366,12 @@ class Table(StrEnum):
     METRICS = "metrics"
     REASONS = "reasons"
     GUARDS = "guards"
+    PAGE = "page"
 
 
 @app.command(epilog="Example: paramedic reference settings")
 def reference(table: Annotated[Table, typer.Argument(help="Which table.")]) -> None:
-    """Print every setting, metric, reason or guard as a table."""
+    """Print every setting, metric, reason or guard as a table; `page` is docs/reference.md."""
     from service.desk import reference as room
 
     tables = {
@@ -377,8 +379,9 @@ def reference(table: Annotated[Table, typer.Argument(help="Which table.")]) -> N
         Table.METRICS: room.metrics_table,
         Table.REASONS: room.reasons_table,
         Table.GUARDS: room.guards_table,
+        Table.PAGE: room.page,
     }
-    typer.echo(tables[table]())
+    typer.echo(tables[table]().rstrip("\n"))
 
 
 app.add_typer(control.app)

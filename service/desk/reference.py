@@ -1,5 +1,6 @@
-"""Tables of every setting, metric, reason and guard, made from the code;
-a test holds the README against them.
+"""Tables of every setting, metric, reason and guard, made from the code.
+
+A test holds the README and docs/reference.md against them.
 """
 
 import inspect
@@ -16,6 +17,36 @@ from service.model.reasons import Reason
 from service.playbooks.format import LimitFields
 from service.record.metrics import Metrics
 from service.settings import variables
+
+_PAGE = """\
+# Reference
+
+Made by `make manifests` from the code. Do not edit.
+
+## Settings
+
+From the environment, or from the YAML file that `PARAMEDIC_CONFIG` names: `PARAMEDIC_KAFKA__BOOTSTRAP`
+is `kafka: {{bootstrap: ...}}` there.
+
+{settings}
+
+## Metrics
+
+At `/metrics`, beside those of the process.
+
+{metrics}
+
+## Reasons
+
+One word from a closed list, the same in the log, the metric, the ledger and the record.
+
+{reasons}
+"""
+
+
+def page() -> str:
+    """Markdown: docs/reference.md, whole."""
+    return _PAGE.format(settings=settings_table(), metrics=metrics_table(), reasons=reasons_table())
 
 
 def settings_table() -> str:

@@ -2,7 +2,7 @@
 
 The same word stands in the log event, the metric label, the ledger and the decision record,
 so that a person who sees it in one place can search for it in all others. A new reason needs
-a line here and in the README's table; a test compares the two.
+a line here; `make manifests` renews docs/reference.md, and a test compares the two.
 """
 
 from enum import StrEnum
@@ -156,7 +156,7 @@ class Reason(StrEnum):
     TOO_LARGE = "too_large"  # the body is over the limit
     BAD_CREDENTIALS = "bad_credentials"  # none or wrong credentials
     ROLE_MISSING = "role_missing"  # the caller is known, and may not do this
-    NOT_JSON_TYPE = "not_json_type"  # no credentials are configured, and its Content-Type is not application/json
+    NOT_JSON_TYPE = "not_json_type"  # its Content-Type is not application/json: a foreign page could send it
     SORTING_FAILED = "sorting_failed"  # a bug of ours: accepted, could not be sorted, set aside for a person
     STORE_FULL = "store_full"  # too many webhooks wait: asked to come again
     INTAKE_FULL = "intake_full"  # too many bytes of webhooks are under way: asked to come again

@@ -1,7 +1,7 @@
 """Paramedic's own metrics. Label values are bounded: playbooks,
 rungs and reasons, never pods or ids.
 
-The README's table is compared with this file by a test.
+docs/reference.md is made of this file.
 """
 
 from datetime import datetime

@@ -1,9 +1,8 @@
-"""What the README says of settings, metrics and reasons is what the code has."""
+"""What the README and the reference say of settings, metrics, reasons and guards is what the code
+has.
+"""
 
 import re
-from collections.abc import Callable
-
-import pytest
 
 from service.desk import reference
 from service.guard.chain import CHAIN
@@ -14,17 +13,13 @@ from tests.servers import ROOT
 README = (ROOT / "README.md").read_text()
 
 
-@pytest.mark.parametrize(
-    "table",
-    [
-        pytest.param(reference.settings_table, id="settings"),
-        pytest.param(reference.metrics_table, id="metrics"),
-        pytest.param(reference.reasons_table, id="reasons"),
-        pytest.param(reference.guards_table, id="guards"),
-    ],
-)
-def test_the_readme_has_the_table_as_the_code_makes_it(table: Callable[[], str]) -> None:
-    assert table() in README, "renew it with `paramedic reference`"
+def test_the_reference_is_what_the_code_makes_of_it() -> None:
+    found = (ROOT / "docs/reference.md").read_text()
+    assert found == reference.page(), "renew it with `make manifests`"
+
+
+def test_the_readme_has_the_guards_as_the_code_has_them() -> None:
+    assert reference.guards_table() in README, "renew it with `paramedic reference guards`"
 
 
 def test_every_setting_says_what_it_is() -> None:
@@ -47,7 +42,11 @@ def test_every_guard_says_where_it_is_written_and_every_setting_of_guards_has_on
 
 def test_every_link_of_the_documents_leads_somewhere() -> None:
     broken = []
-    for document in (ROOT / "README.md", ROOT / "alerting/README.md", ROOT / "deploy/README.md"):
+    for document in (
+        *(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")),
+        *(ROOT / folder / "README.md" for folder in ("alerting", "deploy")),
+        *sorted((ROOT / "docs").rglob("*.md")),
+    ):
         for link in re.findall(r"\]\((?!https?://)([^)#]+)", document.read_text()):
             if not (document.parent / link).exists():
                 broken.append(f"{document.name}: {link}")

@@ -18,6 +18,7 @@ from service.model.action import Mode, Request
 from service.model.errors import Refused
 from service.model.reasons import Reason
 from service.settings import KubernetesSettings
+from tests.cluster.recorded import exchange
 from tests.wire.staged import (
     ALREADY_DONE,
     ATTEMPTS,
@@ -164,3 +165,13 @@ async def test_an_object_that_is_gone_is_not_found(case: Case, staged: Stage) ->
     assert await staged.act(case.request) == ("Refused", Reason.NOT_FOUND)
     with pytest.raises(Refused):
         await staged.read_back(case.request)
+
+
+@pytest.mark.parametrize("said", ["scale-stale-resource-version", "scale-wrong-uid"])
+async def test_a_recorded_conflict_that_does_not_end_holds_the_write(
+    case: Case, staged: Stage, said: str
+) -> None:
+    recorded = exchange("13h", said)["response"]
+    staged.meet(Fault("PATCH", status=recorded["status"], body=recorded["body"]))
+    assert await staged.act(case.request) == ("Unavailable", Reason.CONFLICT)
+    assert staged.effects == 0

@@ -376,6 +376,18 @@ async def test_a_receiver_that_is_too_slow_for_a_batch_gets_smaller_ones(
     assert [len(call) for call in board.calls][:5] == [50, 25, 12, 6, 44]
 
 
+async def test_a_batch_asks_the_store_as_seldom_as_it_can(journal: Journalled) -> None:
+    if journal.database.dialect != "sqlite":
+        pytest.skip("with several writers it is asked also who is still writing")
+    follower = journal.follower(Board())
+    await follower.follow()  # the lease is taken
+    await journal.tell(50)
+    asked: list[str] = []
+    journal.database.timed = lambda operation, took_s: asked.append(operation)
+    assert await follower.follow()
+    assert asked == ["read", "read", "write"], "its cursor, the steps, and how far it has come"
+
+
 async def test_a_sink_may_begin_with_all_that_is_kept(journal: Journalled) -> None:
     board = Board()
     await journal.tell(3)

@@ -116,9 +116,17 @@ class Stage:
 
     async def faults(self, replica: Replica) -> float:
         """How often it has found a claim lost."""
+        return await self._sum(replica, "paramedic_faults_total{", "claim_lost")
+
+    async def collections(self, replica: Replica) -> float:
+        """How often it has looked for garbage."""
+        return await self._sum(replica, "python_gc_collections_total{", "generation")
+
+    async def _sum(self, replica: Replica, metric: str, label: str) -> float:
         async with aiohttp.ClientSession(replica.url) as session, session.get("/metrics") as answer:
+            assert answer.status == 200
             lines = (await answer.text()).splitlines()
-        found = [x for x in lines if x.startswith("paramedic_faults_total{") and "claim_lost" in x]
+        found = [line for line in lines if line.startswith(metric) and label in line]
         return sum(float(line.split()[-1]) for line in found)
 
 
@@ -191,3 +199,13 @@ async def test_a_process_that_was_stopped_in_the_middle_writes_nothing_late(stag
     record = await stage.incidents.record((await stage.row())["id"])
     assert record is not None
     assert [step["kind"] for step in record[2]].count("acted") == 1
+
+
+async def test_garbage_is_left_alone_during_the_start_and_collected_ever_after(
+    stage: Stage,
+) -> None:
+    one = next(iter(stage.replicas.values()))
+    before = await stage.collections(one)
+    for _ in range(20):
+        await stage.collections(one)
+    assert await stage.collections(one) > before

@@ -96,16 +96,11 @@ def as_text(answer: Quick) -> str:
     if answer.outcome is Outcome.NOTHING_WRONG:
         lines = [f"{head}: nothing is wrong"]
     else:
-        count = (
-            f"{len(known)} finding{'' if len(known) == 1 else 's'}" if known else "could not look"
-        )
-        first = (
-            f"look first: {known[0].what}"
-            if known
-            else (
-                "nothing is known to be wrong, and that says little: what follows could not be read"
-            )
-        )
+        count = "could not look"
+        first = "nothing is known to be wrong, and that says little: what follows could not be read"
+        if known:
+            count = f"{len(known)} finding{'' if len(known) == 1 else 's'}"
+            first = f"look first: {known[0].what}"
         lines = [f"{head}: {count}", *_wrapped(first, ""), ""]
     for finding in answer.findings:
         lines += _wrapped(finding.what, f"{finding.weight.upper():8}")

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from service.model.limits import BreakerLimits
 from service.model.reasons import Reason
 from service.model.ruling import BreakerState
+from service.store.controls import wake
 from service.store.database import Database
 from service.store.schema import Instant, Row, breaker_trips, incidents
 
@@ -82,10 +83,7 @@ class Breaker:
             tx.execute(
                 sa.update(breaker_trips).where(breaker_trips.c.id == newest["id"]).values(values)
             )
-            # Also what waits with a person's yes, and what was given to people meanwhile.
-            still_open = incidents.c.state != sa.literal_column("'closed'")  # as an index has it
-            held = sa.update(incidents).where(still_open, incidents.c.reason == Reason.BREAKER_OPEN)
-            tx.execute(held.values(due_at=now))
+            wake(tx, now, incidents.c.reason == Reason.BREAKER_OPEN)
             return True
 
         return await self._database.write(write)

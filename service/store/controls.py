@@ -68,7 +68,7 @@ class Controls:
 
         def commit(tx: sa.Connection) -> None:
             tx.execute(sa.update(control).values(ceiling=plain(ceiling)))
-            _wake(tx, said.at, incidents.c.state == IncidentState.WAITING)
+            wake(tx, said.at, incidents.c.state == IncidentState.WAITING)
 
         return await self._said("mode", said, {"mode": ceiling.mode}, commit)
 
@@ -80,7 +80,7 @@ class Controls:
 
         def commit(tx: sa.Connection) -> None:
             tx.execute(sa.update(control).values(pause=plain(pause)))
-            _wake(tx, said.at, incidents.c.reason == Reason.SWITCHED_OFF)
+            wake(tx, said.at, incidents.c.reason == Reason.SWITCHED_OFF)
 
         return await self._said("pause", said, {"until": pause.until}, commit)
 
@@ -89,7 +89,7 @@ class Controls:
 
         def commit(tx: sa.Connection) -> None:
             tx.execute(sa.update(control).values(pause=sa.null()))
-            _wake(tx, said.at, incidents.c.reason == Reason.SWITCHED_OFF)
+            wake(tx, said.at, incidents.c.reason == Reason.SWITCHED_OFF)
 
         return await self._said("resume", said, {}, commit)
 
@@ -123,7 +123,7 @@ class Controls:
             values = {"ended_by": said.by, "ended_why": said.why, "ended_at": said.at}
             if not tx.execute(ending.values(over_at=said.at, **values)).rowcount:
                 return False
-            _wake(tx, said.at, incidents.c.reason == Reason.MAINTENANCE)
+            wake(tx, said.at, incidents.c.reason == Reason.MAINTENANCE)
             _log(tx, "window_end", said, {"window": window_id})
             return True
 
@@ -164,7 +164,10 @@ def _log(tx: sa.Connection, what: str, said: Spoken, data: Mapping[str, object])
     tx.execute(sa.insert(control_log).values(row))
 
 
-def _wake(tx: sa.Connection, now: datetime, which: sa.ColumnElement[bool]) -> None:
+def wake(tx: sa.Connection, now: datetime, which: sa.ColumnElement[bool]) -> None:
+    """Makes due what is held, within a transaction that is under way: wherever it stands, also
+    with a person's yes or given to people meanwhile.
+    """
     still_open = incidents.c.state != sa.literal_column("'closed'")  # as an index has it
     tx.execute(sa.update(incidents).where(still_open, which).values(due_at=now))
 

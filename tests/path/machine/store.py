@@ -1,16 +1,16 @@
 """A store for each sequence, made in no time: migrated once, and written in the caller's thread."""
 
-import asyncio
 import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import sqlalchemy as sa
 
 from service.store.database import Database, _Sqlite
 from tests.path.world import MortalDatabase
+from tests.stores import migrate
 
 T = TypeVar("T")
 
@@ -18,13 +18,9 @@ T = TypeVar("T")
 @cache
 def migrated() -> Path:
     """An empty store, migrated once for all sequences."""
-    folder = new_folder()
-
-    async def make() -> None:
-        await (await Database.open(f"sqlite:///{folder / 'empty.db'}")).close()
-
-    asyncio.run(make())
-    return folder / "empty.db"
+    empty = new_folder() / "empty.db"
+    migrate(f"sqlite:///{empty}")
+    return empty
 
 
 def new_folder() -> Path:
@@ -49,16 +45,9 @@ class InPlace(Database):
     def _whole(self, work: Callable[[sa.Connection], T], *, reading: bool) -> T:
         assert isinstance(self._backend, _Sqlite)
         engine = self._backend.engine
-        # SQLAlchemy keeps what it compiled by dialect: one for the engines of all sequences.
-        engine.dialect = _DIALECTS.setdefault("sqlite", engine.dialect)
-        engine = engine.execution_options(compiled_cache=_COMPILED)
         with engine.connect() as connection, connection.execution_options(reading=reading).begin():
             return work(connection)
 
 
 class MortalInPlace(MortalDatabase, InPlace):
     """Both."""
-
-
-_COMPILED: dict[Any, Any] = {}
-_DIALECTS: dict[str, sa.Dialect] = {}

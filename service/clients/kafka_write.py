@@ -100,6 +100,7 @@ class KafkaPublisher:
             )
             sent.append(future)
             session.last[partition] = record.number
+            await asyncio.sleep(0)  # packing a record is work, and webhooks wait on this loop too
         await asyncio.gather(*sent)
 
     async def _begin(self) -> _Session:

@@ -26,6 +26,7 @@ _BATCH = 50  # a longer one would keep the event loop from webhooks
 _LONGEST_REST_S = 0.15  # 10,000 steps are 200 batches, and are caught up within a minute
 _REST = 3.0  # times as long as a batch took: who is far behind may not take the loop from webhooks
 _IDLE_S = 1.0
+_UNWRITTEN_S = 1.0  # a commit for each batch would stand before those of webhooks
 _LONGEST_PAUSE_S = 300.0
 _LEASE = timedelta(seconds=60)  # another replica follows when this one has been silent for so long
 _OF_THE_STEP = (Reason.INVALID_REQUEST, Reason.TOO_LARGE)
@@ -61,6 +62,9 @@ class Follower:
         self._deliver_within_s = deliver_within_s
         self._from_the_first = from_the_first
         self._observe = observe
+        self._reached: int | None = None  # the last step that was delivered, where not yet written
+        # The first batch's cursor is written at once: a process that dies young gets on too.
+        self._written_s = float("-inf")
 
     @property
     def name(self) -> str:
@@ -93,21 +97,35 @@ class Follower:
             self._sink.name, self._owner, now, _LEASE, from_the_first=self._from_the_first
         )
         if cursor is None:
+            self._reached = None
             return False
         # A receiver that did not take a batch in time gets smaller ones, down to a step.
         batch = max(1, _BATCH >> min(cursor.failures, 10))
-        steps = await self._outbox.after(cursor.step_id, batch)
+        steps = await self._outbox.after(max(cursor.step_id, self._reached or 0), batch)
         try:
             await self._tend()
-            if not steps:
-                return False
-            await self._deliver(steps)
+            if steps:
+                await self._deliver(steps)
         except Exception as error:  # noqa: BLE001 - a bug in one sink may not stop its follower
+            await self._write_down()
             await self._put_off(cursor, error)
             return False
-        await self._outbox.advance(self._sink.name, self._owner, steps[-1].id)
-        self._observe(self._sink.name, "delivered")
-        return True
+        if steps:
+            self._reached = steps[-1].id
+            self._observe(self._sink.name, "delivered")
+        unwritten_s = self._clock.monotonic() - self._written_s
+        if len(steps) < batch or unwritten_s >= _UNWRITTEN_S:
+            await self._write_down()
+        return bool(steps)
+
+    async def _write_down(self) -> None:
+        """Moves the cursor to what was delivered. After a crash before it, a second's worth comes
+        again, which each sink knows.
+        """
+        if self._reached is not None:
+            await self._outbox.advance(self._sink.name, self._owner, self._reached)
+            self._reached = None
+            self._written_s = self._clock.monotonic()
 
     async def _deliver(self, steps: Sequence[JournalEntry]) -> None:
         try:

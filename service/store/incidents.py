@@ -5,6 +5,7 @@ process has the incident by then. No decision lives here.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -56,6 +57,8 @@ class Incidents:
 
         `busy` are those this process works on itself, whatever became of their claims.
         A row that cannot be read is escalated with its reason, and stops no other.
+        Alerts are read behind the claim, beside the one writer: an incident can have thousands,
+        and webhooks wait for that writer.
         """
         due = {"now": now, "beyond": now + 2 * lease, "busy": list(busy), "most": limit}
 
@@ -65,7 +68,7 @@ class Incidents:
                 return []
             ids = [row["id"] for row in rows]
             tx.execute(_CLAIM, {"ids": ids, "by": owner, "until": now + lease})
-            alerts, under_way = _alerts(tx, ids), under_way_rows(tx, ids)
+            under_way = under_way_rows(tx, ids)
             proposed = waiting_rows(tx, rows)
             courses = courses_of(tx, rows)
             held: list[Held] = []
@@ -74,7 +77,6 @@ class Incidents:
                 try:
                     incident = self._incident(
                         row,
-                        alerts.get(row["id"], ()),
                         under_way.get(row["id"]),
                         proposed.get(row["id"]),
                         courses.get(row["id"]),
@@ -89,7 +91,15 @@ class Incidents:
         first = {**due, "most": 1}
         if await self._database.read(lambda c: c.execute(_ANY_DUE, first).scalar()) is None:
             return []
-        return await self._database.write(take)
+        taken = await self._database.write(take)
+        if not taken:
+            return []
+        ids = [one.incident.id for one in taken]
+        alerts = await self._database.read(lambda c: _alerts(c, ids))
+        return [
+            replace(one, incident=replace(one.incident, alerts=tuple(alerts[one.incident.id])))
+            for one in taken
+        ]
 
     async def renew(self, claims: Sequence[Claim], until: datetime) -> None:
         """Extends claims that are still held."""
@@ -239,10 +249,10 @@ class Incidents:
             if row is None:
                 return None
             under_way = under_way_rows(connection, [incident_id]).get(incident_id)
-            alerts = _alerts(connection, [incident_id]).get(incident_id, ())
+            alerts = _alerts(connection, [incident_id])[incident_id]
             proposed = waiting_rows(connection, [row]).get(incident_id)
             course = courses_of(connection, [row]).get(incident_id)
-            return self._incident(row, alerts, under_way, proposed, course)
+            return self._incident(row, under_way, proposed, course, alerts)
 
         return await self._database.read(load)
 
@@ -286,10 +296,10 @@ class Incidents:
     def _incident(
         self,
         row: Mapping[Any, Any],
-        alerts: Sequence[Alert],
         under_way: Row | None,
         proposed: Row | None,
         course: Row | None,
+        alerts: Sequence[Alert] = (),
     ) -> Incident:
         target = Target(TargetKind(row["target_kind"]), row["target_namespace"], row["target_name"])
         return Incident(
@@ -301,8 +311,8 @@ class Incidents:
             opened_at=row["opened_at"],
             due_at=row["due_at"] or row["opened_at"],
             closed_at=row["closed_at"],
-            outcome=OutcomeKind(row["outcome"]) if row["outcome"] else None,
             alerts=tuple(alerts),
+            outcome=OutcomeKind(row["outcome"]) if row["outcome"] else None,
             under_way=under_way_of(self._kinds, under_way) if under_way else None,
             approval=approval_of(self._kinds, proposed) if proposed else None,
             quiet=row["quiet"],
@@ -356,7 +366,7 @@ _ALERTS = (
 
 
 def _alerts(connection: sa.Connection, ids: Sequence[str]) -> dict[str, list[Alert]]:
-    found: dict[str, list[Alert]] = {}
+    found: dict[str, list[Alert]] = {each: [] for each in ids}
     for row in connection.execute(_ALERTS, {"ids": list(ids)}).mappings():
-        found.setdefault(row["incident_id"], []).append(alert_of(dict(row)))
+        found[row["incident_id"]].append(alert_of(dict(row)))
     return found

@@ -330,6 +330,55 @@ async def test_a_sink_gets_each_step_once_and_in_order_and_goes_on_where_it_was(
     assert len(ids) == 450
 
 
+async def test_a_sink_that_catches_up_writes_its_cursor_once_a_second_and_at_its_end(
+    journal: Journalled,
+) -> None:
+    board, outbox = Board(), Outbox(journal.database)
+    follower = journal.follower(board)
+    await follower.follow()
+    await journal.tell(170)
+
+    async def cursor_after_a_batch() -> int:
+        assert await follower.follow()
+        journal.clock.advance(0.4)
+        return (await outbox.behind(journal.clock.now()))[board.name].steps
+
+    assert [await cursor_after_a_batch() for _ in range(4)] == [120, 120, 120, 0]
+
+
+async def test_what_was_delivered_and_not_yet_written_comes_again_after_a_crash(
+    journal: Journalled,
+) -> None:
+    board = Board()
+    follower = journal.follower(board)
+    await follower.follow()
+    await journal.tell(150)
+    for _ in range(2):
+        await follower.follow()
+    while await journal.follower(board).follow():  # new processes
+        pass
+    assert [(call[0], call[-1]) for call in board.calls] == [
+        (1, 50),
+        (51, 100),
+        (51, 100),
+        (101, 150),
+    ]
+
+
+async def test_what_went_well_before_a_failure_is_written_with_it(journal: Journalled) -> None:
+    board = Board()
+    follower = journal.follower(board)
+    await follower.follow()
+    await journal.tell(150)
+    for _ in range(2):
+        await follower.follow()
+    board.away.append(Unavailable(Reason.UNREACHABLE, "refused"))
+    assert not await follower.follow()
+    journal.clock.advance(1)
+    await journal.follower(board).follow()  # a new process
+    assert [(call[0], call[-1]) for call in board.calls[2:]] == [(101, 150), (101, 125)]
+
+
 async def test_a_receiver_that_is_away_gets_everything_later_and_delays_only_itself(
     journal: Journalled,
 ) -> None:

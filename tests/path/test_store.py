@@ -19,6 +19,7 @@ from service.model.reasons import Reason
 from service.store.database import Database
 from service.store.inbox import Inbox
 from service.store.schema import metadata
+from service.store.sqlite import StoreFile, Writer, engine
 from tests.stores import copied
 
 pytestmark = pytest.mark.only_on("sqlite")  # it looks into the file itself
@@ -439,3 +440,29 @@ async def test_every_query_of_the_hot_path_has_its_index(database: Database) -> 
 
 def test_the_sqlite_of_this_python_takes_the_statements() -> None:
     assert sqlite3.sqlite_version_info >= (3, 35), "upserts and RETURNING"
+
+
+class Short(StoreFile):
+    """A file that is looked at once in a moment without memory: no fault of the database."""
+
+    looks = 0
+
+    def check(self) -> None:
+        self.looks += 1
+        if self.looks == 1:
+            raise MemoryError
+        super().check()
+
+
+async def test_a_writer_survives_what_is_no_fault_of_the_database_and_tells_who_waits(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "p.db"
+    connections = engine(sa.make_url(f"sqlite+pysqlite:///{file}"))
+    writer = Writer(connections, Short(file))
+    async with asyncio.timeout(10):
+        with pytest.raises(Unavailable, match="MemoryError"):
+            await writer.submit(lambda tx: tx.execute(sa.text("SELECT 1")).scalar())
+        assert await writer.submit(lambda tx: tx.execute(sa.text("SELECT 2")).scalar()) == 2
+    writer.close()
+    connections.dispose()

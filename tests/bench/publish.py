@@ -10,6 +10,7 @@ cluster, a Kafka broker) are processes of their own; on two cores they share the
 import asyncio
 import json
 import os
+import signal
 import sqlite3
 import sys
 import tempfile
@@ -133,7 +134,9 @@ async def receive(folder: Path, sink: str) -> None:
             await create_topic(broker.bootstrap, "steps", 3)
             env = {"KAFKA__BOOTSTRAP": broker.bootstrap, "PUBLISH__KAFKA_TOPIC": "steps"}
         print(json.dumps({f"PARAMEDIC_{name}": value for name, value in env.items()}), flush=True)
-        await asyncio.Event().wait()
+        ended = asyncio.Event()  # by a signal, and not at once: the broker is a child of its own
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+        await ended.wait()
 
 
 @asynccontextmanager

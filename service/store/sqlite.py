@@ -127,7 +127,7 @@ class Writer:
             error = next((e for _, _, e in reversed(results) if e), None) or down("taken back")
             shared = error if isinstance(error, Unavailable) else down("taken back with another")
             results = [(job, None, e or shared) for job, _, e in results]
-        except BaseException as error:  # noqa: BLE001 - told to all who wait; they would for ever
+        except BaseException as error:  # noqa: BLE001 - a dead writer would leave all waiting
             self._drop()
             fault = error if isinstance(error, Unavailable) else down(str(error) or repr(error))
             waiting = iter(self._next, None)  # they have waited as long: do not try them one by one

@@ -346,15 +346,21 @@ async def test_a_sink_that_catches_up_writes_its_cursor_once_a_second_and_at_its
     assert [await cursor_after_a_batch() for _ in range(4)] == [120, 120, 120, 0]
 
 
-async def test_what_was_delivered_and_not_yet_written_comes_again_after_a_crash(
-    journal: Journalled,
-) -> None:
-    board = Board()
+async def two_batches_of_three(journal: Journalled, board: Board) -> Follower:
+    """Delivered by a process that has written its cursor behind the first only."""
     follower = journal.follower(board)
     await follower.follow()
     await journal.tell(150)
     for _ in range(2):
         await follower.follow()
+    return follower
+
+
+async def test_what_was_delivered_and_not_yet_written_comes_again_after_a_crash(
+    journal: Journalled,
+) -> None:
+    board = Board()
+    await two_batches_of_three(journal, board)
     while await journal.follower(board).follow():  # new processes
         pass
     assert [(call[0], call[-1]) for call in board.calls] == [
@@ -367,11 +373,7 @@ async def test_what_was_delivered_and_not_yet_written_comes_again_after_a_crash(
 
 async def test_what_went_well_before_a_failure_is_written_with_it(journal: Journalled) -> None:
     board = Board()
-    follower = journal.follower(board)
-    await follower.follow()
-    await journal.tell(150)
-    for _ in range(2):
-        await follower.follow()
+    follower = await two_batches_of_three(journal, board)
     board.away.append(Unavailable(Reason.UNREACHABLE, "refused"))
     assert not await follower.follow()
     journal.clock.advance(1)

@@ -8,9 +8,10 @@ Never here: what a record says.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -28,6 +29,7 @@ _LOOK_BACK = 100  # records from a partition's end: the topic is our own, so one
 _REQUEST_MS = 5_000
 _STOP_S = 2.0
 _PAUSE_MS = 200
+_LINGER_MS = 25  # between two requests: records come one by one, and each request is a write
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,33 +77,42 @@ class KafkaPublisher:
         """Sends in the order of their numbers what is not there yet;
         returns when all replicas have it.
         """
+
+        async def ready() -> AsyncIterator[Record]:
+            for record in records:
+                yield record
+
+        await self.stream(ready(), deadline=deadline)
+
+    async def stream(self, records: AsyncIterable[Record], *, deadline: Deadline) -> None:
+        """As `send`, of records that come one by one."""
+        sent: list[asyncio.Future[Any]] = []  # Any: the library's answer
         try:
             async with deadline.enforced(f"kafka topic {self._topic}"):
-                await self._cluster.guarded(lambda: self._send(records))
+                async for record in records:
+                    sent += await self._cluster.guarded(partial(self._hand_over, record))
+                await self._cluster.guarded(lambda: asyncio.gather(*sent))
         except BaseException:
             await self._end()  # what was on its way may have arrived: the next session looks
             raise
 
-    async def _send(self, records: Sequence[Record]) -> None:
+    async def _hand_over(self, record: Record) -> Sequence["asyncio.Future[Any]"]:
+        """To the producer, which sends it with others; nothing when it is there already."""
         session = self._session
         if session is None:
             session = self._session = await self._begin()
-        sent = []
-        for record in records:
-            partition = self._choose(record.key, session.partitions, session.partitions)
-            if record.number <= session.last.get(partition, -1):
-                continue
-            future = await session.producer.send(
-                self._topic,
-                record.value,
-                key=record.key,
-                partition=partition,
-                headers=list(record.headers),
-            )
-            sent.append(future)
-            session.last[partition] = record.number
-            await asyncio.sleep(0)  # packing a record is work, and webhooks wait on this loop too
-        await asyncio.gather(*sent)
+        partition = self._choose(record.key, session.partitions, session.partitions)
+        if record.number <= session.last.get(partition, -1):
+            return ()
+        future = await session.producer.send(
+            self._topic,
+            record.value,
+            key=record.key,
+            partition=partition,
+            headers=list(record.headers),
+        )
+        session.last[partition] = record.number
+        return (future,)
 
     async def _begin(self) -> _Session:
         # By a request that creates no topic; a producer's own would.
@@ -111,7 +122,7 @@ class KafkaPublisher:
             bootstrap_servers=self._settings.bootstrap,
             enable_idempotence=True,
             request_timeout_ms=_REQUEST_MS,
-            linger_ms=5,
+            linger_ms=_LINGER_MS,
             **security(self._settings),
         )
         session = _Session(producer, partitions, last)

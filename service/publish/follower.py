@@ -17,14 +17,12 @@ from service.kit.deadline import Deadline
 from service.model.errors import ParamedicError, Refused, Unavailable
 from service.model.journal import JournalEntry
 from service.model.reasons import Reason
-from service.publish.sink import Outlets, Sink, SinkKind, Tended
+from service.publish.sink import STEP_S, Outlets, Sink, SinkKind, Tended
 from service.store.outbox import Cursor, Outbox
 
 log = structlog.get_logger()
 
-_BATCH = 50  # a longer one would keep the event loop from webhooks
-_LONGEST_REST_S = 0.15  # 10,000 steps are 200 batches, and are caught up within a minute
-_REST = 3.0  # times as long as a batch took: who is far behind may not take the loop from webhooks
+_BATCH = 50
 _IDLE_S = 1.0
 _UNWRITTEN_S = 1.0  # a commit for each batch would stand before those of webhooks
 _LONGEST_PAUSE_S = 300.0
@@ -76,9 +74,9 @@ class Follower:
         while True:
             began_s = self._clock.monotonic()
             try:
-                behind = await self.follow()
+                told = await self.follow()
                 took_s = self._clock.monotonic() - began_s
-                pause_s = min(_LONGEST_REST_S, _REST * took_s) if behind else _IDLE_S
+                pause_s = told * STEP_S - took_s if told else _IDLE_S
             except Unavailable as error:
                 log.error(
                     "not published, the store is away", sink=self._sink.name, detail=error.detail
@@ -86,9 +84,9 @@ class Follower:
                 pause_s = _IDLE_S
             await self._clock.sleep(pause_s)
 
-    async def follow(self) -> bool:
-        """One batch, when there is one and it is this sink's time;
-        False when there is nothing to do now.
+    async def follow(self) -> int:
+        """One batch, when there is one and it is this sink's time; of how many steps.
+        0 when there is nothing to do now.
 
         Raises Unavailable when the store is away.
         """
@@ -98,7 +96,7 @@ class Follower:
         )
         if cursor is None:
             self._reached = None
-            return False
+            return 0
         # A receiver that did not take a batch in time gets smaller ones, down to a step.
         batch = max(1, _BATCH >> min(cursor.failures, 10))
         steps = await self._outbox.after(max(cursor.step_id, self._reached or 0), batch)
@@ -109,14 +107,14 @@ class Follower:
         except Exception as error:  # noqa: BLE001 - a bug in one sink may not stop its follower
             await self._write_down()
             await self._put_off(cursor, error)
-            return False
+            return 0
         if steps:
             self._reached = steps[-1].id
             self._observe(self._sink.name, "delivered")
         unwritten_s = self._clock.monotonic() - self._written_s
         if len(steps) < batch or unwritten_s >= _UNWRITTEN_S:
             await self._write_down()
-        return bool(steps)
+        return len(steps)
 
     async def _write_down(self) -> None:
         """Moves the cursor to what was delivered. After a crash before it, a second's worth comes

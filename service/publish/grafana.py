@@ -15,10 +15,11 @@ from typing import Protocol
 
 from service.clients.grafana import MAX_TAGS, Annotation, Posted
 from service.kit.deadline import Deadline
+from service.kit.pace import evenly
 from service.model.action import Mode
 from service.model.journal import JournalEntry
 from service.model.ruling import Verdict
-from service.publish.sink import Outlets, Sink, SinkKind
+from service.publish.sink import Outlets, Sink, SinkKind, spread_s
 
 _AT_ONCE = 8  # actions told side by side: a Grafana far away answers slowly, and bears this easily
 _LONGEST = 500  # characters of one line
@@ -53,20 +54,26 @@ class GrafanaSink:
     """
 
     annotations: Annotations
-    links: Outlets
+    outlets: Outlets
     name: str = field(default="grafana", init=False)
 
     async def deliver(self, steps: Sequence[JournalEntry], deadline: Deadline) -> None:
         limit = asyncio.Semaphore(_AT_ONCE)
+        failures: list[Exception] = []
 
         async def one(remediation: Remediation) -> None:
             async with limit:
-                await self._tell(remediation, deadline)
+                try:
+                    await self._tell(remediation, deadline)
+                except Exception as error:  # noqa: BLE001 - raised below, when the others are told
+                    failures.append(error)
 
-        told = await asyncio.gather(*map(one, remediations(steps)), return_exceptions=True)
-        for failure in told:
-            if isinstance(failure, BaseException):
-                raise failure
+        told = [*remediations(steps)]
+        async with asyncio.TaskGroup() as tasks:
+            async for remediation in evenly(told, spread_s(steps), self.outlets.clock):
+                tasks.create_task(one(remediation))
+        if failures:
+            raise failures[0]
 
     async def _tell(self, of: Remediation, deadline: Deadline) -> None:
         posted = await self.annotations.find(f"rid:{of.action_id}", deadline=deadline)
@@ -82,7 +89,7 @@ class GrafanaSink:
         if told is None:
             raise ValueError("a remediation that nothing tells of")
         outcome = str(of.ended.data["outcome"]["kind"]) if of.ended else ""
-        lines = [text] if text else _began(told, self.links.link(told.incident_id))
+        lines = [text] if text else _began(told, self.outlets.link(told.incident_id))
         if of.ended:
             lines += _ended(of.ended)
         return Annotation(

@@ -1,13 +1,14 @@
 """Every step as a CloudEvent on a Kafka topic: key = the incident's id, event id = the step's."""
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
 from service.clients.kafka_write import KafkaPublisher, Record
+from service.kit.clock import Clock
 from service.kit.deadline import Deadline
+from service.kit.pace import evenly
 from service.model.journal import JournalEntry
-from service.publish.sink import Outlets, Sink, SinkKind
+from service.publish.sink import Outlets, Sink, SinkKind, spread_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,14 +17,15 @@ class KafkaSink:
 
     publisher: KafkaPublisher
     record_of: Callable[[JournalEntry, str], Record]
+    clock: Clock
     name: str = field(default="kafka", init=False)
 
     async def deliver(self, steps: Sequence[JournalEntry], deadline: Deadline) -> None:
-        records = []
-        for step in steps:
-            records.append(self.record_of(step, self.publisher.source))
-            await asyncio.sleep(0)  # evidence is large, and webhooks wait on this loop too
-        await self.publisher.send(records, deadline=deadline)
+        await self.publisher.stream(self._records(steps), deadline=deadline)
+
+    async def _records(self, steps: Sequence[JournalEntry]) -> AsyncIterator[Record]:
+        async for step in evenly(steps, spread_s(steps), self.clock):
+            yield self.record_of(step, self.publisher.source)
 
 
 def _bind(outlets: Outlets) -> Sink | None:
@@ -32,7 +34,7 @@ def _bind(outlets: Outlets) -> Sink | None:
     # Late: the library takes 80 ms to load, and a service without a topic does not need it.
     from service.publish.cloud_events import record_of
 
-    return KafkaSink(outlets.kafka, record_of)
+    return KafkaSink(outlets.kafka, record_of, outlets.clock)
 
 
 SINK = SinkKind("kafka", _bind)

@@ -12,12 +12,14 @@ from datetime import datetime
 from typing import Any
 
 from service.clients.kubernetes_events import KubernetesEvents
+from service.kit.clock import Clock
 from service.kit.deadline import Deadline
+from service.kit.pace import evenly
 from service.model.action import Applied, Mode, Permission
 from service.model.incident import OutcomeKind
 from service.model.journal import JournalEntry
 from service.model.reasons import Reason
-from service.publish.sink import Outlets, Sink, SinkKind
+from service.publish.sink import Outlets, Sink, SinkKind, spread_s
 from service.store.history import NOT_TRIED
 
 _CONTROLLER = "paramedic"
@@ -46,15 +48,19 @@ class EventSink:
     """An Event for each action that was tried, and one for its outcome."""
 
     events: KubernetesEvents
+    clock: Clock
     name: str = field(default="kube_events", init=False)
 
     async def deliver(self, steps: Sequence[JournalEntry], deadline: Deadline) -> None:
-        for step in steps:
-            said = said_of(step)
-            for number, about in enumerate(step.data.get("touched", ()) if said else ()):
-                if said and about["namespace"]:
-                    event = event_of(step, said, about, number)
-                    await self.events.create(about["namespace"], event, deadline=deadline)
+        told = [
+            (about["namespace"], event_of(step, said, about, number))
+            for step in steps
+            if (said := said_of(step)) is not None
+            for number, about in enumerate(step.data.get("touched", ()))
+            if about["namespace"]
+        ]
+        async for namespace, event in evenly(told, spread_s(steps), self.clock):
+            await self.events.create(namespace, event, deadline=deadline)
 
 
 def said_of(step: JournalEntry) -> Said | None:
@@ -122,7 +128,7 @@ def _micros(at: datetime) -> str:
 
 
 def _bind(outlets: Outlets) -> Sink | None:
-    return EventSink(outlets.events) if outlets.events else None
+    return EventSink(outlets.events, outlets.clock) if outlets.events else None
 
 
 SINK = SinkKind("kube_events", _bind, needs=(Permission("", "events", ("create",)),))

@@ -346,6 +346,30 @@ async def test_a_sink_that_catches_up_writes_its_cursor_once_a_second_and_at_its
     assert [await cursor_after_a_batch() for _ in range(4)] == [120, 120, 120, 0]
 
 
+@pytest.mark.parametrize(
+    ("takes_s", "apart_s"), [(0.0, 0.25), (0.1, 0.25), (2.0, 2.0)], ids=["at once", "soon", "late"]
+)
+async def test_a_sink_that_is_behind_takes_its_time_and_rests_no_longer_than_that(
+    journal: Journalled, takes_s: float, apart_s: float
+) -> None:
+    clock, begun = journal.clock, list[float]()
+
+    class Timed(Board):
+        async def deliver(self, entries: Sequence[JournalEntry], deadline: Deadline) -> None:
+            begun.append(clock.monotonic())
+            clock.advance(takes_s)
+            if len(begun) == 3:
+                following.cancel()
+
+    board = Timed()
+    await journal.follower(board).follow()
+    await journal.tell(150)
+    following = asyncio.create_task(journal.follower(board).run())
+    with pytest.raises(asyncio.CancelledError):
+        await following
+    assert begun == pytest.approx([n * apart_s for n in range(3)])
+
+
 async def two_batches_of_three(journal: Journalled, board: Board) -> Follower:
     """Delivered by a process that has written its cursor behind the first only."""
     follower = journal.follower(board)

@@ -7,6 +7,7 @@ import pytest
 
 from service.kit.clock import SystemClock, VirtualClock
 from service.kit.deadline import Deadline
+from service.kit.pace import evenly
 from service.kit.tasks import running
 from service.model.errors import Unavailable
 from service.model.reasons import Reason
@@ -39,6 +40,25 @@ async def test_waiting_on_a_virtual_clock_takes_no_time_and_moves_it() -> None:
     await clock.sleep(3600)
     await clock.sleep(-1)
     assert ((clock.now() - began).total_seconds(), clock.monotonic()) == (3600, 3600)
+
+
+@pytest.mark.parametrize(
+    ("takes_s", "begun_s"),
+    [
+        pytest.param((0, 0, 0, 0), [0, 1, 2, 3], id="at once"),
+        pytest.param((0.9, 0.2, 0.9, 0), [0, 1, 2, 3], id="within their shares"),
+        pytest.param((0, 5, 0, 0), [0, 1, 6, 7], id="one takes long"),
+    ],
+)
+async def test_things_begin_at_even_distances_and_none_hurries_behind_a_slow_one(
+    takes_s: tuple[float, ...], begun_s: list[float]
+) -> None:
+    clock = VirtualClock()
+    found = []
+    async for takes in evenly(takes_s, 4.0, clock):
+        found.append(clock.monotonic())
+        clock.advance(takes)
+    assert found == pytest.approx(begun_s)
 
 
 async def test_what_takes_longer_than_its_deadline_is_unavailable_because_late() -> None:

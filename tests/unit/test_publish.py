@@ -1,7 +1,8 @@
 """What each sink makes of a step. Pure: nothing is sent."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,10 +12,19 @@ from cloudevents.core.formats.json import JSONFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.clients.grafana import MAX_TAGS
+from service.clients.grafana import MAX_TAGS, Annotation, Posted
+from service.clients.kafka_write import KafkaPublisher, Record
+from service.clients.kubernetes import Object
+from service.clients.kubernetes_events import KubernetesEvents
+from service.kit.clock import VirtualClock
+from service.kit.deadline import Deadline
 from service.model.journal import JournalEntry
 from service.publish import SINKS, grafana, kube_events, tally
 from service.publish.cloud_events import record_of
+from service.publish.grafana import GrafanaSink
+from service.publish.kafka import KafkaSink
+from service.publish.kube_events import EventSink
+from service.publish.sink import Outlets, Sink, spread_s
 
 AT = datetime(2026, 11, 24, 3, 4, 5, 6, tzinfo=UTC)
 TARGET = "Deployment/carbon-ingestion/normalization-service"
@@ -132,6 +142,63 @@ def test_a_record_is_a_cloud_event_that_the_library_reads_back() -> None:
     data = event.get_data()
     assert isinstance(data, dict)
     assert (data["incident"], data["outcome"]["kind"]) == ("inc-1", "healed")
+
+
+class Events(KubernetesEvents):
+    """Nothing is sent; `at` is told when something would have been."""
+
+    def __init__(self, at: Callable[[], None]) -> None:
+        self.at = at
+
+    async def create(self, namespace: str, event: Object, *, deadline: Deadline) -> None:
+        self.at()
+
+
+class Publisher(KafkaPublisher):
+    def __init__(self, at: Callable[[], None]) -> None:
+        self.at, self.source = at, "/a"
+
+    async def stream(self, records: AsyncIterable[Record], *, deadline: Deadline) -> None:
+        async for _ in records:
+            self.at()
+
+
+@dataclass
+class Regions:
+    at: Callable[[], None]
+
+    async def find(self, tag: str, *, deadline: Deadline) -> None:
+        self.at()
+
+    async def add(self, annotation: Annotation, *, deadline: Deadline) -> None:
+        return None
+
+    async def amend(self, posted: Posted, annotation: Annotation, *, deadline: Deadline) -> None:
+        return None
+
+
+@pytest.mark.parametrize(
+    ("sink_of", "shares"),
+    [
+        pytest.param(
+            lambda at, clock: KafkaSink(Publisher(at), record_of, clock), range(12), id="kafka"
+        ),
+        pytest.param(lambda at, clock: EventSink(Events(at), clock), range(8), id="events"),
+        # They are told beside each other: a virtual clock has moved on before each of them begins.
+        pytest.param(
+            lambda at, clock: GrafanaSink(Regions(at), Outlets(clock)), [1, 2, 3, 3], id="grafana"
+        ),
+    ],
+)
+async def test_what_a_sink_does_for_a_batch_is_spread_over_the_time_of_its_steps(
+    sink_of: Callable[[Callable[[], None], VirtualClock], Sink], shares: Sequence[int]
+) -> None:
+    kinds = (("ruled", RULED), ("acted", ACTED), ("verified", VERIFIED))
+    batch = [step(k, data, action_id=f"act-{n}") for n in range(4) for k, data in kinds]
+    clock, found = VirtualClock(), list[float]()
+    sink = sink_of(lambda: found.append(clock.monotonic()), clock)
+    await sink.deliver(batch, Deadline.after(5))
+    assert found == pytest.approx([n * spread_s(batch) / len(shares) for n in shares])
 
 
 def test_escalations_are_tallied_when_they_begin() -> None:

@@ -184,8 +184,9 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             await outbox.release_all()
         stack.push_async_callback(_let_others_follow, outbox, worker.owner)
         outlets = await backends.outlets(
-            settings, clock, tallies, stack, alertmanagers, Escalations(database)
-        )
+            settings, clock, tallies, stack, alertmanagers, Escalations(database),
+            lambda: inbox.accepting > 0,
+        )  # fmt: skip
         for follower in followers(SINKS, outlets, outbox, worker.owner, metrics.published):
             following, dying = follower.run(), partial(_died, failed)
             name = f"sink {follower.name}"

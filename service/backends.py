@@ -1,6 +1,6 @@
 """The clients of what is configured, and how the pipeline looks through them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AsyncExitStack
 
 from pydantic import TypeAdapter
@@ -92,8 +92,9 @@ async def outlets(
     clock: Clock,
     tallies: Tallies,
     stack: AsyncExitStack,
-    alertmanagers: Sequence[AlertmanagerClient] = (),
-    escalations: Escalations | None = None,
+    alertmanagers: Sequence[AlertmanagerClient],
+    escalations: Escalations,
+    answering: Callable[[], bool],
 ) -> Outlets:
     """The receivers of the journal that are configured. None is connected yet. Raises BadConfig."""
     wanted, grafana, events, kafka = settings.publish, None, None, None
@@ -114,6 +115,7 @@ async def outlets(
         escalations=escalations,
         keep_firing_s=settings.alertmanager.keep_firing_s,
         incident_url=wanted.incident_url,
+        answering=answering,
     )  # fmt: skip
 
 

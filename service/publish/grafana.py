@@ -15,11 +15,10 @@ from typing import Protocol
 
 from service.clients.grafana import MAX_TAGS, Annotation, Posted
 from service.kit.deadline import Deadline
-from service.kit.pace import evenly
 from service.model.action import Mode
 from service.model.journal import JournalEntry
 from service.model.ruling import Verdict
-from service.publish.sink import Outlets, Sink, SinkKind, spread_s
+from service.publish.sink import Outlets, Sink, SinkKind
 
 _AT_ONCE = 8  # actions told side by side: a Grafana far away answers slowly, and bears this easily
 _LONGEST = 500  # characters of one line
@@ -70,7 +69,7 @@ class GrafanaSink:
 
         told = [*remediations(steps)]
         async with asyncio.TaskGroup() as tasks:
-            async for remediation in evenly(told, spread_s(steps), self.outlets.clock):
+            async for remediation in self.outlets.spread(told, steps):
                 tasks.create_task(one(remediation))
         if failures:
             raise failures[0]

@@ -4,11 +4,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
 from service.clients.kafka_write import KafkaPublisher, Record
-from service.kit.clock import Clock
 from service.kit.deadline import Deadline
-from service.kit.pace import evenly
 from service.model.journal import JournalEntry
-from service.publish.sink import Outlets, Sink, SinkKind, spread_s
+from service.publish.sink import Outlets, Sink, SinkKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,14 +15,14 @@ class KafkaSink:
 
     publisher: KafkaPublisher
     record_of: Callable[[JournalEntry, str], Record]
-    clock: Clock
+    outlets: Outlets
     name: str = field(default="kafka", init=False)
 
     async def deliver(self, steps: Sequence[JournalEntry], deadline: Deadline) -> None:
         await self.publisher.stream(self._records(steps), deadline=deadline)
 
     async def _records(self, steps: Sequence[JournalEntry]) -> AsyncIterator[Record]:
-        async for step in evenly(steps, spread_s(steps), self.clock):
+        async for step in self.outlets.spread(steps, steps):
             yield self.record_of(step, self.publisher.source)
 
 
@@ -34,7 +32,7 @@ def _bind(outlets: Outlets) -> Sink | None:
     # Late: the library takes 80 ms to load, and a service without a topic does not need it.
     from service.publish.cloud_events import record_of
 
-    return KafkaSink(outlets.kafka, record_of, outlets.clock)
+    return KafkaSink(outlets.kafka, record_of, outlets)
 
 
 SINK = SinkKind("kafka", _bind)

@@ -12,14 +12,12 @@ from datetime import datetime
 from typing import Any
 
 from service.clients.kubernetes_events import KubernetesEvents
-from service.kit.clock import Clock
 from service.kit.deadline import Deadline
-from service.kit.pace import evenly
 from service.model.action import Applied, Mode, Permission
 from service.model.incident import OutcomeKind
 from service.model.journal import JournalEntry
 from service.model.reasons import Reason
-from service.publish.sink import Outlets, Sink, SinkKind, spread_s
+from service.publish.sink import Outlets, Sink, SinkKind
 from service.store.history import NOT_TRIED
 
 _CONTROLLER = "paramedic"
@@ -48,7 +46,7 @@ class EventSink:
     """An Event for each action that was tried, and one for its outcome."""
 
     events: KubernetesEvents
-    clock: Clock
+    outlets: Outlets
     name: str = field(default="kube_events", init=False)
 
     async def deliver(self, steps: Sequence[JournalEntry], deadline: Deadline) -> None:
@@ -59,7 +57,7 @@ class EventSink:
             for number, about in enumerate(step.data.get("touched", ()))
             if about["namespace"]
         ]
-        async for namespace, event in evenly(told, spread_s(steps), self.clock):
+        async for namespace, event in self.outlets.spread(told, steps):
             await self.events.create(namespace, event, deadline=deadline)
 
 
@@ -128,7 +126,7 @@ def _micros(at: datetime) -> str:
 
 
 def _bind(outlets: Outlets) -> Sink | None:
-    return EventSink(outlets.events, outlets.clock) if outlets.events else None
+    return EventSink(outlets.events, outlets) if outlets.events else None
 
 
 SINK = SinkKind("kube_events", _bind, needs=(Permission("", "events", ("create",)),))

@@ -6,9 +6,9 @@ a message's key, a CloudEvent's id), so that delivering twice is delivering once
 `again` is delivered when it is made; looks that are folded into it later are not told again.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from service.clients.alertmanager import AlertmanagerClient
 from service.clients.grafana import GrafanaAnnotations
@@ -16,22 +16,16 @@ from service.clients.kafka_write import KafkaPublisher
 from service.clients.kubernetes_events import KubernetesEvents
 from service.kit.clock import Clock
 from service.kit.deadline import Deadline
+from service.kit.pace import evenly, nobody_waits
 from service.model.action import Permission
 from service.model.journal import JournalEntry
 from service.store.escalations import Escalations
 from service.store.tallies import Tallies
 
-# As fast as a sink goes that is behind: 10,000 steps in fifty seconds. Webhooks are answered on the
-# same event loop, and they go first.
-STEP_S = 0.005
+T = TypeVar("T")
+
+STEP_S = 0.005  # as fast as a sink goes that is behind: 10,000 steps in fifty seconds
 _SPREAD = 0.9  # the rest of a batch's time is for reading it, and for the receiver's answer
-
-
-def spread_s(steps: Sequence[JournalEntry]) -> float:
-    """Over how many seconds a sink spreads what it does for a batch. Done at once, it would keep
-    the loop from webhooks, and the process from answering them in time.
-    """
-    return len(steps) * STEP_S * _SPREAD
 
 
 class Sink(Protocol):
@@ -74,6 +68,13 @@ class Outlets:
     alertmanagers: Sequence[AlertmanagerClient] = ()
     escalations: Escalations | None = None
     keep_firing_s: float = 900.0  # of a call for help that is not renewed
+    answering: Callable[[], bool] = nobody_waits  # whether a webhook waits for its answer
+
+    def spread(self, things: Sequence[T], steps: Sequence[JournalEntry]) -> AsyncIterator[T]:
+        """What is to be done for a batch of steps, over their time and behind webhooks, which are
+        answered on the same event loop.
+        """
+        return evenly(things, len(steps) * STEP_S * _SPREAD, self.clock, self.answering)
 
     def link(self, incident_id: str) -> str | None:
         """Where a person reads about the incident."""

@@ -61,6 +61,21 @@ async def test_things_begin_at_even_distances_and_none_hurries_behind_a_slow_one
     assert found == pytest.approx(begun_s)
 
 
+@pytest.mark.parametrize(
+    ("until_s", "begun_s"),
+    [
+        pytest.param(1.004, [0.009, 1.0045, 2, 3], id="while somebody waits"),
+        pytest.param(9.0, [0.009, 1.009, 2.009, 3.009], id="but not for ever"),
+    ],
+)
+async def test_nothing_begins_while_somebody_waits_for_an_answer_but_not_for_ever(
+    until_s: float, begun_s: list[float]
+) -> None:
+    clock = VirtualClock()
+    spread = evenly(range(4), 4.0, clock, lambda: clock.monotonic() < until_s)
+    assert [clock.monotonic() async for _ in spread] == pytest.approx(begun_s)
+
+
 async def test_what_takes_longer_than_its_deadline_is_unavailable_because_late() -> None:
     with pytest.raises(Unavailable) as caught:
         async with Deadline.after(0.01).enforced("the broker"):

@@ -24,7 +24,7 @@ from service.publish.cloud_events import record_of
 from service.publish.grafana import GrafanaSink
 from service.publish.kafka import KafkaSink
 from service.publish.kube_events import EventSink
-from service.publish.sink import Outlets, Sink, spread_s
+from service.publish.sink import STEP_S, Outlets, Sink
 
 AT = datetime(2026, 11, 24, 3, 4, 5, 6, tzinfo=UTC)
 TARGET = "Deployment/carbon-ingestion/normalization-service"
@@ -181,9 +181,13 @@ class Regions:
     ("sink_of", "shares"),
     [
         pytest.param(
-            lambda at, clock: KafkaSink(Publisher(at), record_of, clock), range(12), id="kafka"
+            lambda at, clock: KafkaSink(Publisher(at), record_of, Outlets(clock)),
+            range(12),
+            id="kafka",
         ),
-        pytest.param(lambda at, clock: EventSink(Events(at), clock), range(8), id="events"),
+        pytest.param(
+            lambda at, clock: EventSink(Events(at), Outlets(clock)), range(8), id="events"
+        ),
         # They are told beside each other: a virtual clock has moved on before each of them begins.
         pytest.param(
             lambda at, clock: GrafanaSink(Regions(at), Outlets(clock)), [1, 2, 3, 3], id="grafana"
@@ -198,7 +202,7 @@ async def test_what_a_sink_does_for_a_batch_is_spread_over_the_time_of_its_steps
     clock, found = VirtualClock(), list[float]()
     sink = sink_of(lambda: found.append(clock.monotonic()), clock)
     await sink.deliver(batch, Deadline.after(5))
-    assert found == pytest.approx([n * spread_s(batch) / len(shares) for n in shares])
+    assert found == pytest.approx([n * 0.9 * len(batch) * STEP_S / len(shares) for n in shares])
 
 
 def test_escalations_are_tallied_when_they_begin() -> None:

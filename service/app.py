@@ -185,7 +185,7 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         stack.push_async_callback(_let_others_follow, outbox, worker.owner)
         outlets = await backends.outlets(
             settings, clock, tallies, stack, alertmanagers, Escalations(database),
-            lambda: inbox.accepting > 0,
+            busy=lambda: database.writing > 0,  # a webhook is committed, or waits behind what is
         )  # fmt: skip
         for follower in followers(SINKS, outlets, outbox, worker.owner, metrics.published):
             following, dying = follower.run(), partial(_died, failed)

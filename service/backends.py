@@ -94,7 +94,7 @@ async def outlets(
     stack: AsyncExitStack,
     alertmanagers: Sequence[AlertmanagerClient],
     escalations: Escalations,
-    answering: Callable[[], bool],
+    busy: Callable[[], bool],
 ) -> Outlets:
     """The receivers of the journal that are configured. None is connected yet. Raises BadConfig."""
     wanted, grafana, events, kafka = settings.publish, None, None, None
@@ -115,7 +115,7 @@ async def outlets(
         escalations=escalations,
         keep_firing_s=settings.alertmanager.keep_firing_s,
         incident_url=wanted.incident_url,
-        answering=answering,
+        busy=busy,
     )  # fmt: skip
 
 

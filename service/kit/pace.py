@@ -10,26 +10,26 @@ from service.kit.clock import Clock
 T = TypeVar("T")
 
 _LOOK_S = 0.0015
-_LOOKS = 6  # who always answers somebody gets on, too
+_LOOKS = 6  # where somebody always goes first, the others get on too
 
 
-def nobody_waits() -> bool:
+def never() -> bool:
     return False
 
 
 async def evenly(
-    things: Sequence[T], over_s: float, clock: Clock, answering: Callable[[], bool] = nobody_waits
+    things: Sequence[T], over_s: float, clock: Clock, busy: Callable[[], bool] = never
 ) -> AsyncIterator[T]:
     """The things one after the other, begun at even distances within `over_s` seconds.
 
     One that takes longer than its share delays those behind it, which do not hurry then. None is
-    begun while somebody waits for an answer, which is asked of `answering`; for 9 ms at most.
+    begun while the process is `busy` with what goes first; for 9 ms at most.
     """
     due_s = clock.monotonic()
     for thing in things:
         await clock.sleep(due_s - clock.monotonic())
         for _ in range(_LOOKS):
-            if not answering():
+            if not busy():
                 break
             await clock.sleep(_LOOK_S)
         yield thing

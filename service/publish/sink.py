@@ -16,7 +16,7 @@ from service.clients.kafka_write import KafkaPublisher
 from service.clients.kubernetes_events import KubernetesEvents
 from service.kit.clock import Clock
 from service.kit.deadline import Deadline
-from service.kit.pace import evenly, nobody_waits
+from service.kit.pace import evenly, never
 from service.model.action import Permission
 from service.model.journal import JournalEntry
 from service.store.escalations import Escalations
@@ -36,6 +36,7 @@ class Sink(Protocol):
 
     async def deliver(self, steps: Sequence[JournalEntry], deadline: Deadline) -> None:
         """Delivers steps in their order; one that does not concern this sink is passed over.
+        What is done for each of many goes through `Outlets.spread`: no webhook waits for it.
 
         Raises Unavailable or Indeterminate (all come again later), or Refused: where the
         receiver calls a step itself invalid or too large, that step is left out for good,
@@ -68,13 +69,13 @@ class Outlets:
     alertmanagers: Sequence[AlertmanagerClient] = ()
     escalations: Escalations | None = None
     keep_firing_s: float = 900.0  # of a call for help that is not renewed
-    answering: Callable[[], bool] = nobody_waits  # whether a webhook waits for its answer
+    busy: Callable[[], bool] = never  # with what goes first
 
     def spread(self, things: Sequence[T], steps: Sequence[JournalEntry]) -> AsyncIterator[T]:
         """What is to be done for a batch of steps, over their time and behind webhooks, which are
         answered on the same event loop.
         """
-        return evenly(things, len(steps) * STEP_S * _SPREAD, self.clock, self.answering)
+        return evenly(things, len(steps) * STEP_S * _SPREAD, self.clock, self.busy)
 
     def link(self, incident_id: str) -> str | None:
         """Where a person reads about the incident."""

@@ -54,6 +54,7 @@ class Database:
     def __init__(self, backend: _Backend) -> None:
         self._backend = backend
         self.timed: Timed = _untimed  # told of every read and write that has ended, in seconds
+        self.writing = 0  # writes under way
 
     @property
     def dialect(self) -> str:
@@ -91,9 +92,11 @@ class Database:
         An `optional` one is left out then.
         """
         began = time.perf_counter()
+        self.writing += 1
         try:
             return await self._backend.write(transaction, optional=optional)
         finally:
+            self.writing -= 1
             self.timed("write", time.perf_counter() - began)
 
     async def read(self, query: Callable[[sa.Connection], T]) -> T:

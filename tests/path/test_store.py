@@ -117,6 +117,18 @@ async def test_what_was_accepted_is_there_when_the_store_is_opened_again(
 # ---------------------------------------------------------------------- group commit
 
 
+async def test_a_store_says_whether_it_writes(database: Database) -> None:
+    found: list[int] = []
+
+    def fails(tx: sa.Connection) -> None:
+        found.append(database.writing)
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await database.write(fails)
+    assert [*found, database.writing] == [1, 0]
+
+
 async def test_a_transaction_that_raises_leaves_nothing_behind(
     database: Database, inbox: Inbox
 ) -> None:

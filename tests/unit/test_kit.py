@@ -64,11 +64,11 @@ async def test_things_begin_at_even_distances_and_none_hurries_behind_a_slow_one
 @pytest.mark.parametrize(
     ("until_s", "begun_s"),
     [
-        pytest.param(1.004, [0.009, 1.0045, 2, 3], id="while somebody waits"),
+        pytest.param(1.004, [0.009, 1.0045, 2, 3], id="while it is busy"),
         pytest.param(9.0, [0.009, 1.009, 2.009, 3.009], id="but not for ever"),
     ],
 )
-async def test_nothing_begins_while_somebody_waits_for_an_answer_but_not_for_ever(
+async def test_nothing_begins_while_the_process_is_busy_with_what_goes_first_but_not_for_ever(
     until_s: float, begun_s: list[float]
 ) -> None:
     clock = VirtualClock()

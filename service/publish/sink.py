@@ -25,7 +25,7 @@ from service.store.tallies import Tallies
 T = TypeVar("T")
 
 STEP_S = 0.005  # as fast as a sink goes that is behind: 10,000 steps in fifty seconds
-_SPREAD = 0.9  # the rest of a batch's time is for reading it, and for the receiver's answer
+_SPREAD = 0.8  # the rest of its time is for reading a batch, what goes first, and the answer
 
 
 class Sink(Protocol):

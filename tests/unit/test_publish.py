@@ -202,7 +202,7 @@ async def test_what_a_sink_does_for_a_batch_is_spread_over_the_time_of_its_steps
     clock, found = VirtualClock(), list[float]()
     sink = sink_of(lambda: found.append(clock.monotonic()), clock)
     await sink.deliver(batch, Deadline.after(5))
-    assert found == pytest.approx([n * 0.9 * len(batch) * STEP_S / len(shares) for n in shares])
+    assert found == pytest.approx([n * 0.8 * len(batch) * STEP_S / len(shares) for n in shares])
 
 
 def test_escalations_are_tallied_when_they_begin() -> None:
